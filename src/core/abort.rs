@@ -1,0 +1,216 @@
+//! One-way "stop now": an [`AbortHandle`] fires, every [`AbortSignal`] of it
+//! learns so.
+//!
+//! The signal carries why: a client that went away and a user who pressed stop
+//! end a run in different ways.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+/// Why something was aborted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AbortReason {
+    /// The peer closed the connection, or took no byte for too long.
+    ClientGone,
+    /// Somebody asked for the end (the stop route).
+    Stopped,
+    /// The request's own deadline has come.
+    Deadline,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    reason: Option<AbortReason>,
+    /// One slot per waiting [`Aborted`]; slots of finished waits are reused.
+    wakers: Vec<Option<Waker>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared(Mutex<State>);
+
+impl Shared {
+    fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
+        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Fires the abort. Cloneable: the first reason wins.
+#[derive(Clone, Debug, Default)]
+pub struct AbortHandle(Arc<Shared>);
+
+impl AbortHandle {
+    /// A handle that has not fired.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A signal that this handle will fire.
+    pub fn signal(&self) -> AbortSignal {
+        AbortSignal(Arc::clone(&self.0))
+    }
+
+    /// Fires. Returns whether this call was the first; later reasons are
+    /// ignored.
+    pub fn abort(&self, reason: AbortReason) -> bool {
+        let wakers = self.0.with(|state| {
+            if state.reason.is_some() {
+                return None;
+            }
+            state.reason = Some(reason);
+            Some(std::mem::take(&mut state.wakers))
+        });
+        // Woken outside the lock: a waker may poll, and so lock, at once.
+        let first = wakers.is_some();
+        for waker in wakers.into_iter().flatten().flatten() {
+            waker.wake();
+        }
+        first
+    }
+}
+
+/// Learns that an abort has fired.
+#[derive(Clone, Debug)]
+pub struct AbortSignal(Arc<Shared>);
+
+impl AbortSignal {
+    /// A signal that never fires.
+    pub fn never() -> Self {
+        AbortHandle::new().signal()
+    }
+
+    /// The reason, once fired.
+    pub fn reason(&self) -> Option<AbortReason> {
+        self.0.with(|state| state.reason)
+    }
+
+    /// Whether it has fired.
+    pub fn is_aborted(&self) -> bool {
+        self.reason().is_some()
+    }
+
+    /// Resolves with the reason when it fires.
+    pub fn aborted(&self) -> Aborted {
+        Aborted {
+            shared: Arc::clone(&self.0),
+            slot: None,
+        }
+    }
+
+    /// Runs `future` until it ends or the signal fires; on abort `future` is
+    /// dropped before this resolves, which cancels what it was doing.
+    ///
+    /// # Errors
+    /// The abort's reason.
+    pub async fn guard<F: Future>(&self, future: F) -> Result<F::Output, AbortReason> {
+        let aborted = self.aborted();
+        futures::pin_mut!(future);
+        match futures::future::select(aborted, future).await {
+            futures::future::Either::Left((reason, _)) => Err(reason),
+            futures::future::Either::Right((output, _)) => Ok(output),
+        }
+    }
+}
+
+/// Future of [`AbortSignal::aborted`]. Dropping it leaves no trace.
+#[derive(Debug)]
+pub struct Aborted {
+    shared: Arc<Shared>,
+    slot: Option<usize>,
+}
+
+impl Future for Aborted {
+    type Output = AbortReason;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<AbortReason> {
+        let slot = self.slot;
+        let result = self.shared.with(|state| {
+            if let Some(reason) = state.reason {
+                return Err(reason);
+            }
+            let index = slot.unwrap_or_else(|| {
+                state
+                    .wakers
+                    .iter()
+                    .position(Option::is_none)
+                    .unwrap_or_else(|| {
+                        state.wakers.push(None);
+                        state.wakers.len() - 1
+                    })
+            });
+            match &mut state.wakers[index] {
+                Some(waker) => waker.clone_from(cx.waker()),
+                empty => *empty = Some(cx.waker().clone()),
+            }
+            Ok(index)
+        });
+        match result {
+            Ok(index) => {
+                self.slot = Some(index);
+                Poll::Pending
+            }
+            Err(reason) => Poll::Ready(reason),
+        }
+    }
+}
+
+impl Drop for Aborted {
+    fn drop(&mut self) {
+        if let Some(index) = self.slot {
+            self.shared.with(|state| {
+                if let Some(slot) = state.wakers.get_mut(index) {
+                    *slot = None;
+                }
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+    use futures::executor::block_on;
+
+    #[test]
+    fn the_first_reason_wins_and_wakes_all() {
+        let handle = AbortHandle::new();
+        let signal = handle.signal();
+        assert!(!signal.is_aborted());
+        let waits = futures::future::join_all((0..10).map(|_| signal.aborted()));
+        assert!(handle.abort(AbortReason::Stopped));
+        assert!(!handle.abort(AbortReason::ClientGone));
+        assert_eq!(block_on(waits), vec![AbortReason::Stopped; 10]);
+    }
+
+    #[test]
+    fn dropped_waits_leave_no_trace() {
+        let handle = AbortHandle::new();
+        let signal = handle.signal();
+        for _ in 0..100 {
+            assert!(signal.aborted().now_or_never().is_none());
+        }
+        assert!(signal.0.with(|state| state.wakers.len()) <= 1);
+    }
+
+    #[test]
+    fn guard_drops_the_work() {
+        struct OnDrop(AbortHandle);
+        impl Drop for OnDrop {
+            fn drop(&mut self) {
+                self.0.abort(AbortReason::Deadline);
+            }
+        }
+        let (handle, dropped) = (AbortHandle::new(), AbortHandle::new());
+        let witness = OnDrop(dropped.clone());
+        let signal = handle.signal();
+        let guarded = signal.guard(async move {
+            let _witness = witness;
+            futures::future::pending::<()>().await;
+        });
+        handle.abort(AbortReason::ClientGone);
+        assert_eq!(block_on(guarded), Err(AbortReason::ClientGone));
+        assert!(dropped.signal().is_aborted());
+    }
+}

@@ -1,0 +1,5 @@
+//! Limits on upstream calls.
+
+mod budget;
+
+pub use budget::Budget;

@@ -1,0 +1,12 @@
+//! Pure rules: no I/O, no host types, no clock reads.
+//!
+//! Everything here runs natively under `cargo test`, in virtual time (see
+//! [`testing`]), and is compiled into the component unchanged.
+
+pub mod abort;
+pub mod cache;
+pub mod limit;
+pub mod ports;
+pub mod scope;
+pub mod sse;
+pub mod testing;

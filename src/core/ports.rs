@@ -1,0 +1,253 @@
+//! What the outside world must implement: few, small, object-safe traits.
+//!
+//! All are `Send + Sync` and their futures are `Send`, so that what stands on
+//! them serves multi-threaded native servers as well as a single-threaded
+//! component. In-memory implementations with a virtual clock are in
+//! [`crate::core::testing`].
+
+use std::fmt;
+use std::ops::{Add, AddAssign, Sub};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+pub use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+
+/// A point on a [`Clock`]'s monotonic axis, in nanoseconds from a start that
+/// only that clock knows. Points of different clocks (and of different
+/// component instances) must not be compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(u64);
+
+impl Instant {
+    /// The point `nanos` nanoseconds after the clock's start.
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// Nanoseconds since the clock's start.
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// Time from `earlier` to `self`; zero when `earlier` is later.
+    pub const fn saturating_since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Instant {
+    type Output = Self;
+
+    /// Saturates at the end of the axis (584 years), so that "never" can be
+    /// written as a very long duration.
+    fn add(self, rhs: Duration) -> Self {
+        let nanos = u64::try_from(rhs.as_nanos()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(nanos))
+    }
+}
+
+impl AddAssign<Duration> for Instant {
+    fn add_assign(&mut self, rhs: Duration) {
+        *self = *self + rhs;
+    }
+}
+
+impl Sub for Instant {
+    type Output = Duration;
+
+    fn sub(self, rhs: Self) -> Duration {
+        self.saturating_since(rhs)
+    }
+}
+
+/// Time: what it is, and waiting for it.
+pub trait Clock: Send + Sync {
+    /// Monotonic now.
+    fn now(&self) -> Instant;
+
+    /// Wall-clock time since the Unix epoch. May jump, and may differ between
+    /// machines.
+    fn unix(&self) -> Duration;
+
+    /// Resolves at `deadline`, at once when that has passed. Dropping the
+    /// future cancels the timer.
+    fn sleep_until(&self, deadline: Instant) -> BoxFuture<'static, ()>;
+
+    /// Resolves after `duration`.
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        self.sleep_until(self.now() + duration)
+    }
+}
+
+/// Why a store did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The store is missing, refuses access, or did not answer.
+    #[error("the key-value store is unavailable: {0}")]
+    Unavailable(String),
+    /// The store answered, but not with what the call needs (no room, a value
+    /// that is too large, a reserved key).
+    #[error("the key-value store refused: {0}")]
+    Refused(String),
+}
+
+/// A key-value store without expiry: Spin's `default` store, or another host's.
+///
+/// Calls may block the whole component while they run (they do on Spin). Keys
+/// beginning with [`COUNTER_PREFIX`] are refused by every method: they hold
+/// counters, which a plain write would break.
+pub trait KeyValue: Send + Sync {
+    /// The value under `key`, or `None`.
+    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, StoreError>>;
+
+    /// Writes `value` under `key`, over what was there.
+    fn set<'a>(&'a self, key: &'a str, value: &'a [u8]) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Removes `key`; no error when it is absent.
+    fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Every key (counters left out). For an operator's sweep only: the answer
+    /// has no paging and grows with the store (on Spin it fails for good near
+    /// 1.4 million keys). Never called on a request's path.
+    fn keys(&self) -> BoxFuture<'_, Result<Vec<String>, StoreError>>;
+}
+
+/// The prefix under which [`Counters`] live in the store, and which
+/// [`KeyValue`] refuses.
+pub const COUNTER_PREFIX: &str = "~n:";
+
+/// Atomic counters: the one operation that is atomic on every Spin backend.
+///
+/// `name` is given without [`COUNTER_PREFIX`]; implementations add it.
+pub trait Counters: Send + Sync {
+    /// Adds `delta` to the counter `name` (absent counts as 0) and returns the
+    /// new value. `delta` 0 reads. May count twice when the store's reply was
+    /// lost on the way (Redis).
+    fn increment<'a>(&'a self, name: &'a str, delta: i64)
+    -> BoxFuture<'a, Result<i64, StoreError>>;
+
+    /// Removes a counter that nobody will use any more.
+    fn remove<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Every counter's name (without the prefix), for the operator's sweep.
+    fn names(&self) -> BoxFuture<'_, Result<Vec<String>, StoreError>>;
+}
+
+/// The three limits of an outbound call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Until the connection is made.
+    pub connect: Duration,
+    /// From then until the response head.
+    pub first_byte: Duration,
+    /// Between two reads of the body.
+    pub idle: Duration,
+}
+
+impl Default for Timeouts {
+    /// 5 s to connect, 30 s to the head, 60 s between bytes.
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            first_byte: Duration::from_secs(30),
+            idle: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Which of the three [`Timeouts`] ran out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeoutPhase {
+    /// While connecting.
+    Connect,
+    /// Waiting for the response head.
+    FirstByte,
+    /// Waiting for more of the body.
+    Idle,
+}
+
+impl fmt::Display for TimeoutPhase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "connecting",
+            Self::FirstByte => "waiting for the response head",
+            Self::Idle => "waiting for more of the response",
+        })
+    }
+}
+
+/// Why an outbound call has no answer, or no more of it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HttpError {
+    /// No connection (refused, unreachable, name not found, TLS).
+    #[error("could not connect: {0}")]
+    Connect(String),
+    /// One of the [`Timeouts`] ran out.
+    #[error("timed out while {0}")]
+    Timeout(TimeoutPhase),
+    /// The host forbids this destination (`allowed_outbound_hosts`).
+    #[error("the host does not allow this destination: add it to allowed_outbound_hosts")]
+    Denied,
+    /// The connection broke after it was made: a cut body, a protocol error.
+    #[error("the connection broke: {0}")]
+    Broken(String),
+    /// The request cannot be sent as it is.
+    #[error("the request is not valid: {0}")]
+    Invalid(String),
+}
+
+/// A response body as it arrives. Each item is one read of what was there.
+/// Dropping it cancels the call.
+pub type BodyStream = BoxStream<'static, Result<Bytes, HttpError>>;
+
+/// Outbound HTTP.
+pub trait HttpClient: Send + Sync {
+    /// Sends `request` and resolves with the response head. Redirects are not
+    /// followed. Dropping the future, or later the body, cancels the call at
+    /// the host, which closes the connection to the upstream.
+    fn send(
+        &self,
+        request: http::Request<Bytes>,
+        timeouts: Timeouts,
+    ) -> BoxFuture<'static, Result<http::Response<BodyStream>, HttpError>>;
+}
+
+/// Runs work beside the request, also after its response has ended.
+pub trait Spawner: Send + Sync {
+    /// Starts `task`. The instance lives until every spawned task has ended.
+    fn spawn(&self, task: BoxFuture<'static, ()>);
+}
+
+/// Cryptographically secure random bytes.
+pub trait Entropy: Send + Sync {
+    /// Fills `buffer`.
+    fn fill(&self, buffer: &mut [u8]);
+}
+
+/// The world that an application is given.
+#[derive(Clone)]
+pub struct Ports {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Outbound HTTP.
+    pub http: Arc<dyn HttpClient>,
+    /// Work beside and after the response.
+    pub spawner: Arc<dyn Spawner>,
+    /// Random bytes.
+    pub entropy: Arc<dyn Entropy>,
+    /// The store; `None` where the host has none or refuses it.
+    pub key_value: Option<Arc<dyn KeyValue>>,
+    /// Atomic counters; `None` where the host has none.
+    pub counters: Option<Arc<dyn Counters>>,
+}
+
+impl fmt::Debug for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ports")
+            .field("key_value", &self.key_value.is_some())
+            .field("counters", &self.counters.is_some())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,153 @@
+//! Per-request context without passing it.
+//!
+//! [`run`] makes a [`Scope`] reachable from any depth of the future that it
+//! wraps. The scope is set on every poll and restored after it, so requests
+//! that are polled by turns on one thread never see each other's.
+//!
+//! Work that outlives the scope (a spawned task) does not inherit it: take
+//! [`current`] before spawning and wrap the task in [`run`] again.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::abort::AbortSignal;
+use super::limit::Budget;
+
+/// What belongs to one request.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    /// Names the request in logs and answers.
+    pub request_id: Arc<str>,
+    /// How many upstream calls the request may still make.
+    pub budget: Arc<Budget>,
+    /// Fires when the request's work should end.
+    pub abort: AbortSignal,
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Arc<Scope>>> = const { RefCell::new(None) };
+}
+
+/// The scope of the request that is being polled, if any.
+pub fn current() -> Option<Arc<Scope>> {
+    CURRENT.with_borrow(Clone::clone)
+}
+
+/// The id of the request that is being polled, for a panic hook: never panics
+/// itself, not even while the scope is being changed.
+pub fn current_request_id() -> Option<Arc<str>> {
+    CURRENT
+        .try_with(|current| {
+            let current = current.try_borrow().ok()?;
+            Some(Arc::clone(&current.as_ref()?.request_id))
+        })
+        .ok()
+        .flatten()
+}
+
+/// Runs `future` inside `scope`.
+pub fn run<F: Future>(scope: Arc<Scope>, future: F) -> InScope<F> {
+    InScope { scope, future }
+}
+
+pin_project_lite::pin_project! {
+    /// Future of [`run`].
+    pub struct InScope<F> {
+        scope: Arc<Scope>,
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F> fmt::Debug for InScope<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InScope")
+            .field("scope", &self.scope)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Puts the previous scope back, also when the poll panics.
+struct Restore(Option<Arc<Scope>>);
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        CURRENT.set(self.0.take());
+    }
+}
+
+impl<F: Future> Future for InScope<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let _restore = Restore(CURRENT.replace(Some(Arc::clone(this.scope))));
+        this.future.poll(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::executor::block_on;
+
+    fn scope(id: &str) -> Arc<Scope> {
+        Arc::new(Scope {
+            request_id: id.into(),
+            budget: Arc::new(Budget::new(950)),
+            abort: AbortSignal::never(),
+        })
+    }
+
+    fn id() -> Option<String> {
+        current_request_id().map(|id| id.to_string())
+    }
+
+    #[test]
+    fn is_seen_inside_and_nowhere_else() {
+        let inner = run(scope("a"), async {
+            assert_eq!(id().as_deref(), Some("a"));
+            run(scope("b"), async { assert_eq!(id().as_deref(), Some("b")) }).await;
+            assert_eq!(id().as_deref(), Some("a"));
+        });
+        assert_eq!(id(), None);
+        block_on(inner);
+        assert_eq!(id(), None);
+    }
+
+    #[test]
+    fn interleaved_requests_do_not_mix() {
+        async fn task(name: &'static str) {
+            for _ in 0..10 {
+                assert_eq!(id().as_deref(), Some(name));
+                // Gives the turn to the other request.
+                let mut yielded = false;
+                std::future::poll_fn(move |cx| {
+                    if std::mem::replace(&mut yielded, true) {
+                        return Poll::Ready(());
+                    }
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                })
+                .await;
+            }
+        }
+        block_on(futures::future::join(
+            run(scope("left"), task("left")),
+            run(scope("right"), task("right")),
+        ));
+    }
+
+    #[test]
+    fn a_panic_does_not_leak_the_scope() {
+        let caught = std::panic::catch_unwind(|| {
+            block_on(run(scope("a"), async { panic!("on purpose") }));
+        });
+        assert!(caught.is_err());
+        assert_eq!(id(), None);
+    }
+}
