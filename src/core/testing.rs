@@ -74,8 +74,9 @@ impl VirtualClock {
     fn advance_to(&self, to: Instant) {
         let due = {
             let mut timers = lock(&self.0);
-            timers.now = timers.now.max(to.as_nanos());
-            let later = timers.waiting.split_off(&(timers.now + 1, 0));
+            let now = timers.now.max(to.as_nanos());
+            timers.now = now;
+            let later = timers.waiting.split_off(&(now + 1, 0));
             std::mem::replace(&mut timers.waiting, later)
         };
         for waker in due.into_values() {
