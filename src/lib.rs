@@ -11,3 +11,5 @@
 //! Only this file knows both `host` and `dj`.
 
 pub mod core;
+#[cfg(target_family = "wasm")]
+pub mod host;

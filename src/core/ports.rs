@@ -118,6 +118,19 @@ pub trait KeyValue: Send + Sync {
 /// [`KeyValue`] refuses.
 pub const COUNTER_PREFIX: &str = "~n:";
 
+/// Refuses what [`KeyValue`] must refuse.
+///
+/// # Errors
+/// [`StoreError::Refused`] for a key that begins with [`COUNTER_PREFIX`].
+pub fn check_key(key: &str) -> Result<(), StoreError> {
+    if key.starts_with(COUNTER_PREFIX) {
+        return Err(StoreError::Refused(format!(
+            "keys beginning with {COUNTER_PREFIX:?} hold counters"
+        )));
+    }
+    Ok(())
+}
+
 /// Atomic counters: the one operation that is atomic on every Spin backend.
 ///
 /// `name` is given without [`COUNTER_PREFIX`]; implementations add it.
@@ -224,6 +237,31 @@ pub trait Spawner: Send + Sync {
 pub trait Entropy: Send + Sync {
     /// Fills `buffer`.
     fn fill(&self, buffer: &mut [u8]);
+}
+
+/// What a response body still says when the component panics: put it into the
+/// response's extensions, and the host's panic hook writes it after what it has
+/// written so far.
+#[derive(Clone)]
+pub struct LastWords(Arc<dyn Fn(&str) -> Vec<u8> + Send + Sync>);
+
+impl LastWords {
+    /// `say` is given the request id. It runs inside the panic hook: it must
+    /// not panic, nor wait for a lock that the panicking code may hold.
+    pub fn new(say: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(say))
+    }
+
+    /// The bytes to write.
+    pub fn say(&self, request_id: &str) -> Vec<u8> {
+        (self.0)(request_id)
+    }
+}
+
+impl fmt::Debug for LastWords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LastWords").finish_non_exhaustive()
+    }
 }
 
 /// The world that an application is given.

@@ -18,8 +18,8 @@ use bytes::Bytes;
 use futures::FutureExt;
 
 use super::ports::{
-    BodyStream, BoxFuture, COUNTER_PREFIX, Clock, Counters, Entropy, HttpClient, HttpError,
-    Instant, KeyValue, Ports, Spawner, StoreError, Timeouts,
+    BodyStream, BoxFuture, Clock, Counters, Entropy, HttpClient, HttpError, Instant, KeyValue,
+    Ports, Spawner, StoreError, Timeouts, check_key,
 };
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -273,15 +273,6 @@ impl MemoryStore {
         }
         .boxed()
     }
-}
-
-fn check_key(key: &str) -> Result<(), StoreError> {
-    if key.starts_with(COUNTER_PREFIX) {
-        return Err(StoreError::Refused(format!(
-            "keys beginning with {COUNTER_PREFIX:?} hold counters"
-        )));
-    }
-    Ok(())
 }
 
 impl KeyValue for MemoryStore {

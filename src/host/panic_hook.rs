@@ -1,0 +1,173 @@
+//! What the client still gets when the component panics.
+//!
+//! A panic cannot be unwound on wasm: the instance traps when the hook returns.
+//! Until then the host can still be called. Before the head has gone the hook
+//! answers 500 problem+json; after it, the body's [`LastWords`] are written
+//! (the frames that were queued and a terminal `error` frame). `Drop` does not
+//! run then: what must heal, heals by time.
+
+use std::cell::RefCell;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use wasip2::clocks::monotonic_clock;
+use wasip2::exports::http::incoming_handler::ResponseOutparam;
+use wasip2::http::types::{Fields, OutgoingBody, OutgoingResponse};
+use wasip2::io::poll::poll;
+use wasip2::io::streams::OutputStream;
+
+use crate::core::ports::LastWords;
+use crate::core::scope;
+
+/// A client that does not take the last words within this time goes without.
+const PATIENCE_NANOS: u64 = 1_000_000_000;
+
+/// How far the response has come.
+enum Response {
+    None,
+    Head(ResponseOutparam),
+    Body {
+        stream: Arc<OutputStream>,
+        last_words: Option<LastWords>,
+        /// Whether a chunk is half written: nothing may follow it then.
+        writing: bool,
+    },
+}
+
+thread_local! {
+    // An instance serves one request at a time and has one thread.
+    static RESPONSE: RefCell<Response> = const { RefCell::new(Response::None) };
+}
+
+/// Keeps `outparam` where the hook finds it, until [`take_outparam`].
+pub(super) fn install(outparam: ResponseOutparam) {
+    RESPONSE.set(Response::Head(outparam));
+    std::panic::set_hook(Box::new(|info| {
+        let request_id = scope::current_request_id();
+        let request_id = request_id.as_deref().unwrap_or("unknown");
+        // Standard error, not the log: the log may be what panicked.
+        eprintln!("panic in request {request_id}: {info}");
+        // A panic inside the hook would abort before anything is said.
+        let response = RESPONSE.try_with(|response| {
+            response
+                .try_borrow_mut()
+                .map(|mut response| std::mem::replace(&mut *response, Response::None))
+        });
+        match response {
+            Ok(Ok(Response::Head(outparam))) => answer_500(outparam, request_id),
+            Ok(Ok(Response::Body {
+                stream,
+                last_words: Some(last_words),
+                writing: false,
+            })) => write_now(&stream, &last_words.say(request_id)),
+            _ => {}
+        }
+    }));
+}
+
+/// The outparam, to be set now.
+pub(super) fn take_outparam() -> Option<ResponseOutparam> {
+    match RESPONSE.replace(Response::None) {
+        Response::Head(outparam) => Some(outparam),
+        _ => None,
+    }
+}
+
+/// The stream of a body that has begun, shared with the hook.
+pub(super) struct BodyStream(Arc<OutputStream>);
+
+impl Deref for BodyStream {
+    type Target = OutputStream;
+
+    fn deref(&self) -> &OutputStream {
+        &self.0
+    }
+}
+
+pub(super) fn body_started(stream: OutputStream, last_words: Option<LastWords>) -> BodyStream {
+    let stream = Arc::new(stream);
+    RESPONSE.set(Response::Body {
+        stream: Arc::clone(&stream),
+        last_words,
+        writing: false,
+    });
+    BodyStream(stream)
+}
+
+/// Releases the hook's share of the stream, which must be dropped before its
+/// body is finished.
+pub(super) fn body_ended() {
+    RESPONSE.set(Response::None);
+}
+
+/// While this lives a chunk is being written.
+pub(super) struct Writing(());
+
+pub(super) fn writing() -> Writing {
+    set_writing(true);
+    Writing(())
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        set_writing(false);
+    }
+}
+
+fn set_writing(now: bool) {
+    RESPONSE.with_borrow_mut(|response| {
+        if let Response::Body { writing, .. } = response {
+            *writing = now;
+        }
+    });
+}
+
+fn answer_500(outparam: ResponseOutparam, request_id: &str) {
+    let headers = Fields::new();
+    let _ = headers.append("content-type", b"application/problem+json");
+    let response = OutgoingResponse::new(headers);
+    let _ = response.set_status_code(500);
+    let body = response.body();
+    ResponseOutparam::set(outparam, Ok(response));
+    let Ok(body) = body else { return };
+    let problem = serde_json::json!({
+        "type": "about:blank",
+        "title": "Internal Server Error",
+        "status": 500,
+        "code": "internal",
+        "message": "the server met a bug; report the request id",
+        "detail": "the server met a bug; report the request id",
+        "context": { "requestId": request_id },
+    });
+    if let Ok(stream) = body.write() {
+        write_now(&stream, problem.to_string().as_bytes());
+    }
+    let _ = OutgoingBody::finish(body, None);
+}
+
+/// Writes without the reactor, which is inside the panic.
+fn write_now(stream: &OutputStream, mut bytes: &[u8]) {
+    let deadline = monotonic_clock::now() + PATIENCE_NANOS;
+    while !bytes.is_empty() {
+        match stream.check_write() {
+            Ok(0) => {
+                let timer = monotonic_clock::subscribe_instant(deadline);
+                let room = stream.subscribe();
+                let ready = poll(&[&room, &timer]);
+                if !ready.contains(&0) {
+                    return;
+                }
+            }
+            Ok(room) => {
+                let room = usize::try_from(room).unwrap_or(usize::MAX);
+                let (now, later) = bytes.split_at(room.min(bytes.len()));
+                if stream.write(now).is_err() {
+                    return;
+                }
+                bytes = later;
+            }
+            Err(_) => return,
+        }
+    }
+    let _ = stream.flush();
+}

@@ -1,0 +1,144 @@
+//! What Spin gives beyond WASI: variables, the store, atomic counters.
+
+use std::sync::Arc;
+
+use futures::FutureExt;
+use spin_sdk::key_value::{Error, Store};
+
+use crate::core::ports::{BoxFuture, COUNTER_PREFIX, Counters, KeyValue, StoreError, check_key};
+
+/// The Spin variable `name`; `None` when it is not declared or has no value.
+pub fn variable(name: &str) -> Option<String> {
+    spin_sdk::variables::get(name).ok()
+}
+
+/// Spin knows no other label without a runtime configuration.
+const STORE: &str = "default";
+
+type Stores = (Option<Arc<dyn KeyValue>>, Option<Arc<dyn Counters>>);
+
+/// Opens the store, if this component may.
+pub(super) fn stores() -> Stores {
+    let store = Store::open(STORE)
+        .map(|store| Arc::new(SpinStore(store)) as Arc<dyn KeyValue>)
+        .inspect_err(|error| tracing::warn!(%error, "no key-value store"))
+        .ok();
+    #[cfg(feature = "counters")]
+    let counters = store.as_ref().and_then(|_| counters::open());
+    #[cfg(not(feature = "counters"))]
+    let counters = None;
+    (store, counters)
+}
+
+struct SpinStore(Store);
+
+fn store_error(error: &Error) -> StoreError {
+    StoreError::Unavailable(error.to_string())
+}
+
+// The calls block the guest, so each runs when it is polled and is then ready.
+impl KeyValue for SpinStore {
+    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, StoreError>> {
+        async move {
+            check_key(key)?;
+            self.0.get(key).map_err(|error| store_error(&error))
+        }
+        .boxed()
+    }
+
+    fn set<'a>(&'a self, key: &'a str, value: &'a [u8]) -> BoxFuture<'a, Result<(), StoreError>> {
+        async move {
+            check_key(key)?;
+            self.0.set(key, value).map_err(|error| store_error(&error))
+        }
+        .boxed()
+    }
+
+    fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+        async move {
+            check_key(key)?;
+            self.0.delete(key).map_err(|error| store_error(&error))
+        }
+        .boxed()
+    }
+
+    fn keys(&self) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
+        async move {
+            let mut keys = self.0.get_keys().map_err(|error| store_error(&error))?;
+            keys.retain(|key| !key.starts_with(COUNTER_PREFIX));
+            Ok(keys)
+        }
+        .boxed()
+    }
+}
+
+#[cfg(feature = "counters")]
+mod counters {
+    use super::{Arc, BoxFuture, COUNTER_PREFIX, Counters, FutureExt, STORE, StoreError};
+    use bindings::wasi::keyvalue0_2_0_draft2::atomics;
+    use bindings::wasi::keyvalue0_2_0_draft2::store::{self, Bucket, Error};
+
+    /// Generated code, which cannot answer for this crate's lints.
+    #[allow(
+        unsafe_code,
+        missing_docs,
+        missing_debug_implementations,
+        unreachable_pub,
+        clippy::all
+    )]
+    mod bindings {
+        wit_bindgen::generate!({
+            path: "wit",
+            world: "spin-counters",
+            generate_all,
+        });
+    }
+
+    struct SpinCounters(Bucket);
+
+    pub(super) fn open() -> Option<Arc<dyn Counters>> {
+        let bucket = store::open(STORE)
+            .inspect_err(|error| tracing::warn!(?error, "no atomic counters"))
+            .ok()?;
+        Some(Arc::new(SpinCounters(bucket)))
+    }
+
+    fn store_error(error: Error) -> StoreError {
+        StoreError::Unavailable(match error {
+            Error::NoSuchStore => "no such store".into(),
+            Error::AccessDenied => "access denied".into(),
+            Error::Other(message) => message,
+        })
+    }
+
+    fn key(name: &str) -> String {
+        format!("{COUNTER_PREFIX}{name}")
+    }
+
+    impl Counters for SpinCounters {
+        fn increment<'a>(
+            &'a self,
+            name: &'a str,
+            delta: i64,
+        ) -> BoxFuture<'a, Result<i64, StoreError>> {
+            async move { atomics::increment(&self.0, &key(name), delta).map_err(store_error) }
+                .boxed()
+        }
+
+        fn remove<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+            async move { self.0.delete(&key(name)).map_err(store_error) }.boxed()
+        }
+
+        fn names(&self) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
+            async move {
+                let keys = self.0.list_keys(None).map_err(store_error)?.keys;
+                Ok(keys
+                    .iter()
+                    .filter_map(|key| key.strip_prefix(COUNTER_PREFIX))
+                    .map(str::to_owned)
+                    .collect())
+            }
+            .boxed()
+        }
+    }
+}
