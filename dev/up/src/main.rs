@@ -1,0 +1,2 @@
+//! The DJ on this machine.
+fn main() {}

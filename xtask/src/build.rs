@@ -1,0 +1,113 @@
+//! Building the components and the native programs.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::steps::{cargo, on_path, program, root, step};
+
+const TARGET: &str = "wasm32-wasip2";
+
+/// The folder that cargo builds into.
+pub(crate) fn target_dir() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+fn wasm(folder: &std::path::Path, name: &str) -> PathBuf {
+    folder.join(TARGET).join("release").join(name)
+}
+
+/// The component for Spin and the embedded host.
+pub(crate) fn spin_component() -> PathBuf {
+    wasm(&target_dir(), "spinlane.wasm")
+}
+
+/// The component for plain WASI hosts.
+pub(crate) fn wasi_component() -> PathBuf {
+    wasm(&target_dir().join("wasi"), "spinlane.wasm")
+}
+
+/// The test fixture's component.
+pub(crate) fn fixture_component() -> PathBuf {
+    wasm(&target_dir(), "spinlane_fixture.wasm")
+}
+
+/// Adds the wasm target when the toolchain lacks it: cargo does not.
+pub(crate) fn ensure_target() -> Result<()> {
+    let sysroot = Command::new("rustc")
+        .args(["--print", "sysroot"])
+        .current_dir(root())
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot run rustc")?;
+    let sysroot = PathBuf::from(String::from_utf8_lossy(&sysroot.stdout).trim());
+    if sysroot.join("lib/rustlib").join(TARGET).is_dir() {
+        return Ok(());
+    }
+    if on_path("rustup").is_none() {
+        bail!(
+            "the Rust target {TARGET} is missing and there is no rustup to add it: install it with your system's packages"
+        );
+    }
+    step(
+        "add the Rust target wasm32-wasip2",
+        program("rustup").args(["target", "add", TARGET]),
+    )
+}
+
+/// `cargo build` for wasm.
+fn component(package: &str) -> Command {
+    let mut command = cargo();
+    command.args([
+        "build",
+        "--release",
+        "--target",
+        TARGET,
+        "--package",
+        package,
+    ]);
+    command
+}
+
+/// Builds what Spin runs: the very command that `spin.toml` names.
+pub(crate) fn spin() -> Result<()> {
+    ensure_target()?;
+    step(
+        "build the component (Spin)",
+        cargo().args(["build", "--release", "--target", TARGET]),
+    )
+}
+
+/// Builds what plain WASI hosts run.
+pub(crate) fn wasi() -> Result<()> {
+    ensure_target()?;
+    // A folder of its own: both files have the same name.
+    let folder = target_dir().join("wasi");
+    step(
+        "build the component (plain WASI)",
+        component("spinlane")
+            .args(["--no-default-features", "--features", "app,wasi"])
+            .env("CARGO_TARGET_DIR", folder),
+    )
+}
+
+/// Builds the test fixture.
+pub(crate) fn fixture() -> Result<()> {
+    ensure_target()?;
+    step(
+        "build the component (fixture)",
+        &mut component("spinlane-fixture"),
+    )
+}
+
+/// Builds every component.
+pub(crate) fn all() -> Result<()> {
+    spin()?;
+    fixture()?;
+    wasi()?;
+    for path in [spin_component(), fixture_component(), wasi_component()] {
+        println!("{}", path.display());
+    }
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! `cargo xtask test`: every test, and at the end what could not be run.
+
+use anyhow::{Result, bail};
+
+use crate::build;
+use crate::steps::{cargo, on_path, program, root, step};
+use crate::tools;
+
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    let filter = match arguments {
+        [] => None,
+        [flag, name] if flag == "--filter" => Some(name),
+        _ => bail!("test takes `--filter NAME` or nothing"),
+    };
+    let mut not_run = Vec::new();
+    build::all()?;
+    rust(filter.map(String::as_str), &mut not_run)?;
+    if filter.is_none() {
+        npm(&mut not_run)?;
+    }
+    report(&not_run);
+    Ok(())
+}
+
+/// Unit tests, and component tests in real hosts.
+fn rust(filter: Option<&str>, not_run: &mut Vec<String>) -> Result<()> {
+    let mut tests = cargo();
+    tests.args(["test", "--workspace"]).args(filter);
+    tests.env("SPINLANE_COMPONENT", build::spin_component());
+    tests.env("SPINLANE_WASI_COMPONENT", build::wasi_component());
+    tests.env("SPINLANE_FIXTURE", build::fixture_component());
+    match tools::wasmtime() {
+        Ok(path) => {
+            tests.env("SPINLANE_WASMTIME", path);
+        }
+        Err(error) => not_run.push(format!("`wasmtime serve`: no wasmtime ({error:#})")),
+    }
+    match on_path("spin") {
+        Some(path) => {
+            tests.env("SPINLANE_SPIN", path);
+        }
+        None => not_run.push("under Spin: no `spin` on the PATH".into()),
+    }
+    step("Rust tests", &mut tests)
+}
+
+/// The npm peers: the official Anthropic SDK, the reference SSE parser.
+fn npm(not_run: &mut Vec<String>) -> Result<()> {
+    let folder = root().join("tests/npm");
+    if !folder.join("package.json").is_file() {
+        return Ok(());
+    }
+    let tools = tools::system("node", &["nodejs", "npm"])
+        .and_then(|node| Ok((node, tools::system("npm", &["npm"])?)));
+    let (node, npm) = match tools {
+        Ok(tools) => tools,
+        Err(error) => {
+            not_run.push(format!("npm peers: no Node.js ({error:#})"));
+            return Ok(());
+        }
+    };
+    step(
+        "install the npm peers",
+        program(npm).current_dir(&folder).args([
+            "ci",
+            "--no-audit",
+            "--no-fund",
+            "--loglevel=error",
+        ]),
+    )?;
+    step(
+        "build the simulated upstreams",
+        cargo().args(["build", "--package", "spinlane-upstreams"]),
+    )?;
+    let vectors = build::target_dir().join("sse_vectors.jsonl");
+    let output = cargo()
+        .args([
+            "run",
+            "--quiet",
+            "--package",
+            "spinlane",
+            "--example",
+            "sse_vectors",
+        ])
+        .stderr(std::process::Stdio::inherit())
+        .output()?;
+    if !output.status.success() {
+        bail!("the example sse_vectors failed: {}", output.status);
+    }
+    std::fs::write(&vectors, output.stdout)?;
+    step(
+        "npm peers",
+        program(node)
+            .current_dir(&folder)
+            .arg("--test")
+            .env("SSE_VECTORS", vectors)
+            .env(
+                "SPINLANE_UPSTREAMS",
+                build::target_dir().join("debug/spinlane-upstreams"),
+            ),
+    )
+}
+
+fn report(not_run: &[String]) {
+    if not_run.is_empty() {
+        eprintln!("==> all tests were run");
+        return;
+    }
+    eprintln!("==> NOT RUN here:");
+    for line in not_run {
+        eprintln!("    - {line}");
+    }
+}

