@@ -11,5 +11,7 @@
 //! Only this file knows both `host` and `dj`.
 
 pub mod core;
+#[cfg(feature = "app")]
+pub mod dj;
 #[cfg(target_family = "wasm")]
 pub mod host;

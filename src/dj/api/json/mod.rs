@@ -1,0 +1,233 @@
+//! JSON bodies, in and out.
+
+mod read;
+
+use axum::body::Body;
+use axum::extract::{FromRequest, Request};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures::future::{Either, select};
+use garde::Validate;
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::time::Duration;
+
+use super::problem::{FieldError, Problem};
+use crate::dj::AppState;
+use crate::dj::error::{Code, ErrorObject};
+
+/// The largest body that a route reads, in bytes.
+pub const MAX_BODY: usize = 512 * 1024;
+
+/// How long a client may take to send its body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A JSON answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Json<T>(pub(super) T);
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        let body = serde_json::to_vec(&self.0).unwrap_or_default();
+        let length = HeaderValue::from(body.len());
+        let mut response = Response::new(Body::from(body));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CONTENT_LENGTH, length);
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+}
+
+/// A JSON body, read into `T` and checked against its rules.
+///
+/// Anything else is answered with 415 (media type), 413 (size), 408 (too slow),
+/// 400 (not JSON) or 422 (wrong type or range, every bad field named).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Valid<T>(pub(super) T);
+
+impl<T> FromRequest<AppState> for Valid<T>
+where
+    T: DeserializeOwned + Validate<Context = ()>,
+{
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        check_media_type(&parts.headers)?;
+        check_announced_length(&parts.headers)?;
+        let timeout = state.ports.clock.sleep(BODY_TIMEOUT);
+        let body = match select(Box::pin(collect(body)), timeout).await {
+            Either::Left((body, _)) => body?,
+            Either::Right(_) => return Err(incomplete(StatusCode::REQUEST_TIMEOUT)),
+        };
+        parse(&body).map(Self)
+    }
+}
+
+/// `application/json` or `application/*+json`, with any parameters.
+fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
+    let value = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let essence = value
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default();
+    let essence = essence.trim().to_ascii_lowercase();
+    let is_json = essence.strip_prefix("application/").is_some_and(|subtype| {
+        subtype == "json"
+            || subtype
+                .strip_suffix("+json")
+                .is_some_and(|name| !name.is_empty())
+    });
+    if is_json {
+        return Ok(());
+    }
+    let message = "send the body as JSON, with the header `Content-Type: application/json`";
+    let error = ErrorObject::new(Code::UnsupportedMediaType, message);
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error))
+}
+
+/// Spares a client that announces too much from sending it.
+fn check_announced_length(headers: &HeaderMap) -> Result<(), Problem> {
+    let length = headers.get(CONTENT_LENGTH);
+    let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    match length {
+        Some(length) if length > MAX_BODY as u64 => Err(too_large()),
+        _ => Ok(()),
+    }
+}
+
+async fn collect(body: Body) -> Result<Bytes, Problem> {
+    match Limited::new(body, MAX_BODY).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
+        Err(_) => Err(incomplete(StatusCode::BAD_REQUEST)),
+    }
+}
+
+fn too_large() -> Problem {
+    let message = format!("the body may have at most {MAX_BODY} bytes");
+    let error = ErrorObject::new(Code::BodyTooLarge, message).with("maxBytes", MAX_BODY);
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, error)
+}
+
+fn incomplete(status: StatusCode) -> Problem {
+    let message = match status {
+        StatusCode::REQUEST_TIMEOUT => "the body did not arrive in time",
+        _ => "the body ended early",
+    };
+    Problem::new(status, ErrorObject::new(Code::IncompleteRequest, message))
+}
+
+fn not_json(reason: impl std::fmt::Display) -> Problem {
+    let message = format!("the body is not JSON: {reason}");
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        ErrorObject::new(Code::InvalidJson, message),
+    )
+}
+
+fn parse<T>(body: &[u8]) -> Result<T, Problem>
+where
+    T: DeserializeOwned + Validate<Context = ()>,
+{
+    let text = std::str::from_utf8(body)
+        .map_err(|error| not_json(format_args!("no UTF-8 after byte {}", error.valid_up_to())))?;
+    let document: Value = serde_json::from_str(text).map_err(not_json)?;
+    let read::Read { value, mut faults } = read::read::<T>(&document);
+    if let Some(value) = &value
+        && let Err(report) = value.validate()
+    {
+        for (path, error) in report.iter() {
+            let pointer = pointer(&path.to_string());
+            // Where a stand-in was checked, the true fault is already named.
+            let known = faults.iter().any(|fault| covers(&fault.pointer, &pointer));
+            if !known {
+                let message = error.to_string();
+                faults.push(FieldError { pointer, message });
+            }
+        }
+    }
+    match value {
+        Some(value) if faults.is_empty() => Ok(value),
+        _ => Err(Problem::invalid(faults)),
+    }
+}
+
+/// Whether `pointer` is at or below `outer`.
+fn covers(outer: &str, pointer: &str) -> bool {
+    let rest = pointer.strip_prefix(outer);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The JSON pointer for a path of the validator, which writes Rust's names:
+/// `conversation_history[3].content` is `/conversationHistory/3/content`.
+fn pointer(path: &str) -> String {
+    let mut pointer = String::with_capacity(path.len() + 1);
+    let mut upper = false;
+    if !path.is_empty() && !path.starts_with('[') {
+        pointer.push('/');
+    }
+    for char in path.chars() {
+        match char {
+            '.' | '[' => pointer.push('/'),
+            ']' => {}
+            '_' => upper = true,
+            char if std::mem::take(&mut upper) => pointer.push(char.to_ascii_uppercase()),
+            char => pointer.push(char),
+        }
+    }
+    pointer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_the_validator_become_pointers() {
+        for (path, expected) in [
+            ("", ""),
+            ("message", "/message"),
+            (
+                "conversation_history[3].content",
+                "/conversationHistory/3/content",
+            ),
+            ("[0]", "/0"),
+        ] {
+            assert_eq!(pointer(path), expected);
+        }
+    }
+
+    #[test]
+    fn media_types() {
+        let check = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(value));
+            check_media_type(&headers).is_ok()
+        };
+        for value in [
+            "application/json",
+            "Application/JSON; charset=utf-8",
+            "application/vnd.dj+json",
+        ] {
+            assert!(check(value), "{value}");
+        }
+        for value in [
+            "text/plain",
+            "application/x-www-form-urlencoded",
+            "application/+json",
+            "",
+        ] {
+            assert!(!check(value), "{value}");
+        }
+        assert!(check_media_type(&HeaderMap::new()).is_err());
+    }
+}

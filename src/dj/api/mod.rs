@@ -1,0 +1,142 @@
+//! HTTP: routes, what they take, and what is said when they cannot.
+
+pub mod json;
+pub mod problem;
+mod status;
+
+use std::sync::{Arc, OnceLock};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::header::{ALLOW, CONTENT_TYPE};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
+use tower::ServiceExt;
+
+use super::config::ConfigErrors;
+use super::error::{Code, ErrorObject};
+use super::{AppState, random_hex};
+use crate::core::abort::AbortHandle;
+use crate::core::limit::Budget;
+use crate::core::ports::Ports;
+use crate::core::scope::{self, Scope};
+use problem::Problem;
+
+/// Names a request in logs, in answers, and between services.
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What handlers learn about their request beside the request itself.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestContext {
+    /// For work that goes on after the response has begun.
+    pub(crate) scope: Arc<Scope>,
+    /// Fires the scope's abort signal.
+    pub(crate) abort: AbortHandle,
+}
+
+fn router(state: AppState) -> Router {
+    Router::new()
+        .route("/", get(home))
+        .route("/health", get(status::health))
+        .route("/api/status", get(status::status))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(state)
+}
+
+/// See [`super::App::handle`].
+pub(super) async fn handle(
+    ports: &Ports,
+    state: Result<&AppState, &ConfigErrors>,
+    routes: &OnceLock<Router>,
+    mut request: Request,
+) -> Response {
+    let head = request.method() == Method::HEAD;
+    let options = request.method() == Method::OPTIONS;
+    let request_id = request_id(ports, &request);
+    let mut response = match state {
+        Ok(state) => {
+            let abort = AbortHandle::new();
+            let scope = Arc::new(Scope {
+                request_id: request_id.as_str().into(),
+                budget: Arc::new(Budget::new(state.config.limits.subrequest_budget)),
+                abort: abort.signal(),
+            });
+            let context = RequestContext {
+                scope: Arc::clone(&scope),
+                abort,
+            };
+            request.extensions_mut().insert(context);
+            let router = routes.get_or_init(|| router(state.clone())).clone();
+            let answer = scope::run(scope, router.oneshot(request)).await;
+            answer.unwrap_or_else(|never| match never {})
+        }
+        Err(_) if request.uri().path() == "/health" => status::health().await.into_response(),
+        Err(errors) => Problem::misconfigured(errors).into_response(),
+    };
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+        allow(&mut response, options);
+    }
+    if head {
+        *response.body_mut() = Body::empty();
+    }
+    if let Ok(value) = HeaderValue::from_str(&request_id) {
+        response.headers_mut().insert(X_REQUEST_ID, value);
+    }
+    response
+}
+
+/// The caller's own id where it is harmless, so that logs of several services
+/// can be joined; else a fresh one.
+fn request_id(ports: &Ports, request: &Request) -> String {
+    let harmless = |id: &&str| {
+        (1..=64).contains(&id.len())
+            && id
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    };
+    let given = request.headers().get(X_REQUEST_ID);
+    let given = given.and_then(|value| value.to_str().ok()).filter(harmless);
+    given.map_or_else(|| random_hex::<8>(ports), str::to_owned)
+}
+
+/// Completes `Allow`, and turns the answer to `OPTIONS` into what it asked for.
+fn allow(response: &mut Response, options: bool) {
+    let methods = response
+        .headers()
+        .get(ALLOW)
+        .and_then(|value| value.to_str().ok());
+    let methods = methods.unwrap_or_default().split(',').map(str::trim);
+    let methods = methods
+        .filter(|method| !method.is_empty())
+        .chain(["OPTIONS"]);
+    let methods = methods.collect::<Vec<_>>().join(", ");
+    if options {
+        *response = StatusCode::NO_CONTENT.into_response();
+    }
+    if let Ok(methods) = HeaderValue::from_str(&methods) {
+        response.headers_mut().insert(ALLOW, methods);
+    }
+}
+
+async fn home() -> impl IntoResponse {
+    const TEXT: &str = "Spinlane is running.\n\n\
+        curl -N -H 'content-type: application/json' \\\n  \
+        -d '{\"message\":\"Play something warm\"}' \\\n  \
+        http://HOST/api/chat-stream/message\n";
+    ([(CONTENT_TYPE, "text/plain; charset=utf-8")], TEXT)
+}
+
+async fn not_found(uri: Uri) -> Problem {
+    let message = "there is no such route";
+    let error = ErrorObject::new(Code::NotFound, message).with("path", uri.path());
+    Problem::new(StatusCode::NOT_FOUND, error)
+}
+
+async fn method_not_allowed(method: Method) -> Problem {
+    let message = format!("this route has no {method}; the header `Allow` names what it has");
+    let error = ErrorObject::new(Code::MethodNotAllowed, message);
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, error)
+}

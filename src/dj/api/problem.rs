@@ -1,0 +1,235 @@
+//! Errors outside a stream: `application/problem+json` (RFC 9457).
+//!
+//! A document has the members of the RFC, `errors` with one entry per bad
+//! field, and the members of the [`ErrorObject`], so that a client reads errors
+//! the same way wherever they arrive.
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::dj::config::ConfigErrors;
+use crate::dj::error::{Code, ErrorObject};
+
+/// The media type of problem documents.
+pub const MEDIA_TYPE: &str = "application/problem+json";
+
+/// One field of a request that is not as it must be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FieldError {
+    /// JSON pointer (RFC 6901) to the field; `""` is the whole body.
+    pub pointer: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// An answer that says why there is no other.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    status: StatusCode,
+    error: ErrorObject,
+    errors: Vec<FieldError>,
+}
+
+impl Problem {
+    /// A problem with `status`.
+    pub fn new(status: StatusCode, error: ErrorObject) -> Self {
+        Self {
+            status,
+            error: ErrorObject {
+                status: Some(status.as_u16()),
+                ..error
+            },
+            errors: Vec::new(),
+        }
+    }
+
+    /// 422: the body is JSON, but `errors` are wrong with it.
+    pub fn invalid(errors: Vec<FieldError>) -> Self {
+        let fields = match errors.as_slice() {
+            [one] if one.pointer.is_empty() => format!("the body {}", one.message),
+            [one] => format!("{} {}", one.pointer, one.message),
+            many => format!("{} fields are not valid", many.len()),
+        };
+        Self {
+            errors,
+            ..Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                ErrorObject::new(Code::InvalidRequest, fields),
+            )
+        }
+    }
+
+    /// 503: the route needs `variable`, which is not set.
+    pub fn not_configured(variable: &str) -> Self {
+        let message = format!("set the variable `{variable}`: this route needs it");
+        let error = ErrorObject::new(Code::NotConfigured, message).with("variable", variable);
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, error)
+    }
+
+    /// 503: nothing can be served before the variables are put right.
+    pub fn misconfigured(errors: &ConfigErrors) -> Self {
+        let names: Vec<&str> = errors.0.iter().map(|error| error.name).collect();
+        let message = format!("the configuration is not valid: {errors}");
+        let error = ErrorObject::new(Code::Misconfigured, message).with("variables", names);
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, error)
+    }
+
+    /// 500, for what only a defect can cause.
+    pub fn internal(request_id: &str) -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            internal_error(request_id),
+        )
+    }
+
+    /// The response's status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    fn to_json(&self) -> Vec<u8> {
+        let document = Document {
+            kind: format!("urn:spinlane:problem:{}", self.error.code.as_str()),
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            detail: &self.error.message,
+            errors: &self.errors,
+            code: self.error.code,
+            message: &self.error.message,
+            context: &self.error.context,
+            retry_after_ms: self.error.retry_after_ms,
+        };
+        // Cannot fail: string keys only, and nothing with a fallible Serialize.
+        serde_json::to_vec(&document).unwrap_or_default()
+    }
+}
+
+/// The error of a defect: it names the request, under which the log has the
+/// details, and nothing else.
+fn internal_error(request_id: &str) -> ErrorObject {
+    let message = "something went wrong on our side; the log has the details under this requestId";
+    ErrorObject::new(Code::Internal, message).with("requestId", request_id)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
+    errors: &'a [FieldError],
+    code: Code,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    context: &'a Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
+}
+
+impl From<&Problem> for http::Response<Bytes> {
+    fn from(problem: &Problem) -> Self {
+        let body = Bytes::from(problem.to_json());
+        let mut response = http::Response::new(body);
+        *response.status_mut() = problem.status;
+        let length = response.body().len();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        headers.insert(CONTENT_LENGTH, length.into());
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(millis) = problem.error.retry_after_ms {
+            headers.insert(RETRY_AFTER, millis.div_ceil(1000).into());
+        }
+        response
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        http::Response::<Bytes>::from(&self).map(Body::from)
+    }
+}
+
+/// The whole answer to a request whose handler panicked before its head went
+/// out, for a panic hook.
+pub fn internal(request_id: &str) -> http::Response<Bytes> {
+    (&Problem::internal(request_id)).into()
+}
+
+/// What a panic hook writes into a stream whose head has gone out: an end to
+/// any frame that was cut, then the terminal `error` frame.
+pub fn internal_frame(request_id: &str) -> Bytes {
+    let data = serde_json::json!({"type": "error", "data": internal_error(request_id)});
+    Bytes::from(format!("\n\ndata: {data}\n\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn parse(response: &http::Response<Bytes>) -> Value {
+        serde_json::from_slice(response.body()).unwrap()
+    }
+
+    #[test]
+    fn has_the_members_of_the_rfc_and_of_the_error_object() {
+        let error = ErrorObject {
+            retry_after_ms: Some(1_001),
+            ..ErrorObject::new(Code::Busy, "all slots are taken")
+        };
+        let problem = Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            error.with("lane", "spotify"),
+        );
+        let response = http::Response::from(&problem);
+        assert_eq!(response.headers()[CONTENT_TYPE], MEDIA_TYPE);
+        assert_eq!(response.headers()[RETRY_AFTER], "2");
+        let expected = json!({
+            "type": "urn:spinlane:problem:busy",
+            "title": "Service Unavailable",
+            "status": 503,
+            "detail": "all slots are taken",
+            "code": "busy",
+            "message": "all slots are taken",
+            "context": {"lane": "spotify"},
+            "retryAfterMs": 1001,
+        });
+        assert_eq!(parse(&response), expected);
+    }
+
+    #[test]
+    fn names_bad_fields() {
+        let errors = ["/a", "/b"].map(|pointer| FieldError {
+            pointer: pointer.into(),
+            message: "is required".into(),
+        });
+        let body = parse(&(&Problem::invalid(errors.to_vec())).into());
+        assert_eq!(
+            body["errors"][1],
+            json!({"pointer": "/b", "message": "is required"})
+        );
+        assert_eq!(body["detail"], "2 fields are not valid");
+        let body = parse(&(&Problem::invalid(errors[..1].to_vec())).into());
+        assert_eq!(body["detail"], "/a is required");
+    }
+
+    #[test]
+    fn a_panic_names_the_request_and_nothing_else() {
+        let response = internal("r-1");
+        assert_eq!(response.status(), 500);
+        assert_eq!(parse(&response)["context"], json!({"requestId": "r-1"}));
+        let frame = String::from_utf8(internal_frame("r\n1").to_vec()).unwrap();
+        let data = frame.trim().strip_prefix("data: ").unwrap();
+        let data: Value = serde_json::from_str(data).unwrap();
+        assert_eq!(data["type"], "error");
+        assert_eq!(data["data"]["code"], "internal");
+    }
+}

@@ -1,0 +1,195 @@
+//! `GET /health` and `GET /api/status`.
+
+use axum::extract::State;
+use serde::Serialize;
+
+use super::json::Json;
+use crate::dj::AppState;
+use crate::dj::config::{Config, LaneLimits, LimitScope, Origin, real};
+
+/// Liveness.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Health {
+    status: &'static str,
+}
+
+/// Answers as long as the component can answer at all.
+pub(super) async fn health() -> Json<Health> {
+    Json(Health { status: "ok" })
+}
+
+/// How the application is set up. No secrets.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Status {
+    name: &'static str,
+    version: &'static str,
+    environment: &'static str,
+    limits: Limits,
+    store: Store,
+    configuration: Configuration,
+    upstreams: Upstreams,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Limits {
+    /// `shared`: over all instances; `instance`: in each of them.
+    scope: &'static str,
+    global_rps: u32,
+    lanes: Lanes,
+    subrequest_budget: u32,
+    caller: Option<Caller>,
+}
+
+#[derive(Debug, Serialize)]
+struct Lanes {
+    anthropic: u32,
+    spotify: u32,
+    deezer: u32,
+    lastfm: u32,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Caller {
+    requests: u32,
+    window_ms: u64,
+}
+
+/// What the host gave.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Store {
+    key_value: bool,
+    counters: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Configuration {
+    model: String,
+    public_url: String,
+    frontend_url: Option<String>,
+    heartbeat_ms: u64,
+    queue_deadline_ms: u64,
+    request_deadline_ms: Option<u64>,
+    upstream_timeout_ms: u64,
+    client_ip_header: Option<String>,
+    admin: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Upstreams {
+    anthropic: Upstream,
+    spotify: Upstream,
+    deezer: Upstream,
+    lastfm: Upstream,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Upstream {
+    kind: Kind,
+    base_url: String,
+    /// Whether all keys that it needs are set.
+    configured: bool,
+}
+
+/// Whom the application really talks to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    /// The service itself.
+    Real,
+    /// A stand-in on this machine.
+    Simulated,
+    /// Somewhere else: a proxy, a gateway.
+    Custom,
+}
+
+/// Reports how the application is set up. Touches neither store nor upstreams.
+pub(super) async fn status(State(app): State<AppState>) -> Json<Status> {
+    let (config, ports) = (&app.config, &app.ports);
+    Json(Status {
+        name: env!("CARGO_PKG_NAME"),
+        version: env!("CARGO_PKG_VERSION"),
+        environment: config.environment.as_str(),
+        limits: limits(config, ports.counters.is_some()),
+        store: Store {
+            key_value: ports.key_value.is_some(),
+            counters: ports.counters.is_some(),
+        },
+        configuration: configuration(config),
+        upstreams: upstreams(config),
+    })
+}
+
+fn limits(config: &Config, counters: bool) -> Limits {
+    let LaneLimits {
+        anthropic,
+        spotify,
+        deezer,
+        lastfm,
+    } = config.limits.lanes;
+    let shared = counters && config.limits.scope != Some(LimitScope::Instance);
+    Limits {
+        scope: if shared { "shared" } else { "instance" },
+        global_rps: config.limits.global_rps.get(),
+        lanes: Lanes {
+            anthropic: anthropic.get(),
+            spotify: spotify.get(),
+            deezer: deezer.get(),
+            lastfm: lastfm.get(),
+        },
+        subrequest_budget: config.limits.subrequest_budget,
+        caller: config.limits.caller.map(|caller| Caller {
+            requests: caller.requests.get(),
+            window_ms: millis(caller.window),
+        }),
+    }
+}
+
+fn configuration(config: &Config) -> Configuration {
+    Configuration {
+        model: config.anthropic.model.clone(),
+        public_url: config.public_url.to_string(),
+        frontend_url: config.frontend_url.as_ref().map(Origin::to_string),
+        heartbeat_ms: millis(config.heartbeat),
+        queue_deadline_ms: millis(config.limits.queue_deadline),
+        request_deadline_ms: config.request_deadline.map(millis),
+        upstream_timeout_ms: millis(config.upstream_timeout),
+        client_ip_header: config.client_ip_header.as_ref().map(ToString::to_string),
+        admin: config.admin_token.is_some(),
+    }
+}
+
+fn upstreams(config: &Config) -> Upstreams {
+    let upstream = |base_url: &Origin, real, configured| Upstream {
+        kind: if base_url.as_str() == real {
+            Kind::Real
+        } else if base_url.is_loopback() {
+            Kind::Simulated
+        } else {
+            Kind::Custom
+        },
+        base_url: base_url.to_string(),
+        configured,
+    };
+    let (anthropic, spotify, lastfm) = (&config.anthropic, &config.spotify, &config.lastfm);
+    let spotify_keys = spotify.client_id.is_some() && spotify.client_secret.is_some();
+    Upstreams {
+        anthropic: upstream(
+            &anthropic.base_url,
+            real::ANTHROPIC,
+            anthropic.api_key.is_some(),
+        ),
+        spotify: upstream(&spotify.api_url, real::SPOTIFY, spotify_keys),
+        deezer: upstream(&config.deezer_base_url, real::DEEZER, true),
+        lastfm: upstream(&lastfm.base_url, real::LASTFM, lastfm.api_key.is_some()),
+    }
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

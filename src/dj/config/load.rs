@@ -1,0 +1,438 @@
+//! From variables to a [`Config`].
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use http::HeaderName;
+
+use super::{
+    AnthropicConfig, CallerLimit, Config, Environment, LaneLimits, LastfmConfig, LimitScope,
+    LimitsConfig, Origin, Secret, SpotifyConfig, real,
+};
+
+/// Every variable that is read, for manifests and documentation to be checked
+/// against.
+pub const VARIABLES: [&str; 24] = [
+    "anthropic_api_key",
+    "anthropic_base_url",
+    "anthropic_model",
+    "spotify_client_id",
+    "spotify_client_secret",
+    "spotify_api_url",
+    "spotify_accounts_url",
+    "deezer_base_url",
+    "lastfm_api_key",
+    "lastfm_base_url",
+    "public_url",
+    "frontend_url",
+    "environment",
+    "admin_token",
+    "heartbeat_ms",
+    "limit_scope",
+    "global_rps",
+    "lane_limits",
+    "subrequest_budget",
+    "caller_limit",
+    "client_ip_header",
+    "queue_deadline_ms",
+    "request_deadline_ms",
+    "upstream_timeout_ms",
+];
+
+/// The longest duration that a variable may ask for: an hour.
+const HOUR_MS: u64 = 3_600_000;
+
+/// One variable that could not be understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VariableError {
+    /// The variable's name.
+    pub name: &'static str,
+    /// What is expected instead. Never holds the value.
+    pub expected: String,
+}
+
+/// All variables that could not be understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigErrors(pub Vec<VariableError>);
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, VariableError { name, expected }) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}`{name}` {expected}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+pub(super) fn load(source: &dyn Fn(&str) -> Option<String>) -> Result<Config, ConfigErrors> {
+    let mut read = Reader {
+        source,
+        errors: Vec::new(),
+    };
+    let config = Config {
+        environment: read.or("environment", Environment::Development, environment),
+        anthropic: AnthropicConfig {
+            api_key: read.secret("anthropic_api_key"),
+            base_url: read.origin("anthropic_base_url", real::ANTHROPIC),
+            model: read.or("anthropic_model", "claude-sonnet-4-5".into(), visible),
+        },
+        spotify: SpotifyConfig {
+            client_id: read.optional("spotify_client_id", visible),
+            client_secret: read.secret("spotify_client_secret"),
+            api_url: read.origin("spotify_api_url", real::SPOTIFY),
+            accounts_url: read.origin("spotify_accounts_url", real::SPOTIFY_ACCOUNTS),
+        },
+        deezer_base_url: read.origin("deezer_base_url", real::DEEZER),
+        lastfm: LastfmConfig {
+            api_key: read.secret("lastfm_api_key"),
+            base_url: read.origin("lastfm_base_url", real::LASTFM),
+        },
+        public_url: read.origin("public_url", "http://127.0.0.1:3000"),
+        frontend_url: read.optional("frontend_url", origin),
+        admin_token: read.secret("admin_token"),
+        heartbeat: read.millis("heartbeat_ms", 15_000, 1..=HOUR_MS),
+        limits: limits(&mut read),
+        client_ip_header: read.optional("client_ip_header", |text| {
+            HeaderName::from_str(text).map_err(|_| "must be the name of a header".into())
+        }),
+        request_deadline: Some(read.millis("request_deadline_ms", 0, 0..=HOUR_MS))
+            .filter(|deadline| !deadline.is_zero()),
+        upstream_timeout: read.millis("upstream_timeout_ms", 60_000, 1..=HOUR_MS),
+    };
+    match read.errors.is_empty() {
+        true => Ok(config),
+        false => Err(ConfigErrors(read.errors)),
+    }
+}
+
+fn limits(read: &mut Reader<'_>) -> LimitsConfig {
+    LimitsConfig {
+        scope: read.optional("limit_scope", |text| match text {
+            "instance" => Ok(LimitScope::Instance),
+            "shared" => Ok(LimitScope::Shared),
+            _ => Err("must be `shared` or `instance`".into()),
+        }),
+        global_rps: read.or("global_rps", count(40), |text| positive(text, 10_000)),
+        lanes: read.or("lane_limits", LaneLimits::default(), lane_limits),
+        subrequest_budget: read
+            .or("subrequest_budget", count(950), |text| {
+                positive(text, 100_000)
+            })
+            .get(),
+        caller: read.or("caller_limit", Some(CallerLimit::default()), caller_limit),
+        queue_deadline: read.millis("queue_deadline_ms", 30_000, 0..=HOUR_MS),
+    }
+}
+
+impl Default for LaneLimits {
+    /// anthropic 2, spotify 5, deezer 10, lastfm 10.
+    fn default() -> Self {
+        Self {
+            anthropic: count(2),
+            spotify: count(5),
+            deezer: count(10),
+            lastfm: count(10),
+        }
+    }
+}
+
+impl Default for CallerLimit {
+    /// 20 in 10 minutes.
+    fn default() -> Self {
+        Self {
+            requests: count(20),
+            window: Duration::from_secs(600),
+        }
+    }
+}
+
+/// Reads variables and remembers what was wrong with them.
+struct Reader<'a> {
+    source: &'a dyn Fn(&str) -> Option<String>,
+    errors: Vec<VariableError>,
+}
+
+type Parsed<T> = Result<T, String>;
+
+impl Reader<'_> {
+    fn optional<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Parsed<T>,
+    ) -> Option<T> {
+        debug_assert!(VARIABLES.contains(&name), "{name} is not listed");
+        let text = (self.source)(name)?;
+        let text = text.trim();
+        if text.is_empty() {
+            return None;
+        }
+        match parse(text) {
+            Ok(value) => Some(value),
+            Err(expected) => {
+                self.errors.push(VariableError { name, expected });
+                None
+            }
+        }
+    }
+
+    fn or<T>(
+        &mut self,
+        name: &'static str,
+        default: T,
+        parse: impl FnOnce(&str) -> Parsed<T>,
+    ) -> T {
+        self.optional(name, parse).unwrap_or(default)
+    }
+
+    fn secret(&mut self, name: &'static str) -> Option<Secret> {
+        self.optional(name, |text| visible(text).map(Secret::new))
+    }
+
+    fn origin(&mut self, name: &'static str, default: &'static str) -> Origin {
+        self.optional(name, origin)
+            .unwrap_or_else(|| Origin::known(default))
+    }
+
+    fn millis(&mut self, name: &'static str, default: u64, range: RangeInclusive<u64>) -> Duration {
+        Duration::from_millis(self.or(name, default, |text| {
+            text.parse()
+                .ok()
+                .filter(|millis| range.contains(millis))
+                .ok_or_else(|| {
+                    let (from, to) = (range.start(), range.end());
+                    format!("must be a whole number of milliseconds from {from} to {to}")
+                })
+        }))
+    }
+}
+
+fn environment(text: &str) -> Parsed<Environment> {
+    [
+        Environment::Development,
+        Environment::Staging,
+        Environment::Production,
+    ]
+    .into_iter()
+    .find(|environment| environment.as_str() == text)
+    // A typo must not open what production closes.
+    .ok_or_else(|| "must be `development`, `staging` or `production`".into())
+}
+
+fn origin(text: &str) -> Parsed<Origin> {
+    Origin::parse(text).map_err(Into::into)
+}
+
+/// Text that can stand in a header.
+fn visible(text: &str) -> Parsed<String> {
+    match text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok(text.into()),
+        false => Err("must be visible ASCII characters without spaces".into()),
+    }
+}
+
+const fn count(value: u32) -> NonZeroU32 {
+    match NonZeroU32::new(value) {
+        Some(value) => value,
+        None => NonZeroU32::MIN,
+    }
+}
+
+fn positive(text: &str, max: u32) -> Parsed<NonZeroU32> {
+    text.parse()
+        .ok()
+        .filter(|value: &NonZeroU32| value.get() <= max)
+        .ok_or_else(|| format!("must be a whole number from 1 to {max}"))
+}
+
+/// `anthropic=2,spotify=5`; lanes that are not named keep their default.
+fn lane_limits(text: &str) -> Parsed<LaneLimits> {
+    let mut lanes = LaneLimits::default();
+    for entry in text.split(',') {
+        let parsed = entry
+            .split_once('=')
+            .and_then(|(name, limit)| Some((name.trim(), positive(limit.trim(), 100).ok()?)));
+        match parsed {
+            Some(("anthropic", limit)) => lanes.anthropic = limit,
+            Some(("spotify", limit)) => lanes.spotify = limit,
+            Some(("deezer", limit)) => lanes.deezer = limit,
+            Some(("lastfm", limit)) => lanes.lastfm = limit,
+            _ => {
+                return Err(
+                    "must be a list such as `anthropic=2,spotify=5`: lanes anthropic, \
+                     spotify, deezer, lastfm, each from 1 to 100"
+                        .into(),
+                );
+            }
+        }
+    }
+    Ok(lanes)
+}
+
+/// `20/10m`, or `off`.
+fn caller_limit(text: &str) -> Parsed<Option<CallerLimit>> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let parse = || {
+        let (requests, window) = text.split_once('/')?;
+        let requests = positive(requests.trim(), 1_000_000).ok()?;
+        let window = window.trim();
+        let (amount, seconds) = [("s", 1), ("m", 60), ("h", 3600)]
+            .into_iter()
+            .find_map(|(unit, seconds)| Some((window.strip_suffix(unit)?, seconds)))?;
+        let amount = positive(amount, 1_000).ok()?;
+        Some(CallerLimit {
+            requests,
+            window: Duration::from_secs(u64::from(amount.get()) * seconds),
+        })
+    };
+    parse()
+        .map(Some)
+        .ok_or_else(|| "must be such as `20/10m` (requests per s, m or h), or `off`".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(pairs: &[(&'static str, &'static str)]) -> Result<Config, ConfigErrors> {
+        Config::load(|name| {
+            let found = pairs.iter().find(|(key, _)| *key == name);
+            found.map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    fn broken(pairs: &[(&'static str, &'static str)]) -> Vec<&'static str> {
+        let errors = with(pairs).err().map(|errors| errors.0);
+        let errors = errors.unwrap_or_default().into_iter();
+        errors.map(|error| error.name).collect()
+    }
+
+    #[test]
+    fn starts_with_nothing_set() {
+        for source in [
+            |_: &str| None,
+            |_: &str| Some(String::new()),
+            |_: &str| Some("  ".into()),
+        ] {
+            let config = Config::load(source).unwrap();
+            assert!(config.anthropic.api_key.is_none());
+            assert_eq!(
+                config.anthropic.base_url.as_str(),
+                "https://api.anthropic.com"
+            );
+            assert_eq!(config.heartbeat, Duration::from_secs(15));
+            assert_eq!(config.limits.subrequest_budget, 950);
+            assert_eq!(config.limits.caller, Some(CallerLimit::default()));
+            assert_eq!(config.request_deadline, None);
+            assert_eq!(config.timeouts().connect, Duration::from_secs(5));
+        }
+    }
+
+    #[test]
+    fn every_listed_variable_is_read() {
+        let seen = std::cell::RefCell::new(Vec::new());
+        let loaded = Config::load(|name| {
+            seen.borrow_mut().push(name.to_owned());
+            None
+        });
+        assert!(loaded.is_ok());
+        let mut seen = seen.into_inner();
+        let mut listed: Vec<String> = VARIABLES.map(Into::into).to_vec();
+        seen.sort();
+        listed.sort();
+        assert_eq!(seen, listed);
+    }
+
+    #[test]
+    fn values_are_typed() {
+        let config = with(&[
+            ("environment", "production"),
+            ("lane_limits", "deezer=3, anthropic=1"),
+            ("caller_limit", "5/2h"),
+            ("request_deadline_ms", "28000"),
+            ("upstream_timeout_ms", "200"),
+            ("limit_scope", "instance"),
+            ("client_ip_header", "X-Real-IP"),
+            ("frontend_url", "https://dj.example/"),
+        ])
+        .unwrap();
+        assert_eq!(config.environment, Environment::Production);
+        assert_eq!(config.limits.lanes.deezer.get(), 3);
+        assert_eq!(config.limits.lanes.anthropic.get(), 1);
+        assert_eq!(config.limits.lanes.spotify.get(), 5);
+        let caller = config.limits.caller.unwrap();
+        assert_eq!((caller.requests.get(), caller.window.as_secs()), (5, 7200));
+        assert_eq!(config.request_deadline, Some(Duration::from_secs(28)));
+        assert_eq!(config.timeouts().connect, Duration::from_millis(200));
+        assert_eq!(config.limits.scope, Some(LimitScope::Instance));
+        assert_eq!(
+            with(&[("caller_limit", "off")]).unwrap().limits.caller,
+            None
+        );
+    }
+
+    #[test]
+    fn all_malformed_values_are_named_at_once() {
+        let names = broken(&[
+            ("anthropic_base_url", "https://a.example/v1"),
+            ("heartbeat_ms", "0"),
+            ("lane_limits", "anthropic=0"),
+            ("caller_limit", "20"),
+            ("environment", "prod"),
+            ("admin_token", "two words"),
+        ]);
+        let mut expected = vec![
+            "anthropic_base_url",
+            "heartbeat_ms",
+            "lane_limits",
+            "caller_limit",
+            "environment",
+            "admin_token",
+        ];
+        let mut names = names;
+        names.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn hostile_numbers_are_refused() {
+        for (name, value) in [
+            ("heartbeat_ms", "-1"),
+            ("heartbeat_ms", "1.5"),
+            ("heartbeat_ms", "99999999999999999999"),
+            ("global_rps", "0"),
+            ("global_rps", "inf"),
+            ("subrequest_budget", "4294967296"),
+            ("lane_limits", "anthropic=2,unknown=3"),
+            ("lane_limits", ","),
+            ("caller_limit", "0/10m"),
+            ("caller_limit", "5/0m"),
+            ("caller_limit", "5/10"),
+            ("caller_limit", "5/é"),
+            ("client_ip_header", "not a header"),
+        ] {
+            assert_eq!(broken(&[(name, value)]), [name], "{value}");
+        }
+    }
+
+    #[test]
+    fn errors_and_debug_hold_no_secret() {
+        let errors = with(&[("anthropic_api_key", "sk bad key"), ("admin_token", "ß")]);
+        let text = format!("{errors:?} {}", errors.as_ref().unwrap_err());
+        assert!(!text.contains("sk bad"), "{text}");
+        let config = with(&[("anthropic_api_key", "sk-ant-1"), ("admin_token", "t0ken")]);
+        let text = format!("{config:?}");
+        assert!(
+            !text.contains("sk-ant") && !text.contains("t0ken"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,189 @@
+//! The typed environment.
+//!
+//! Variables are read once, through whatever the host offers, into a
+//! [`Config`]. Every variable has a default (`""` means unset), so that the
+//! application always starts. What is malformed is collected, never guessed at:
+//! [`ConfigErrors`] names each variable at once.
+
+mod load;
+mod origin;
+mod secret;
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use http::HeaderName;
+
+pub use load::{ConfigErrors, VARIABLES, VariableError};
+pub use origin::Origin;
+pub use secret::Secret;
+
+use crate::core::ports::Timeouts;
+
+/// The real services, which base URLs default to.
+pub mod real {
+    /// The Messages API.
+    pub const ANTHROPIC: &str = "https://api.anthropic.com";
+    /// The catalogue.
+    pub const SPOTIFY: &str = "https://api.spotify.com";
+    /// The catalogue's accounts service.
+    pub const SPOTIFY_ACCOUNTS: &str = "https://accounts.spotify.com";
+    /// BPM.
+    pub const DEEZER: &str = "https://api.deezer.com";
+    /// Tags and listeners.
+    pub const LASTFM: &str = "https://ws.audioscrobbler.com";
+}
+
+/// Everything that can be configured.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the application runs.
+    pub environment: Environment,
+    /// The Messages API.
+    pub anthropic: AnthropicConfig,
+    /// The catalogue, and its accounts service.
+    pub spotify: SpotifyConfig,
+    /// BPM.
+    pub deezer_base_url: Origin,
+    /// Tags and listeners.
+    pub lastfm: LastfmConfig,
+    /// Where users reach the application; makes the OAuth redirect.
+    pub public_url: Origin,
+    /// A page on another origin, the only one that CORS then allows.
+    pub frontend_url: Option<Origin>,
+    /// Opens the operator's routes and, in production, `debug`.
+    pub admin_token: Option<Secret>,
+    /// Silence on a stream after which a heartbeat is written.
+    pub heartbeat: Duration,
+    /// What the limits are set to.
+    pub limits: LimitsConfig,
+    /// The header that carries the client's address, set by a proxy that
+    /// overwrites it. Unset: the address that the host gives.
+    pub client_ip_header: Option<HeaderName>,
+    /// After this a run is ended with what it has. `None`: no limit.
+    pub request_deadline: Option<Duration>,
+    /// How long an upstream may be silent, before its head and between reads.
+    pub upstream_timeout: Duration,
+}
+
+impl Config {
+    /// Reads the variables that `source` knows; `None` and `""` mean unset.
+    ///
+    /// # Errors
+    /// Every malformed variable, by name. Values are never part of an error.
+    pub fn load(source: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
+        load::load(&source)
+    }
+
+    /// The three limits of every upstream call.
+    pub fn timeouts(&self) -> Timeouts {
+        Timeouts {
+            connect: self.upstream_timeout.min(Duration::from_secs(5)),
+            first_byte: self.upstream_timeout,
+            idle: self.upstream_timeout,
+        }
+    }
+}
+
+/// Where the application runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Environment {
+    /// On somebody's desk: `debug` is open to everyone.
+    Development,
+    /// Before real users: as production, but named differently in logs.
+    Staging,
+    /// Before real users.
+    Production,
+}
+
+impl Environment {
+    /// As written in the variable and in logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Development => "development",
+            Self::Staging => "staging",
+            Self::Production => "production",
+        }
+    }
+}
+
+/// The Messages API.
+#[derive(Clone, Debug)]
+pub struct AnthropicConfig {
+    /// Without it the chat answers 503.
+    pub api_key: Option<Secret>,
+    /// `https://api.anthropic.com`, or a stand-in.
+    pub base_url: Origin,
+    /// The model that talks.
+    pub model: String,
+}
+
+/// The catalogue, and its accounts service.
+#[derive(Clone, Debug)]
+pub struct SpotifyConfig {
+    /// The application's public id.
+    pub client_id: Option<String>,
+    /// The application's secret.
+    pub client_secret: Option<Secret>,
+    /// `https://api.spotify.com`, or a stand-in.
+    pub api_url: Origin,
+    /// `https://accounts.spotify.com`, or a stand-in.
+    pub accounts_url: Origin,
+}
+
+/// Tags and listeners.
+#[derive(Clone, Debug)]
+pub struct LastfmConfig {
+    /// Without it Last.fm is off.
+    pub api_key: Option<Secret>,
+    /// `https://ws.audioscrobbler.com`, or a stand-in.
+    pub base_url: Origin,
+}
+
+/// What the limits are set to.
+#[derive(Clone, Debug)]
+pub struct LimitsConfig {
+    /// `None`: shared where the host has counters, else per instance.
+    pub scope: Option<LimitScope>,
+    /// Upstream calls per second over all lanes.
+    pub global_rps: NonZeroU32,
+    /// Concurrent calls per upstream.
+    pub lanes: LaneLimits,
+    /// Upstream calls that one request may make.
+    pub subrequest_budget: u32,
+    /// Requests per caller; `None` is off.
+    pub caller: Option<CallerLimit>,
+    /// How long a chat waits for a free slot.
+    pub queue_deadline: Duration,
+}
+
+/// Where limits hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitScope {
+    /// In this component instance only.
+    Instance,
+    /// Over all instances, in the key-value store.
+    Shared,
+}
+
+/// Concurrent calls per upstream, each from 1 to 100.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaneLimits {
+    /// The Messages API.
+    pub anthropic: NonZeroU32,
+    /// The catalogue and its accounts service.
+    pub spotify: NonZeroU32,
+    /// BPM.
+    pub deezer: NonZeroU32,
+    /// Tags.
+    pub lastfm: NonZeroU32,
+}
+
+/// So many requests per caller in so much time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallerLimit {
+    /// How many.
+    pub requests: NonZeroU32,
+    /// In how much time.
+    pub window: Duration,
+}

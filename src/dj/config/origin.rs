@@ -1,0 +1,147 @@
+//! URLs that are origins: scheme, host, port, and nothing after them.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+
+use http::Uri;
+
+/// The origin of a service, such as `https://api.anthropic.com`.
+///
+/// Normalised: lower case, no default port, no slash at the end; so that equal
+/// origins are equal strings, and a path can be appended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin(String);
+
+impl Origin {
+    /// Parses an origin. One slash at the end is taken off.
+    ///
+    /// # Errors
+    /// What is expected instead, without the value (which may hold a password).
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        const EXPECTED: &str = "must be an origin such as https://api.example.com: \
+             http or https, a host, at most a port, no path";
+        let uri: Uri = text.parse().map_err(|_| EXPECTED)?;
+        let scheme = match uri.scheme_str() {
+            Some(scheme @ ("http" | "https")) => scheme,
+            _ => return Err(EXPECTED),
+        };
+        let authority = uri.authority().ok_or(EXPECTED)?;
+        let host = authority.host().to_ascii_lowercase();
+        let bare = uri.path() == "/" && uri.query().is_none() && !text.contains('#');
+        if !bare || host.is_empty() || authority.as_str().contains('@') {
+            return Err(EXPECTED);
+        }
+        let port = match authority.port_u16() {
+            None if authority.as_str().len() > host.len() => return Err(EXPECTED),
+            None => None,
+            Some(80) if scheme == "http" => None,
+            Some(443) if scheme == "https" => None,
+            port => port,
+        };
+        Ok(Self(match port {
+            Some(port) => format!("{scheme}://{host}:{port}"),
+            None => format!("{scheme}://{host}"),
+        }))
+    }
+
+    /// An origin from this source code, already in its normal form.
+    pub(super) fn known(text: &'static str) -> Self {
+        debug_assert_eq!(Self::parse(text).as_ref().map(Self::as_str), Ok(text));
+        Self(text.to_owned())
+    }
+
+    /// The origin as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The URL of `path`, which begins with a slash.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.0)
+    }
+
+    /// Whether it names this machine, where stand-ins live.
+    pub fn is_loopback(&self) -> bool {
+        let after_scheme = self.0.split_once("://").map_or("", |(_, rest)| rest);
+        let host = match after_scheme.strip_prefix('[') {
+            Some(rest) => rest.split(']').next().unwrap_or_default(),
+            None => after_scheme.split(':').next().unwrap_or_default(),
+        };
+        match host.parse::<IpAddr>() {
+            Ok(IpAddr::V4(address)) => address.is_loopback(),
+            Ok(IpAddr::V6(address)) => address == Ipv6Addr::LOCALHOST,
+            Err(_) => host == "localhost" || host.ends_with(".localhost"),
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_normalised() {
+        for (text, expected) in [
+            ("https://api.anthropic.com", "https://api.anthropic.com"),
+            ("https://API.anthropic.com/", "https://api.anthropic.com"),
+            ("https://a.example:443", "https://a.example"),
+            ("http://a.example:80/", "http://a.example"),
+            ("http://127.0.0.1:4000", "http://127.0.0.1:4000"),
+            ("http://[::1]:4000", "http://[::1]:4000"),
+        ] {
+            assert_eq!(
+                Origin::parse(text).map(|origin| origin.0),
+                Ok(expected.into())
+            );
+        }
+    }
+
+    #[test]
+    fn everything_else_is_refused() {
+        for text in [
+            "",
+            "api.anthropic.com",
+            "/v1",
+            "ftp://a.example",
+            "https://",
+            "https://a.example/v1",
+            "https://a.example//",
+            "https://a.example?x",
+            "https://a.example#x",
+            "https://user:password@a.example",
+            "https://a.example:99999",
+            "https://a.example:",
+            "https://a b",
+            "https://a.example\n",
+        ] {
+            assert!(Origin::parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn loopback_is_told_from_the_rest() {
+        let loopback = |text| Origin::parse(text).map(|origin| origin.is_loopback());
+        for text in [
+            "http://127.0.0.1:1",
+            "http://127.9.9.9",
+            "http://[::1]:1",
+            "http://localhost:1",
+            "http://x.localhost",
+        ] {
+            assert_eq!(loopback(text), Ok(true), "{text}");
+        }
+        for text in [
+            "http://10.0.0.1",
+            "https://localhost.example",
+            "http://[::2]",
+        ] {
+            assert_eq!(loopback(text), Ok(false), "{text}");
+        }
+    }
+}

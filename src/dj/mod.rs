@@ -1,0 +1,116 @@
+//! The application: an AI DJ over HTTP.
+//!
+//! It imports `core` only and reaches the world through [`Ports`], so the whole
+//! API runs natively in tests. A host makes an [`App`] and hands it requests.
+
+pub mod api;
+pub mod config;
+pub mod error;
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use axum::Router;
+use axum::body::Body;
+use bytes::Bytes;
+
+use crate::core::ports::Ports;
+use config::{Config, ConfigErrors};
+
+/// What every handler can reach.
+#[derive(Clone, Debug)]
+pub(crate) struct AppState(Arc<Shared>);
+
+/// Behind [`AppState`].
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) ports: Ports,
+    pub(crate) config: Config,
+}
+
+impl std::ops::Deref for AppState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+/// The application, ready to answer.
+///
+/// Cheap to make, since a component is a new instance for every request:
+/// nothing is built before it is needed.
+pub struct App {
+    ports: Ports,
+    state: Result<AppState, ConfigErrors>,
+    router: OnceLock<Router>,
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App")
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}
+
+impl App {
+    /// An application on `ports`, configured by `config`.
+    pub fn new(ports: Ports, config: Config) -> Self {
+        Self::with(ports, Ok(config))
+    }
+
+    /// An application configured by the variables that `source` knows. With
+    /// malformed ones it still answers: 503, naming each of them, on every
+    /// route but `/health`.
+    pub fn from_variables(ports: Ports, source: impl Fn(&str) -> Option<String>) -> Self {
+        Self::with(ports, Config::load(source))
+    }
+
+    fn with(ports: Ports, config: Result<Config, ConfigErrors>) -> Self {
+        let state = config.map(|config| {
+            let ports = ports.clone();
+            AppState(Arc::new(Shared { ports, config }))
+        });
+        Self {
+            ports,
+            state,
+            router: OnceLock::new(),
+        }
+    }
+
+    /// What is wrong with the configuration, for a host to log at start.
+    pub fn config_errors(&self) -> Option<&ConfigErrors> {
+        self.state.as_ref().err()
+    }
+
+    /// Answers one request. For a stream this resolves with the head, and the
+    /// work goes on in a task that was given to the spawner.
+    ///
+    /// Dropping the future abandons the request; work that was spawned by then
+    /// ends when the response body is dropped.
+    pub async fn handle<B>(&self, request: http::Request<B>) -> http::Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        api::handle(
+            &self.ports,
+            self.state.as_ref(),
+            &self.router,
+            request.map(Body::new),
+        )
+        .await
+    }
+}
+
+/// `N` random bytes in hexadecimal.
+pub(crate) fn random_hex<const N: usize>(ports: &Ports) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut bytes = [0; N];
+    ports.entropy.fill(&mut bytes);
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits
+        .map(|digit| char::from(DIGITS[usize::from(digit)]))
+        .collect()
+}
