@@ -15,3 +15,6 @@ pub mod core;
 pub mod dj;
 #[cfg(target_family = "wasm")]
 pub mod host;
+
+#[cfg(all(target_family = "wasm", feature = "app"))]
+mod component;

@@ -11,6 +11,7 @@ mod body_pump;
 mod clock;
 mod entropy;
 mod incoming;
+mod log;
 mod outgoing;
 mod panic_hook;
 mod spawner;
@@ -69,6 +70,7 @@ where
     B: Body<Data = Bytes> + Unpin,
 {
     panic_hook::install(outparam);
+    log::install();
     wstd::runtime::block_on(async move {
         match incoming::convert(request) {
             Ok(request) => respond(handler(request, ports()).await).await,
