@@ -565,7 +565,7 @@ mod tests {
     #[test]
     fn dropped_sleeps_leave_no_timer() {
         let clock = VirtualClock::new();
-        drop(clock.sleep(Duration::from_secs(1)).now_or_never());
+        let _ = clock.sleep(Duration::from_secs(1)).now_or_never();
         assert_eq!(clock.pending_timers(), 0);
     }
 

@@ -1,0 +1,265 @@
+//! An incremental parser for event streams: total over all bytes, bounded in
+//! memory, linear in time.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use memchr::memchr2;
+
+/// The stream can not be read any further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// One event (or one of its lines) is larger than the decoder may hold.
+    #[error("an event of the stream is larger than {limit} bytes")]
+    TooLarge {
+        /// What [`Decoder::new`] was given.
+        limit: usize,
+    },
+}
+
+/// An event, as the decoder hands it on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decoded<'a> {
+    /// The type; `message` unless the stream names another.
+    pub event: Cow<'a, str>,
+    /// The data lines, joined with LF.
+    pub data: Cow<'a, str>,
+    /// The last event id that the stream has given so far.
+    pub id: &'a str,
+}
+
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// The parser. Chunks may be split anywhere, inside a character too; invalid
+/// UTF-8 becomes U+FFFD.
+#[derive(Debug)]
+pub struct Decoder {
+    limit: usize,
+    /// The beginning of a line whose end has not arrived.
+    line: Vec<u8>,
+    /// The last chunk ended in CR: an LF that follows belongs to it.
+    after_cr: bool,
+    /// A byte order mark counts only at the very beginning.
+    at_start: bool,
+    /// Data lines so far, each with its LF.
+    data: Vec<u8>,
+    event: Vec<u8>,
+    /// Takes effect at the blank line, so that a cut block has no effect.
+    pending_id: Option<String>,
+    id: String,
+    retry: Option<Duration>,
+    /// Fields of a block that has not ended.
+    in_block: bool,
+    failed: Option<DecodeError>,
+    /// Bytes looked at, for the test that time is linear.
+    #[cfg(test)]
+    pub(super) scanned: usize,
+}
+
+impl Decoder {
+    /// A decoder that holds at most `limit` bytes of one event.
+    pub const fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            line: Vec::new(),
+            after_cr: false,
+            at_start: true,
+            data: Vec::new(),
+            event: Vec::new(),
+            pending_id: None,
+            id: String::new(),
+            retry: None,
+            in_block: false,
+            failed: None,
+            #[cfg(test)]
+            scanned: 0,
+        }
+    }
+
+    /// Takes the next bytes of the stream and calls `on_event` for every event
+    /// that they complete.
+    ///
+    /// # Errors
+    /// [`DecodeError`], after the events that came before it. It is final:
+    /// every later call answers the same.
+    pub fn push(
+        &mut self,
+        chunk: &[u8],
+        mut on_event: impl FnMut(Decoded<'_>),
+    ) -> Result<(), DecodeError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        let result = self.scan(chunk, &mut on_event);
+        if let Err(error) = result {
+            // Nothing of it will be needed.
+            *self = Self {
+                failed: Some(error),
+                id: std::mem::take(&mut self.id),
+                ..Self::new(self.limit)
+            };
+        }
+        result
+    }
+
+    /// Whether the stream stopped inside an event: what had arrived of it is
+    /// not dispatched, as the standard says.
+    pub fn has_partial(&self) -> bool {
+        self.in_block || !self.line.is_empty()
+    }
+
+    /// The last event id so far.
+    pub fn last_event_id(&self) -> &str {
+        &self.id
+    }
+
+    /// The reconnection time that the stream asked for.
+    pub const fn retry(&self) -> Option<Duration> {
+        self.retry
+    }
+
+    /// Bytes held at the moment.
+    pub fn buffered(&self) -> usize {
+        let id = self.pending_id.as_ref().map_or(0, String::len);
+        self.line.len() + self.data.len() + self.event.len() + id
+    }
+
+    fn scan(
+        &mut self,
+        chunk: &[u8],
+        on_event: &mut impl FnMut(Decoded<'_>),
+    ) -> Result<(), DecodeError> {
+        let mut rest = chunk;
+        if let (true, [first, after @ ..]) = (self.after_cr, rest) {
+            self.after_cr = false;
+            if *first == b'\n' {
+                rest = after;
+            }
+        }
+        while let Some(end) = memchr2(b'\r', b'\n', rest) {
+            #[cfg(test)]
+            {
+                self.scanned += end + 1;
+            }
+            let (line, after) = (&rest[..end], &rest[end + 1..]);
+            if self.line.is_empty() {
+                self.whole_line(line, on_event)?;
+            } else {
+                self.extend_line(line)?;
+                let mut whole = std::mem::take(&mut self.line);
+                self.whole_line(&whole, on_event)?;
+                // The allocation serves the next line.
+                whole.clear();
+                self.line = whole;
+            }
+            rest = match (rest[end], after) {
+                (b'\r', [b'\n', after @ ..]) => after,
+                (b'\r', []) => {
+                    self.after_cr = true;
+                    after
+                }
+                _ => after,
+            };
+        }
+        #[cfg(test)]
+        {
+            self.scanned += rest.len();
+        }
+        self.extend_line(rest)
+    }
+
+    fn extend_line(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
+        // Nobody needs what a comment says: a long one costs no memory.
+        if self.line.first() == Some(&b':') {
+            return Ok(());
+        }
+        self.check(bytes.len())?;
+        self.line.extend_from_slice(bytes);
+        if self.line.first() == Some(&b':') {
+            self.line.truncate(1);
+        }
+        Ok(())
+    }
+
+    fn check(&self, more: usize) -> Result<(), DecodeError> {
+        if self.buffered() + more > self.limit {
+            return Err(DecodeError::TooLarge { limit: self.limit });
+        }
+        Ok(())
+    }
+
+    fn whole_line(
+        &mut self,
+        line: &[u8],
+        on_event: &mut impl FnMut(Decoded<'_>),
+    ) -> Result<(), DecodeError> {
+        let line = match std::mem::take(&mut self.at_start) {
+            true => line.strip_prefix(BOM).unwrap_or(line),
+            false => line,
+        };
+        if line.is_empty() {
+            self.dispatch(on_event);
+            return Ok(());
+        }
+        let (name, value) = match memchr::memchr(b':', line) {
+            Some(0) => return Ok(()),
+            Some(colon) => {
+                let value = &line[colon + 1..];
+                (&line[..colon], value.strip_prefix(b" ").unwrap_or(value))
+            }
+            None => (line, &[][..]),
+        };
+        self.in_block = true;
+        self.field(name, value)
+    }
+
+    fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), DecodeError> {
+        match name {
+            b"data" => {
+                self.check(value.len() + 1)?;
+                self.data.extend_from_slice(value);
+                self.data.push(b'\n');
+            }
+            b"event" => {
+                self.event.clear();
+                self.check(value.len())?;
+                self.event.extend_from_slice(value);
+            }
+            b"id" if !value.contains(&0) => {
+                self.check(value.len())?;
+                self.pending_id = Some(String::from_utf8_lossy(value).into_owned());
+            }
+            b"retry" if !value.is_empty() && value.iter().all(u8::is_ascii_digit) => {
+                let digits = std::str::from_utf8(value).ok();
+                let millis = digits.and_then(|digits| digits.parse().ok());
+                // More milliseconds than 64 bits hold is no time at all.
+                self.retry = millis.map(Duration::from_millis).or(self.retry);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn dispatch(&mut self, on_event: &mut impl FnMut(Decoded<'_>)) {
+        self.in_block = false;
+        if let Some(id) = self.pending_id.take() {
+            self.id = id;
+        }
+        if let Some((_, data)) = self.data.split_last() {
+            let event = match self.event.as_slice() {
+                [] => Cow::Borrowed("message"),
+                name => String::from_utf8_lossy(name),
+            };
+            on_event(Decoded {
+                event,
+                data: String::from_utf8_lossy(data),
+                id: &self.id,
+            });
+        }
+        self.data.clear();
+        self.event.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests;
