@@ -6,6 +6,7 @@
 pub mod abort;
 pub mod cache;
 pub mod limit;
+pub mod log;
 pub mod ports;
 pub mod scope;
 pub mod sse;

@@ -243,7 +243,9 @@ pub trait Entropy: Send + Sync {
 /// response's extensions, and the host's panic hook writes it after what it has
 /// written so far.
 #[derive(Clone)]
-pub struct LastWords(Arc<dyn Fn(&str) -> Vec<u8> + Send + Sync>);
+pub struct LastWords(Arc<Say>);
+
+type Say = dyn Fn(&str) -> Vec<u8> + Send + Sync;
 
 impl LastWords {
     /// `say` is given the request id. It runs inside the panic hook: it must

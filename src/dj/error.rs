@@ -51,8 +51,6 @@ pub enum Code {
     Busy,
     /// The request has used up its upstream calls.
     BudgetExhausted,
-    /// The request's own deadline came before there was an answer.
-    Deadline,
 }
 
 impl Code {
@@ -81,7 +79,6 @@ impl Code {
             Self::UpstreamCut => "upstream_cut",
             Self::Busy => "busy",
             Self::BudgetExhausted => "budget_exhausted",
-            Self::Deadline => "deadline",
         }
     }
 }
@@ -123,6 +120,14 @@ impl ErrorObject {
             context: Map::new(),
             retry_after_ms: None,
         }
+    }
+
+    /// The error of a defect: it names the request, under which the log has the
+    /// details, and nothing else.
+    pub fn internal(request_id: &str) -> Self {
+        let message =
+            "something went wrong on our side; the log has the details under this requestId";
+        Self::new(Code::Internal, message).with("requestId", request_id)
     }
 
     /// Adds one member to the context.

@@ -4,6 +4,8 @@
 //! API runs natively in tests. A host makes an [`App`] and hands it requests.
 
 pub mod api;
+mod chat;
+mod clients;
 pub mod config;
 pub mod error;
 

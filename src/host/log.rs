@@ -2,14 +2,20 @@
 //! `wasmtime serve` both keep.
 
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::SubscriberExt;
+
+use crate::core::log::ClientLog;
 
 /// Installs the subscriber; a second call (a reused instance) does nothing.
 pub(super) fn install() {
-    let subscriber = tracing_subscriber::fmt()
+    let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
-        .with_max_level(LevelFilter::INFO)
-        .with_writer(std::io::stderr)
-        .finish();
+        .with_span_list(false)
+        .with_writer(std::io::stderr);
+    let subscriber = tracing_subscriber::registry()
+        .with(lines.with_filter(LevelFilter::INFO))
+        .with(ClientLog.with_filter(LevelFilter::DEBUG));
     let _ = tracing::subscriber::set_global_default(subscriber);
 }

@@ -22,6 +22,10 @@ use crate::core::scope;
 /// A client that does not take the last words within this time goes without.
 const PATIENCE_NANOS: u64 = 1_000_000_000;
 
+/// What a person is told; the log has the rest.
+const MESSAGE: &str =
+    "something went wrong on our side; the log has the details under this requestId";
+
 /// How far the response has come.
 enum Response {
     None,
@@ -131,12 +135,12 @@ fn answer_500(outparam: ResponseOutparam, request_id: &str) {
     ResponseOutparam::set(outparam, Ok(response));
     let Ok(body) = body else { return };
     let problem = serde_json::json!({
-        "type": "about:blank",
+        "type": "urn:spinlane:problem:internal",
         "title": "Internal Server Error",
         "status": 500,
         "code": "internal",
-        "message": "the server met a bug; report the request id",
-        "detail": "the server met a bug; report the request id",
+        "message": MESSAGE,
+        "detail": MESSAGE,
         "context": { "requestId": request_id },
     });
     if let Ok(stream) = body.write() {

@@ -1,8 +1,11 @@
 //! HTTP: routes, what they take, and what is said when they cannot.
 
+pub(crate) mod chat;
 pub mod json;
 pub mod problem;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, OnceLock};
 
@@ -10,10 +13,11 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use tower::ServiceExt;
+use tracing::Instrument;
 
 use super::config::ConfigErrors;
 use super::error::{Code, ErrorObject};
@@ -41,6 +45,7 @@ fn router(state: AppState) -> Router {
         .route("/", get(home))
         .route("/health", get(status::health))
         .route("/api/status", get(status::status))
+        .route("/api/chat-stream/message", post(chat::message))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(state)
@@ -70,7 +75,10 @@ pub(super) async fn handle(
             };
             request.extensions_mut().insert(context);
             let router = routes.get_or_init(|| router(state.clone())).clone();
-            let answer = scope::run(scope, router.oneshot(request)).await;
+            let span = tracing::info_span!("request", request_id);
+            let answer = scope::run(scope, router.oneshot(request))
+                .instrument(span)
+                .await;
             answer.unwrap_or_else(|never| match never {})
         }
         Err(_) if request.uri().path() == "/health" => status::health().await.into_response(),

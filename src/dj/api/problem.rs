@@ -79,14 +79,6 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, error)
     }
 
-    /// 500, for what only a defect can cause.
-    pub fn internal(request_id: &str) -> Self {
-        Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            internal_error(request_id),
-        )
-    }
-
     /// The response's status.
     pub fn status(&self) -> StatusCode {
         self.status
@@ -107,13 +99,6 @@ impl Problem {
         // Cannot fail: string keys only, and nothing with a fallible Serialize.
         serde_json::to_vec(&document).unwrap_or_default()
     }
-}
-
-/// The error of a defect: it names the request, under which the log has the
-/// details, and nothing else.
-fn internal_error(request_id: &str) -> ErrorObject {
-    let message = "something went wrong on our side; the log has the details under this requestId";
-    ErrorObject::new(Code::Internal, message).with("requestId", request_id)
 }
 
 #[derive(Serialize)]
@@ -155,19 +140,6 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         http::Response::<Bytes>::from(&self).map(Body::from)
     }
-}
-
-/// The whole answer to a request whose handler panicked before its head went
-/// out, for a panic hook.
-pub fn internal(request_id: &str) -> http::Response<Bytes> {
-    (&Problem::internal(request_id)).into()
-}
-
-/// What a panic hook writes into a stream whose head has gone out: an end to
-/// any frame that was cut, then the terminal `error` frame.
-pub fn internal_frame(request_id: &str) -> Bytes {
-    let data = serde_json::json!({"type": "error", "data": internal_error(request_id)});
-    Bytes::from(format!("\n\ndata: {data}\n\n"))
 }
 
 #[cfg(test)]
@@ -219,17 +191,5 @@ mod tests {
         assert_eq!(body["detail"], "2 fields are not valid");
         let body = parse(&(&Problem::invalid(errors[..1].to_vec())).into());
         assert_eq!(body["detail"], "/a is required");
-    }
-
-    #[test]
-    fn a_panic_names_the_request_and_nothing_else() {
-        let response = internal("r-1");
-        assert_eq!(response.status(), 500);
-        assert_eq!(parse(&response)["context"], json!({"requestId": "r-1"}));
-        let frame = String::from_utf8(internal_frame("r\n1").to_vec()).unwrap();
-        let data = frame.trim().strip_prefix("data: ").unwrap();
-        let data: Value = serde_json::from_str(data).unwrap();
-        assert_eq!(data["type"], "error");
-        assert_eq!(data["data"]["code"], "internal");
     }
 }

@@ -74,7 +74,7 @@ struct Configuration {
     heartbeat_ms: u64,
     queue_deadline_ms: u64,
     request_deadline_ms: Option<u64>,
-    upstream_timeout_ms: u64,
+    upstream_timeouts_ms: [u64; 3],
     client_ip_header: Option<String>,
     admin: bool,
 }
@@ -151,6 +151,7 @@ fn limits(config: &Config, counters: bool) -> Limits {
 }
 
 fn configuration(config: &Config) -> Configuration {
+    let timeouts = &config.upstream_timeouts;
     Configuration {
         model: config.anthropic.model.clone(),
         public_url: config.public_url.to_string(),
@@ -158,7 +159,7 @@ fn configuration(config: &Config) -> Configuration {
         heartbeat_ms: millis(config.heartbeat),
         queue_deadline_ms: millis(config.limits.queue_deadline),
         request_deadline_ms: config.request_deadline.map(millis),
-        upstream_timeout_ms: millis(config.upstream_timeout),
+        upstream_timeouts_ms: [timeouts.connect, timeouts.first_byte, timeouts.idle].map(millis),
         client_ip_header: config.client_ip_header.as_ref().map(ToString::to_string),
         admin: config.admin_token.is_some(),
     }

@@ -12,6 +12,7 @@ use super::{
     AnthropicConfig, CallerLimit, Config, Environment, LaneLimits, LastfmConfig, LimitScope,
     LimitsConfig, Origin, Secret, SpotifyConfig, real,
 };
+use crate::core::ports::Timeouts;
 
 /// Every variable that is read, for manifests and documentation to be checked
 /// against.
@@ -39,7 +40,7 @@ pub const VARIABLES: [&str; 24] = [
     "client_ip_header",
     "queue_deadline_ms",
     "request_deadline_ms",
-    "upstream_timeout_ms",
+    "upstream_timeouts_ms",
 ];
 
 /// The longest duration that a variable may ask for: an hour.
@@ -103,7 +104,9 @@ pub(super) fn load(source: &dyn Fn(&str) -> Option<String>) -> Result<Config, Co
         }),
         request_deadline: Some(read.millis("request_deadline_ms", 0, 0..=HOUR_MS))
             .filter(|deadline| !deadline.is_zero()),
-        upstream_timeout: read.millis("upstream_timeout_ms", 60_000, 1..=HOUR_MS),
+        upstream_timeouts: read.or("upstream_timeouts_ms", timeouts(60_000, 60_000), |text| {
+            upstream_timeouts(text)
+        }),
     };
     match read.errors.is_empty() {
         true => Ok(config),
@@ -250,6 +253,36 @@ fn positive(text: &str, max: u32) -> Parsed<NonZeroU32> {
         .ok_or_else(|| format!("must be a whole number from 1 to {max}"))
 }
 
+/// Connecting has its own limit, which the others may lower.
+fn timeouts(first_byte: u64, idle: u64) -> Timeouts {
+    Timeouts {
+        connect: Duration::from_millis(first_byte.min(5_000)),
+        first_byte: Duration::from_millis(first_byte),
+        idle: Duration::from_millis(idle),
+    }
+}
+
+/// `60000` for head and silence alike, or `5000,60000,30000` for connection,
+/// head and silence.
+fn upstream_timeouts(text: &str) -> Parsed<Timeouts> {
+    let numbers: Option<Vec<u64>> = text
+        .split(',')
+        .map(|number| number.trim().parse().ok())
+        .map(|number| number.filter(|number| (1..=HOUR_MS).contains(number)))
+        .collect();
+    match numbers.as_deref() {
+        Some([all]) => Ok(timeouts(*all, *all)),
+        Some([connect, first_byte, idle]) => Ok(Timeouts {
+            connect: Duration::from_millis(*connect),
+            ..timeouts(*first_byte, *idle)
+        }),
+        _ => Err(format!(
+            "must be milliseconds from 1 to {HOUR_MS}, such as `60000`, or \
+             `5000,60000,60000` for connection, response head and silence"
+        )),
+    }
+}
+
 /// `anthropic=2,spotify=5`; lanes that are not named keep their default.
 fn lane_limits(text: &str) -> Parsed<LaneLimits> {
     let mut lanes = LaneLimits::default();
@@ -331,7 +364,8 @@ mod tests {
             assert_eq!(config.limits.subrequest_budget, 950);
             assert_eq!(config.limits.caller, Some(CallerLimit::default()));
             assert_eq!(config.request_deadline, None);
-            assert_eq!(config.timeouts().connect, Duration::from_secs(5));
+            assert_eq!(config.upstream_timeouts, timeouts(60_000, 60_000));
+            assert_eq!(config.upstream_timeouts.connect, Duration::from_secs(5));
         }
     }
 
@@ -357,7 +391,7 @@ mod tests {
             ("lane_limits", "deezer=3, anthropic=1"),
             ("caller_limit", "5/2h"),
             ("request_deadline_ms", "28000"),
-            ("upstream_timeout_ms", "200"),
+            ("upstream_timeouts_ms", "200, 300,400"),
             ("limit_scope", "instance"),
             ("client_ip_header", "X-Real-IP"),
             ("frontend_url", "https://dj.example/"),
@@ -370,7 +404,15 @@ mod tests {
         let caller = config.limits.caller.unwrap();
         assert_eq!((caller.requests.get(), caller.window.as_secs()), (5, 7200));
         assert_eq!(config.request_deadline, Some(Duration::from_secs(28)));
-        assert_eq!(config.timeouts().connect, Duration::from_millis(200));
+        let Timeouts {
+            connect,
+            first_byte,
+            idle,
+        } = config.upstream_timeouts;
+        assert_eq!(
+            [connect, first_byte, idle].map(|limit| limit.as_millis()),
+            [200, 300, 400]
+        );
         assert_eq!(config.limits.scope, Some(LimitScope::Instance));
         assert_eq!(
             with(&[("caller_limit", "off")]).unwrap().limits.caller,
@@ -418,6 +460,8 @@ mod tests {
             ("caller_limit", "5/10"),
             ("caller_limit", "5/é"),
             ("client_ip_header", "not a header"),
+            ("upstream_timeouts_ms", "0"),
+            ("upstream_timeouts_ms", "1,2"),
         ] {
             assert_eq!(broken(&[(name, value)]), [name], "{value}");
         }

@@ -62,8 +62,8 @@ pub struct Config {
     pub client_ip_header: Option<HeaderName>,
     /// After this a run is ended with what it has. `None`: no limit.
     pub request_deadline: Option<Duration>,
-    /// How long an upstream may be silent, before its head and between reads.
-    pub upstream_timeout: Duration,
+    /// How long an upstream may take to connect, to its head, between reads.
+    pub upstream_timeouts: Timeouts,
 }
 
 impl Config {
@@ -73,15 +73,6 @@ impl Config {
     /// Every malformed variable, by name. Values are never part of an error.
     pub fn load(source: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
         load::load(&source)
-    }
-
-    /// The three limits of every upstream call.
-    pub fn timeouts(&self) -> Timeouts {
-        Timeouts {
-            connect: self.upstream_timeout.min(Duration::from_secs(5)),
-            first_byte: self.upstream_timeout,
-            idle: self.upstream_timeout,
-        }
     }
 }
 

@@ -21,9 +21,8 @@ impl Origin {
         const EXPECTED: &str = "must be an origin such as https://api.example.com: \
              http or https, a host, at most a port, no path";
         let uri: Uri = text.parse().map_err(|_| EXPECTED)?;
-        let scheme = match uri.scheme_str() {
-            Some(scheme @ ("http" | "https")) => scheme,
-            _ => return Err(EXPECTED),
+        let Some(scheme @ ("http" | "https")) = uri.scheme_str() else {
+            return Err(EXPECTED);
         };
         let authority = uri.authority().ok_or(EXPECTED)?;
         let host = authority.host().to_ascii_lowercase();

@@ -555,7 +555,8 @@ mod tests {
         impl TryFrom<String> for Even {
             type Error = &'static str;
             fn try_from(text: String) -> Result<Self, Self::Error> {
-                (text.len() % 2 == 0)
+                text.len()
+                    .is_multiple_of(2)
                     .then_some(Self)
                     .ok_or("must be of even length")
             }

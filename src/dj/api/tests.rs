@@ -1,0 +1,335 @@
+//! The API as a client sees it, streams left out (they are tested with the
+//! chat).
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+
+use crate::core::testing::{ScriptedHttp, World};
+use crate::dj::App;
+
+const CHAT: &str = "/api/chat-stream/message";
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {:?}", self.body))
+    }
+
+    fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The problem document's code, after a look at what all of them have.
+    fn problem(&self) -> String {
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        let body = self.json();
+        assert_eq!(body["status"], self.status.as_u16());
+        assert_eq!(body["detail"], body["message"]);
+        let code = body["code"].as_str().unwrap().to_owned();
+        assert_eq!(body["type"], format!("urn:spinlane:problem:{code}"));
+        code
+    }
+
+    fn pointers(&self) -> Vec<String> {
+        let body = self.json();
+        let errors = body["errors"].as_array().unwrap().iter();
+        let mut pointers: Vec<String> = errors
+            .map(|error| error["pointer"].as_str().unwrap().to_owned())
+            .collect();
+        pointers.sort();
+        pointers
+    }
+}
+
+fn variables(name: &str) -> Option<String> {
+    (name == "anthropic_api_key").then(|| "sk-test".into())
+}
+
+/// Asks an application whose upstream must not be called.
+fn ask_with(variables: fn(&str) -> Option<String>, request: Request<Body>) -> Answer {
+    let world = World::with_http(ScriptedHttp::refusing());
+    let app = App::from_variables(world.ports(), variables);
+    let answer = world.run(async {
+        let (head, body) = app.handle(request).await.into_parts();
+        Answer {
+            status: head.status,
+            headers: head.headers,
+            body: body.collect().await.unwrap().to_bytes(),
+        }
+    });
+    assert_eq!(world.http.calls(), 0, "an upstream was called");
+    answer
+}
+
+fn ask(request: Request<Body>) -> Answer {
+    ask_with(variables, request)
+}
+
+fn get(path: &str) -> Request<Body> {
+    Request::get(path).body(Body::empty()).unwrap()
+}
+
+fn post(body: impl Into<Body>) -> Request<Body> {
+    let request = Request::post(CHAT).header("content-type", "application/json");
+    request.body(body.into()).unwrap()
+}
+
+#[test]
+fn health_is_ok() {
+    let answer = ask(get("/health"));
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(answer.json(), json!({"status": "ok"}));
+    assert_eq!(answer.header("content-type"), "application/json");
+}
+
+#[test]
+fn status_shows_the_set_up_without_secrets() {
+    let answer = ask_with(
+        |name| {
+            let value = match name {
+                "anthropic_api_key" => "sk-test",
+                "anthropic_base_url" => "http://127.0.0.1:4010",
+                "deezer_base_url" => "https://deezer.example",
+                "admin_token" => "operator",
+                _ => return None,
+            };
+            Some(value.into())
+        },
+        get("/api/status"),
+    );
+    let status = answer.json();
+    let upstream = |name: &str| {
+        let upstream = &status["upstreams"][name];
+        (
+            upstream["kind"].as_str().unwrap(),
+            upstream["configured"].as_bool().unwrap(),
+        )
+    };
+    assert_eq!(upstream("anthropic"), ("simulated", true));
+    assert_eq!(upstream("spotify"), ("real", false));
+    assert_eq!(upstream("deezer"), ("custom", true));
+    assert_eq!(upstream("lastfm"), ("real", false));
+    assert_eq!(status["limits"]["scope"], "shared");
+    assert_eq!(status["limits"]["lanes"]["anthropic"], 2);
+    assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));
+    let text = String::from_utf8(answer.body.to_vec()).unwrap();
+    assert!(
+        !text.contains("sk-test") && !text.contains("operator"),
+        "{text}"
+    );
+}
+
+#[test]
+fn unknown_routes_and_methods() {
+    let answer = ask(get("/api/nothing?secret=1"));
+    assert_eq!(
+        (answer.status, answer.problem()),
+        (StatusCode::NOT_FOUND, "not_found".into())
+    );
+    assert_eq!(answer.json()["context"], json!({"path": "/api/nothing"}));
+
+    let answer = ask(get(CHAT));
+    assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(answer.problem(), "method_not_allowed");
+    assert_eq!(answer.header("allow"), "POST, OPTIONS");
+
+    let answer = ask(Request::delete("/health").body(Body::empty()).unwrap());
+    assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(answer.header("allow"), "GET, HEAD, OPTIONS");
+}
+
+#[test]
+fn head_and_options() {
+    let head = |path| Request::head(path).body(Body::empty()).unwrap();
+    for (path, status) in [("/health", 200), ("/api/nothing", 404), (CHAT, 405)] {
+        let answer = ask(head(path));
+        assert_eq!(
+            (answer.status.as_u16(), answer.body.len()),
+            (status, 0),
+            "{path}"
+        );
+        assert_ne!(answer.header("content-length"), "0", "{path}");
+    }
+    let answer = ask(Request::options(CHAT).body(Body::empty()).unwrap());
+    assert_eq!(
+        (answer.status.as_u16(), answer.header("allow")),
+        (204, "POST, OPTIONS")
+    );
+}
+
+#[test]
+fn requests_are_named() {
+    let named = |id: &str| get("/health").map(|body| (body, id.to_owned()));
+    for (given, kept) in [
+        ("abc-1.2_3", true),
+        ("a b", false),
+        (&"x".repeat(65), false),
+    ] {
+        let (mut parts, (body, id)) = named(given).into_parts();
+        parts.headers.insert("x-request-id", id.parse().unwrap());
+        let answer = ask(Request::from_parts(parts, body));
+        assert_eq!(answer.header("x-request-id") == given, kept);
+        assert!(!answer.header("x-request-id").is_empty());
+    }
+}
+
+#[test]
+fn bodies_that_are_not_json() {
+    for body in [
+        &b""[..],
+        b"hello",
+        b"{\"message\": \"x\"",
+        b"{\"message\": \"x\"} trailing",
+        b"{\"message\": \"\xff\"}",
+        b"{\"message\": \"x\", \"ignored\": \"\xff\"}",
+        b"{\"message\": \"\\ud800\"}",
+        b"\xef\xbb\xbf{\"message\": \"x\"}",
+    ] {
+        let answer = ask(post(body));
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{body:?}");
+        assert_eq!(answer.problem(), "invalid_json");
+    }
+    let deep = format!(
+        "{{\"message\":\"x\",\"a\":{}{}}}",
+        "[".repeat(9_999),
+        "]".repeat(9_999)
+    );
+    assert_eq!(ask(post(deep)).problem(), "invalid_json");
+}
+
+#[test]
+fn fields_that_are_wrong_are_named() {
+    let history = |entries: usize| vec![json!({"role": "user", "content": "x"}); entries];
+    let cases: &[(Value, &[&str])] = &[
+        (json!({}), &["/message"]),
+        (json!([]), &[""]),
+        (json!(null), &[""]),
+        (json!({"message": ""}), &["/message"]),
+        (json!({"message": "x".repeat(2001)}), &["/message"]),
+        (json!({"message": "é".repeat(2001)}), &["/message"]),
+        (json!({"message": 7}), &["/message"]),
+        (
+            json!({"message": "x", "conversationHistory": history(21)}),
+            &["/conversationHistory"],
+        ),
+        (
+            json!({"message": "x", "conversationHistory": {}}),
+            &["/conversationHistory"],
+        ),
+        (
+            json!({"message": "x", "conversationHistory": [{"role": "system", "content": "x"}]}),
+            &["/conversationHistory/0/role"],
+        ),
+        (
+            json!({"message": "x", "conversationHistory":
+                [{"role": "user", "content": "x"}, {"role": "user", "content": "x".repeat(20_001)}]}),
+            &["/conversationHistory/1/content"],
+        ),
+        (json!({"message": "x", "mode": "destroy"}), &["/mode"]),
+        (json!({"message": "x", "mode": null}), &["/mode"]),
+        (json!({"message": "x", "debug": "yes"}), &["/debug"]),
+        (json!({"message": "x", "playlistId": 1}), &["/playlistId"]),
+        (
+            json!({"message": "", "mode": "x", "conversationHistory": [{}], "debug": 1}),
+            &[
+                "/conversationHistory/0/content",
+                "/conversationHistory/0/role",
+                "/debug",
+                "/message",
+                "/mode",
+            ],
+        ),
+    ];
+    for (body, pointers) in cases {
+        let answer = ask(post(body.to_string()));
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
+        assert_eq!(answer.problem(), "invalid_request");
+        assert_eq!(answer.pointers(), *pointers, "{body}");
+    }
+}
+
+#[test]
+fn bodies_that_are_too_large() {
+    let large = format!("{{\"message\":\"{}\"}}", "x".repeat(600_000));
+    let answer = ask(post(large.clone()));
+    assert_eq!(
+        (answer.status.as_u16(), answer.problem()),
+        (413, "body_too_large".into())
+    );
+    // Announced: refused before any of it is read.
+    let mut announced = post(Body::from_stream(futures::stream::pending::<
+        Result<Bytes, String>,
+    >()));
+    announced
+        .headers_mut()
+        .insert("content-length", large.len().into());
+    assert_eq!(ask(announced).status.as_u16(), 413);
+}
+
+#[test]
+fn bodies_that_do_not_arrive() {
+    let never = futures::stream::pending::<Result<Bytes, String>>();
+    let answer = ask(post(Body::from_stream(never)));
+    assert_eq!(
+        (answer.status.as_u16(), answer.problem()),
+        (408, "incomplete_request".into())
+    );
+    let cut = futures::stream::iter([Ok(Bytes::from("{\"mess")), Err("cut".to_owned())]);
+    let answer = ask(post(Body::from_stream(cut)));
+    assert_eq!(
+        (answer.status.as_u16(), answer.problem()),
+        (400, "incomplete_request".into())
+    );
+}
+
+#[test]
+fn media_types_that_are_not_json() {
+    for media_type in [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/json+x",
+    ] {
+        let request = Request::post(CHAT).header("content-type", media_type);
+        let answer = ask(request.body(Body::from("{\"message\":\"x\"}")).unwrap());
+        assert_eq!(
+            answer.status,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "{media_type}"
+        );
+        assert_eq!(answer.problem(), "unsupported_media_type");
+    }
+}
+
+#[test]
+fn unset_and_malformed_variables_are_named() {
+    let answer = ask_with(|_| None, post("{\"message\":\"x\"}"));
+    assert_eq!(
+        (answer.status.as_u16(), answer.problem()),
+        (503, "not_configured".into())
+    );
+    assert_eq!(
+        answer.json()["context"],
+        json!({"variable": "anthropic_api_key"})
+    );
+
+    let malformed = |name: &str| matches!(name, "heartbeat_ms" | "global_rps").then(|| "x".into());
+    let answer = ask_with(malformed, get("/api/status"));
+    assert_eq!(
+        (answer.status.as_u16(), answer.problem()),
+        (503, "misconfigured".into())
+    );
+    let named = json!({"variables": ["heartbeat_ms", "global_rps"]});
+    assert_eq!(answer.json()["context"], named);
+    assert_eq!(ask_with(malformed, get("/health")).status, StatusCode::OK);
+}

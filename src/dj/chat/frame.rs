@@ -1,0 +1,128 @@
+//! What a chat stream says: `data: {"type":T,"data":D}`.
+
+use serde::{Serialize, Serializer};
+
+use crate::core::log::Record;
+use crate::dj::error::ErrorObject;
+
+/// One frame's data. The last one of every stream is `Done` or `Error`.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub(crate) enum Frame<'a> {
+    /// First: names the run, so that it can be stopped.
+    Run { id: &'a str },
+    /// A piece of the answer, as the model said it.
+    Content(&'a str),
+    /// A line of progress for a person.
+    Thinking(&'a str),
+    /// Once, before the end.
+    Usage(&'a UsageReport),
+    /// An event of the request's log.
+    Log(&'a Record),
+    /// The answer is over; `null` means that it is whole.
+    Done(Option<Incomplete>),
+    /// There is no answer, and why.
+    Error(&'a ErrorObject),
+}
+
+/// `Done` with a part of the answer missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Incomplete {
+    /// Always true: reads well in a condition.
+    incomplete: bool,
+    reason: Reason,
+}
+
+impl From<Reason> for Incomplete {
+    fn from(reason: Reason) -> Self {
+        Self {
+            incomplete: true,
+            reason,
+        }
+    }
+}
+
+/// Why an answer is not whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// The upstream failed after it had begun to answer.
+    UpstreamCut,
+    /// Somebody asked for the end.
+    Stopped,
+    /// The model's longest answer.
+    MaxTokens,
+    /// The model would not go on.
+    Refusal,
+    /// The request's own deadline.
+    Deadline,
+}
+
+impl Serialize for Reason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl Reason {
+    /// As it is written in frames and in the log.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::UpstreamCut => "upstream_cut",
+            Self::Stopped => "stopped",
+            Self::MaxTokens => "max_tokens",
+            Self::Refusal => "refusal",
+            Self::Deadline => "deadline",
+        }
+    }
+}
+
+/// What a run has used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct UsageReport {
+    pub(crate) input_tokens: u64,
+    pub(crate) output_tokens: u64,
+    pub(crate) cache_read_tokens: u64,
+    pub(crate) cache_write_tokens: u64,
+    /// The upstream did not say its last word: the true numbers may be higher.
+    pub(crate) partial: bool,
+    pub(crate) upstream_calls: u32,
+    pub(crate) budget_left: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dj::error::Code;
+    use serde_json::{json, to_value};
+
+    #[test]
+    fn frames_have_a_type_and_data() {
+        let error = ErrorObject::new(Code::Busy, "later");
+        for (frame, expected) in [
+            (
+                Frame::Run { id: "ab" },
+                json!({"type": "run", "data": {"id": "ab"}}),
+            ),
+            (
+                Frame::Content("a\"b"),
+                json!({"type": "content", "data": "a\"b"}),
+            ),
+            (
+                Frame::Thinking("hm"),
+                json!({"type": "thinking", "data": "hm"}),
+            ),
+            (Frame::Done(None), json!({"type": "done", "data": null})),
+            (
+                Frame::Done(Some(Reason::UpstreamCut.into())),
+                json!({"type": "done", "data": {"incomplete": true, "reason": "upstream_cut"}}),
+            ),
+            (
+                Frame::Error(&error),
+                json!({"type": "error", "data": {"code": "busy", "message": "later"}}),
+            ),
+        ] {
+            assert_eq!(to_value(frame).unwrap(), expected);
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Why an upstream did not give what was asked for, in words that a person can
+//! act on.
+
+use std::fmt;
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::core::ports::HttpError;
+use crate::dj::error::{Code, ErrorObject};
+
+/// An upstream, as its errors speak of it.
+#[derive(Debug)]
+pub(crate) struct Service {
+    /// For programs: `anthropic`.
+    pub(crate) name: &'static str,
+    /// For a person: `Anthropic`.
+    pub(crate) title: &'static str,
+    /// The variable that holds its key.
+    pub(crate) key_variable: &'static str,
+    /// The variable that holds its address.
+    pub(crate) url_variable: &'static str,
+    /// What to check when the service does not know what was asked for.
+    pub(crate) not_found: &'static str,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Failure {
+    /// No answer, or no more of it.
+    Http(HttpError),
+    /// An answer that is an error.
+    Status {
+        status: StatusCode,
+        retry_after: Option<Duration>,
+        /// What the service says about it.
+        detail: Option<String>,
+    },
+    /// The service reports an error inside a good answer.
+    Reported {
+        code: Code,
+        /// What the service says about it.
+        detail: String,
+    },
+    /// The answer is not what the interface promises.
+    Protocol(String),
+    /// The answer ended before it was complete.
+    Cut,
+}
+
+/// A call to `service` that failed.
+#[derive(Clone, Debug)]
+pub(crate) struct UpstreamError {
+    pub(crate) service: &'static Service,
+    pub(crate) failure: Failure,
+}
+
+impl fmt::Display for UpstreamError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.service.name;
+        match &self.failure {
+            Failure::Http(error) => write!(f, "{name}: {error}"),
+            Failure::Status { status, .. } => write!(f, "{name}: answered {status}"),
+            Failure::Reported { code, .. } => write!(f, "{name}: reported {}", code.as_str()),
+            Failure::Protocol(reason) => write!(f, "{name}: {reason}"),
+            Failure::Cut => write!(f, "{name}: the answer ended early"),
+        }
+    }
+}
+
+impl std::error::Error for UpstreamError {}
+
+impl UpstreamError {
+    /// For the user: the code, and a message that says what to do. What the
+    /// service said is only part of it where it tells something that the user
+    /// can change.
+    pub(crate) fn object(&self) -> ErrorObject {
+        let (code, message) = match &self.failure {
+            Failure::Http(error) => self.no_answer(error),
+            Failure::Status {
+                status,
+                retry_after,
+                detail,
+            } => self.error_status(*status, *retry_after, detail.as_deref()),
+            Failure::Reported { code, detail } => (*code, self.explain(*code, None, Some(detail))),
+            Failure::Protocol(reason) => {
+                let Service {
+                    title,
+                    url_variable,
+                    ..
+                } = self.service;
+                let message = format!(
+                    "{title} gave an answer that cannot be read ({reason}): check the variable \
+                     `{url_variable}`, or try again in a moment"
+                );
+                (Code::UpstreamProtocol, message)
+            }
+            Failure::Cut => (
+                Code::UpstreamCut,
+                self.explain(Code::UpstreamCut, None, None),
+            ),
+        };
+        let mut object = ErrorObject::new(code, message).with("upstream", self.service.name);
+        if let Failure::Status {
+            status,
+            retry_after,
+            ..
+        } = &self.failure
+        {
+            object.status = Some(status.as_u16());
+            object.retry_after_ms =
+                retry_after.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        }
+        object
+    }
+
+    fn no_answer(&self, error: &HttpError) -> (Code, String) {
+        let Service {
+            title,
+            url_variable,
+            ..
+        } = self.service;
+        match error {
+            HttpError::Connect(_) => {
+                let message = format!(
+                    "{title} cannot be reached: check the network and the variable \
+                     `{url_variable}`, or try again in a moment"
+                );
+                (Code::UpstreamUnreachable, message)
+            }
+            HttpError::Timeout(phase) => {
+                let message = format!("{title} took too long ({phase}): try again in a moment");
+                (Code::UpstreamTimeout, message)
+            }
+            HttpError::Denied => {
+                let message = format!(
+                    "the host does not allow calls to {title}: its `allowed_outbound_hosts` must \
+                     hold the value of the variable `{url_variable}`"
+                );
+                (Code::UpstreamDenied, message)
+            }
+            HttpError::Broken(_) => (
+                Code::UpstreamCut,
+                self.explain(Code::UpstreamCut, None, None),
+            ),
+            HttpError::Invalid(reason) => {
+                let message = format!(
+                    "the request to {title} cannot be sent ({reason}): check the variables \
+                     `{url_variable}` and `{}`",
+                    self.service.key_variable
+                );
+                (Code::UpstreamRejected, message)
+            }
+        }
+    }
+
+    fn error_status(
+        &self,
+        status: StatusCode,
+        retry_after: Option<Duration>,
+        detail: Option<&str>,
+    ) -> (Code, String) {
+        let code = match status.as_u16() {
+            401 | 403 => Code::UpstreamAuth,
+            404 => {
+                let Service {
+                    title, not_found, ..
+                } = self.service;
+                let message = format!("{title} does not know what was asked for: {not_found}");
+                return (Code::UpstreamRejected, message);
+            }
+            429 => Code::RateLimited,
+            529 => Code::Overloaded,
+            400..=499 => Code::UpstreamRejected,
+            500..=599 => Code::UpstreamError,
+            other => {
+                let message = format!(
+                    "{} gave an unexpected answer (HTTP {other})",
+                    self.service.title
+                );
+                return (Code::UpstreamProtocol, message);
+            }
+        };
+        (code, self.explain(code, retry_after, detail))
+    }
+
+    fn explain(&self, code: Code, retry_after: Option<Duration>, detail: Option<&str>) -> String {
+        let Service {
+            title,
+            key_variable,
+            ..
+        } = self.service;
+        let again = match retry_after {
+            Some(wait) => format!("try again in {} s", wait.as_millis().div_ceil(1000)),
+            None => "try again in a moment".to_owned(),
+        };
+        match (code, detail) {
+            (Code::UpstreamAuth, _) => {
+                format!("{title} refused the key: check the variable `{key_variable}`")
+            }
+            (Code::RateLimited, _) => format!("{title} asks for fewer requests: {again}"),
+            (Code::Overloaded, _) => format!("{title} is overloaded: {again}"),
+            (Code::UpstreamTimeout, _) => format!("{title} took too long: {again}"),
+            (Code::UpstreamRejected, Some(detail)) => {
+                format!("{title} did not accept the request: {detail}")
+            }
+            (Code::UpstreamRejected, None) => format!("{title} did not accept the request"),
+            (Code::UpstreamCut, _) => format!("the answer of {title} was cut off: {again}"),
+            _ => format!("{title} failed: {again}"),
+        }
+    }
+}
