@@ -1,0 +1,283 @@
+//! What the host gives beyond `wasi:http`: Spin's variables and key-value
+//! stores, and `wasi:keyvalue` on the same stores.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
+
+use crate::kv::Store;
+
+mod generated {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        world: "spinlane:component/spin",
+        imports: { default: async | trappable },
+        with: {
+            "fermyon:spin/key-value.store": super::OpenStore,
+            "wasi:keyvalue/store.bucket": super::OpenStore,
+            "wasi:keyvalue/atomics.cas": super::Cas,
+        },
+        require_store_data_send: true,
+    });
+}
+
+use generated::fermyon::spin::key_value::{self as spin_kv, Error as SpinError};
+use generated::fermyon::spin::variables::{self, Error as VariableError};
+use generated::wasi::keyvalue0_2_0_draft2::atomics::{self, CasError};
+use generated::wasi::keyvalue0_2_0_draft2::store::{self, Error as StoreError, KeyResponse};
+
+/// A store that a component has opened, by its label.
+#[expect(unreachable_pub, reason = "the generated code exports it again")]
+pub struct OpenStore(String);
+
+/// Compare-and-swap: not given, as it does not work under Spin either.
+#[expect(unreachable_pub, reason = "the generated code exports it again")]
+pub struct Cas;
+
+/// What one component may see.
+#[derive(Clone)]
+pub(crate) struct Capabilities {
+    pub(crate) variables: Arc<BTreeMap<String, String>>,
+    pub(crate) stores: Arc<[String]>,
+    pub(crate) store: Store,
+}
+
+/// The capabilities of the instance that calls, and its resources.
+pub(crate) struct View<'a> {
+    pub(crate) capabilities: &'a Capabilities,
+    pub(crate) table: &'a mut ResourceTable,
+}
+
+/// How to get at a [`View`].
+pub(crate) trait HasView: Send {
+    fn view(&mut self) -> View<'_>;
+}
+
+struct Ours;
+
+impl HasData for Ours {
+    type Data<'a> = View<'a>;
+}
+
+/// Adds all of it to `linker`.
+pub(crate) fn add_to_linker<T: HasView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+    variables::add_to_linker::<T, Ours>(linker, T::view)?;
+    spin_kv::add_to_linker::<T, Ours>(linker, T::view)?;
+    store::add_to_linker::<T, Ours>(linker, T::view)?;
+    atomics::add_to_linker::<T, Ours>(linker, T::view)
+}
+
+impl View<'_> {
+    /// Opens the store `label` when the manifest names it.
+    fn open<E>(
+        &mut self,
+        label: String,
+        denied: E,
+    ) -> wasmtime::Result<Result<Resource<OpenStore>, E>> {
+        if !self.capabilities.stores.contains(&label) {
+            return Ok(Err(denied));
+        }
+        Ok(Ok(self.table.push(OpenStore(label))?))
+    }
+
+    /// The opened store's label, and the store.
+    fn store(&self, open: &Resource<OpenStore>) -> wasmtime::Result<(&str, &Store)> {
+        let OpenStore(label) = self.table.get(open)?;
+        Ok((label, &self.capabilities.store))
+    }
+}
+
+impl variables::Host for View<'_> {
+    async fn get(&mut self, name: String) -> wasmtime::Result<Result<String, VariableError>> {
+        let value = self.capabilities.variables.get(&name).cloned();
+        Ok(value.ok_or_else(|| {
+            VariableError::Undefined(format!("no variable {name:?} for this component"))
+        }))
+    }
+}
+
+impl spin_kv::Host for View<'_> {}
+
+impl spin_kv::HostStore for View<'_> {
+    async fn open(
+        &mut self,
+        label: String,
+    ) -> wasmtime::Result<Result<Resource<OpenStore>, SpinError>> {
+        self.open(label, SpinError::AccessDenied)
+    }
+
+    async fn get(
+        &mut self,
+        open: Resource<OpenStore>,
+        key: String,
+    ) -> wasmtime::Result<Result<Option<Vec<u8>>, SpinError>> {
+        let (label, store) = self.store(&open)?;
+        Ok(store.get(label, &key).await.map_err(SpinError::Other))
+    }
+
+    async fn set(
+        &mut self,
+        open: Resource<OpenStore>,
+        key: String,
+        value: Vec<u8>,
+    ) -> wasmtime::Result<Result<(), SpinError>> {
+        let (label, store) = self.store(&open)?;
+        Ok(store
+            .set(label, &key, value)
+            .await
+            .map_err(SpinError::Other))
+    }
+
+    async fn delete(
+        &mut self,
+        open: Resource<OpenStore>,
+        key: String,
+    ) -> wasmtime::Result<Result<(), SpinError>> {
+        let (label, store) = self.store(&open)?;
+        Ok(store.delete(label, &key).await.map_err(SpinError::Other))
+    }
+
+    async fn exists(
+        &mut self,
+        open: Resource<OpenStore>,
+        key: String,
+    ) -> wasmtime::Result<Result<bool, SpinError>> {
+        let (label, store) = self.store(&open)?;
+        let value = store.get(label, &key).await;
+        Ok(value.map(|value| value.is_some()).map_err(SpinError::Other))
+    }
+
+    async fn get_keys(
+        &mut self,
+        open: Resource<OpenStore>,
+    ) -> wasmtime::Result<Result<Vec<String>, SpinError>> {
+        let (label, store) = self.store(&open)?;
+        Ok(store.keys(label).await.map_err(SpinError::Other))
+    }
+
+    async fn drop(&mut self, open: Resource<OpenStore>) -> wasmtime::Result<()> {
+        self.table.delete(open)?;
+        Ok(())
+    }
+}
+
+impl store::Host for View<'_> {
+    async fn open(
+        &mut self,
+        label: String,
+    ) -> wasmtime::Result<Result<Resource<OpenStore>, StoreError>> {
+        self.open(label, StoreError::AccessDenied)
+    }
+}
+
+impl store::HostBucket for View<'_> {
+    async fn get(
+        &mut self,
+        open: Resource<OpenStore>,
+        key: String,
+    ) -> wasmtime::Result<Result<Option<Vec<u8>>, StoreError>> {
+        let (label, store) = self.store(&open)?;
+        Ok(store.get(label, &key).await.map_err(StoreError::Other))
+    }
+
+    async fn set(
+        &mut self,
+        open: Resource<OpenStore>,
+        key: String,
+        value: Vec<u8>,
+    ) -> wasmtime::Result<Result<(), StoreError>> {
+        let (label, store) = self.store(&open)?;
+        Ok(store
+            .set(label, &key, value)
+            .await
+            .map_err(StoreError::Other))
+    }
+
+    async fn delete(
+        &mut self,
+        open: Resource<OpenStore>,
+        key: String,
+    ) -> wasmtime::Result<Result<(), StoreError>> {
+        let (label, store) = self.store(&open)?;
+        Ok(store.delete(label, &key).await.map_err(StoreError::Other))
+    }
+
+    async fn exists(
+        &mut self,
+        open: Resource<OpenStore>,
+        key: String,
+    ) -> wasmtime::Result<Result<bool, StoreError>> {
+        let (label, store) = self.store(&open)?;
+        let value = store.get(label, &key).await;
+        Ok(value
+            .map(|value| value.is_some())
+            .map_err(StoreError::Other))
+    }
+
+    /// Everything at once, as under Spin.
+    async fn list_keys(
+        &mut self,
+        open: Resource<OpenStore>,
+        _: Option<String>,
+    ) -> wasmtime::Result<Result<KeyResponse, StoreError>> {
+        let (label, store) = self.store(&open)?;
+        let keys = store.keys(label).await;
+        Ok(keys
+            .map(|keys| KeyResponse { keys, cursor: None })
+            .map_err(StoreError::Other))
+    }
+
+    async fn drop(&mut self, open: Resource<OpenStore>) -> wasmtime::Result<()> {
+        self.table.delete(open)?;
+        Ok(())
+    }
+}
+
+impl atomics::Host for View<'_> {
+    async fn increment(
+        &mut self,
+        open: Resource<OpenStore>,
+        key: String,
+        delta: i64,
+    ) -> wasmtime::Result<Result<i64, StoreError>> {
+        let (label, store) = self.store(&open)?;
+        let value = store.increment(label, &key, delta).await;
+        Ok(value.map_err(StoreError::Other))
+    }
+
+    async fn swap(
+        &mut self,
+        cas: Resource<Cas>,
+        _: Vec<u8>,
+    ) -> wasmtime::Result<Result<(), CasError>> {
+        self.table.delete(cas)?;
+        Ok(Err(CasError::StoreError(no_cas())))
+    }
+}
+
+impl atomics::HostCas for View<'_> {
+    async fn new(
+        &mut self,
+        _: Resource<OpenStore>,
+        _: String,
+    ) -> wasmtime::Result<Result<Resource<Cas>, StoreError>> {
+        Ok(Err(no_cas()))
+    }
+
+    async fn current(
+        &mut self,
+        _: Resource<Cas>,
+    ) -> wasmtime::Result<Result<Option<Vec<u8>>, StoreError>> {
+        Ok(Err(no_cas()))
+    }
+
+    async fn drop(&mut self, cas: Resource<Cas>) -> wasmtime::Result<()> {
+        self.table.delete(cas)?;
+        Ok(())
+    }
+}
+
+fn no_cas() -> StoreError {
+    StoreError::Other("compare-and-swap is not given: it is not atomic under Spin".into())
+}
