@@ -1,0 +1,50 @@
+//! Answers that are given piece by piece.
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures::stream;
+
+use crate::calls::Guard;
+
+/// One step of an answer's body.
+#[derive(Clone, Debug)]
+pub(crate) enum Piece {
+    /// Written at once.
+    Write(Bytes),
+    /// Nothing for so long.
+    Wait(Duration),
+    /// Nothing any more, until the client goes.
+    Hang,
+    /// The connection breaks off.
+    Cut,
+}
+
+/// A body made of `pieces`. `guard` ends with it.
+pub(crate) fn body(pieces: VecDeque<Piece>, guard: Guard) -> Body {
+    let steps = stream::unfold((pieces, guard), |(mut pieces, mut guard)| async move {
+        loop {
+            match pieces.pop_front() {
+                Some(Piece::Write(bytes)) => return Some((Ok(bytes), (pieces, guard))),
+                Some(Piece::Wait(time)) => tokio::time::sleep(time).await,
+                Some(Piece::Hang) => futures::future::pending().await,
+                Some(Piece::Cut) => {
+                    // hyper writes what it has when the body has nothing.
+                    tokio::task::yield_now().await;
+                    guard.finish();
+                    // hyper answers an error by closing the connection.
+                    let cut = Err(io::Error::other("cut on purpose"));
+                    return Some((cut, (pieces, guard)));
+                }
+                None => {
+                    guard.finish();
+                    return None;
+                }
+            }
+        }
+    });
+    Body::from_stream(steps)
+}
