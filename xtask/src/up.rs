@@ -18,6 +18,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let error = program(&binary)
         .arg("--component")
         .arg(build::spin_component())
+        .arg("--state")
+        .arg(build::target_dir().join("up"))
         .args(arguments)
         .exec();
     Err(error).with_context(|| format!("cannot run {}", binary.display()))

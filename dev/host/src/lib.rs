@@ -156,9 +156,12 @@ impl Builder {
             wall_clock: WallClock::default(),
             peak_memory: Arc::new(AtomicUsize::new(0)),
         };
-        let listener = TcpListener::bind(self.listen)
-            .await
-            .with_context(|| format!("cannot listen on {}", self.listen))?;
+        let listener = TcpListener::bind(self.listen).await.with_context(|| {
+            format!(
+                "cannot listen on {}; choose another with --listen",
+                self.listen
+            )
+        })?;
         let addr = listener.local_addr()?;
         let server = Arc::new(Server::new(pre, world, self.max_instances));
         tokio::spawn(Arc::clone(&server).run(listener));
