@@ -34,9 +34,9 @@ impl http_body::Body for IncomingBody {
 /// # Errors
 /// A ready 400 when the head cannot be expressed (an invalid target or header).
 pub(super) fn convert(
-    request: IncomingRequest,
+    request: &IncomingRequest,
 ) -> Result<http::Request<IncomingBody>, http::Response<Full<Bytes>>> {
-    head(&request)
+    head(request)
         .and_then(|builder| {
             let body = request
                 .consume()

@@ -72,7 +72,7 @@ where
     panic_hook::install(outparam);
     log::install();
     wstd::runtime::block_on(async move {
-        match incoming::convert(request) {
+        match incoming::convert(&request) {
             Ok(request) => respond(handler(request, ports()).await).await,
             Err(problem) => respond(problem).await,
         }

@@ -57,7 +57,7 @@ async fn send(
             Either::Right(((), head)) => head.await?,
         }
     };
-    convert(response)
+    convert(&response)
 }
 
 fn outgoing_request(parts: &http::request::Parts) -> Result<OutgoingRequest, HttpError> {
@@ -121,7 +121,7 @@ async fn response_head(pending: FutureIncomingResponse) -> Result<IncomingRespon
     }
 }
 
-fn convert(response: IncomingResponse) -> Result<http::Response<BodyStream>, HttpError> {
+fn convert(response: &IncomingResponse) -> Result<http::Response<BodyStream>, HttpError> {
     let broken = |what: &str| HttpError::Broken(what.into());
     let mut builder = http::Response::builder().status(response.status());
     for (name, value) in response.headers().entries() {

@@ -30,7 +30,7 @@ pub(crate) fn wasi_component() -> PathBuf {
 
 /// The test fixture's component.
 pub(crate) fn fixture_component() -> PathBuf {
-    wasm(&target_dir(), "spinlane_fixture.wasm")
+    wasm(&target_dir().join("fixture"), "spinlane_fixture.wasm")
 }
 
 /// Adds the wasm target when the toolchain lacks it: cargo does not.
@@ -95,9 +95,11 @@ pub(crate) fn wasi() -> Result<()> {
 /// Builds the test fixture.
 pub(crate) fn fixture() -> Result<()> {
     ensure_target()?;
+    // A folder of its own: it builds `spinlane` as well, without the DJ, and
+    // cargo would put that in the DJ's place.
     step(
         "build the component (fixture)",
-        &mut component("spinlane-fixture"),
+        component("spinlane-fixture").env("CARGO_TARGET_DIR", target_dir().join("fixture")),
     )
 }
 
