@@ -18,7 +18,7 @@ const TICK: Duration = Duration::from_millis(10);
 const CORE_INSTANCES: u32 = 3;
 
 /// The largest linear memory of one instance, in bytes.
-pub(crate) const MAX_MEMORY: usize = 256 << 20;
+pub(crate) const MAX_MEMORY: usize = 128 << 20;
 
 /// Engines are shared by the hosts of a process that ask for the same.
 static ENGINES: Mutex<Option<HashMap<Key, Shared>>> = Mutex::new(None);

@@ -32,6 +32,7 @@ pub(crate) struct Guest {
     table: ResourceTable,
     outbound: Outbound,
     capabilities: Capabilities,
+    open_stores: usize,
     meter: Meter,
 }
 
@@ -47,18 +48,21 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
 impl World {
     /// A store for a new instance.
     pub(crate) fn store(&self, engine: &Engine) -> Store<Guest> {
-        let stream = self.logs.stream();
         let wasi = WasiCtx::builder()
-            .stdout(stream.clone())
-            .stderr(stream)
+            .stdout(self.logs.stream())
+            .stderr(self.logs.stream())
             .wall_clock(self.wall_clock.clone())
             .build();
         let guest = Guest {
             wasi,
             http: WasiHttpCtx::new(),
             table: ResourceTable::new(),
-            outbound: Outbound(Arc::clone(&self.allowed_hosts)),
+            outbound: Outbound {
+                allowed: Arc::clone(&self.allowed_hosts),
+                logs: self.logs.clone(),
+            },
             capabilities: self.capabilities.clone(),
+            open_stores: 0,
             meter: Meter(Arc::clone(&self.peak_memory)),
         };
         let mut store = Store::new(engine, guest);
@@ -94,6 +98,7 @@ impl HasView for Guest {
         View {
             capabilities: &self.capabilities,
             table: &mut self.table,
+            open: &mut self.open_stores,
         }
     }
 }

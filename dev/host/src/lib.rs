@@ -8,6 +8,7 @@
 
 mod engine;
 mod guest;
+mod headers;
 mod kv;
 mod logs;
 mod manifest;
@@ -27,11 +28,11 @@ use anyhow::{Context, Result};
 use tokio::net::TcpListener;
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
-pub use kv::Store;
+pub use kv::StoreControl;
 pub use server::Instances;
 
 use guest::{WallClock, World};
-use kv::Sqlite;
+use kv::{Sqlite, Store};
 use logs::Logs;
 use manifest::Manifest;
 use server::Server;
@@ -164,7 +165,7 @@ impl Builder {
         })?;
         let addr = listener.local_addr()?;
         let server = Arc::new(Server::new(pre, world, self.max_instances));
-        tokio::spawn(Arc::clone(&server).run(listener));
+        server.serve(listener);
         Ok(Host { server, addr })
     }
 }
@@ -248,8 +249,8 @@ impl Host {
     }
 
     /// The key-value store.
-    pub fn store(&self) -> &Store {
-        &self.server.world().capabilities.store
+    pub fn store(&self) -> &StoreControl {
+        self.server.world().capabilities.store.control()
     }
 
     /// Moves the wall clock that components see forwards.

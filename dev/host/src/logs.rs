@@ -1,7 +1,7 @@
 //! What components write to standard output and standard error, by lines.
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, Write as _};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -13,8 +13,11 @@ use tokio::sync::watch;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
-/// Lines that are kept.
-const KEPT: usize = 10_000;
+/// Lines that are kept: the last ones.
+const KEPT_LINES: usize = 10_000;
+
+/// Bytes that are kept, of the last lines as well.
+const KEPT_BYTES: usize = 16 << 20;
 
 /// A longer line is broken.
 const MAX_LINE: usize = 64 * 1024;
@@ -22,8 +25,25 @@ const MAX_LINE: usize = 64 * 1024;
 #[derive(Debug)]
 struct Kept {
     lines: VecDeque<String>,
+    bytes: usize,
+    /// How many lines came before those that are kept.
+    gone: usize,
     print: bool,
     news: watch::Sender<()>,
+}
+
+impl Kept {
+    fn push(&mut self, line: String) {
+        self.bytes += line.len();
+        self.lines.push_back(line);
+        while self.lines.len() > KEPT_LINES || self.bytes > KEPT_BYTES {
+            let Some(oldest) = self.lines.pop_front() else {
+                break;
+            };
+            self.bytes -= oldest.len();
+            self.gone += 1;
+        }
+    }
 }
 
 /// The log of all instances of one host.
@@ -34,6 +54,8 @@ impl Logs {
     pub(crate) fn new(print: bool) -> Self {
         Self(Arc::new(Mutex::new(Kept {
             lines: VecDeque::new(),
+            bytes: 0,
+            gone: 0,
             print,
             news: watch::Sender::new(()),
         })))
@@ -46,12 +68,10 @@ impl Logs {
     pub(crate) fn push(&self, line: String) {
         let mut kept = self.kept();
         if kept.print {
-            eprintln!("{line}");
+            // Not `eprintln`, which panics when nobody reads any more.
+            let _ = writeln!(io::stderr(), "{line}");
         }
-        if kept.lines.len() == KEPT {
-            kept.lines.pop_front();
-        }
-        kept.lines.push_back(line);
+        kept.push(line);
         kept.news.send_replace(());
     }
 
@@ -59,19 +79,23 @@ impl Logs {
         self.kept().lines.iter().cloned().collect()
     }
 
-    /// The first line that holds `needle`, which may still come.
+    /// The first kept line that holds `needle`, which may still come.
     pub(crate) async fn wait_for(&self, within: Duration, needle: &str) -> Option<String> {
         let mut news = self.kept().news.subscribe();
         let search = async {
+            // Lines, from the host's first, that have been looked at.
+            let mut seen = 0_usize;
             loop {
-                let found = self
-                    .kept()
-                    .lines
-                    .iter()
-                    .find(|line| line.contains(needle))
-                    .cloned();
-                if found.is_some() {
-                    return found;
+                // In a block: the lock may not be held while waiting.
+                {
+                    let kept = self.kept();
+                    let new = kept.lines.iter().skip(seen.saturating_sub(kept.gone));
+                    for line in new {
+                        if line.contains(needle) {
+                            return Some(line.clone());
+                        }
+                    }
+                    seen = kept.gone + kept.lines.len();
                 }
                 news.changed().await.ok()?;
             }
@@ -203,5 +227,23 @@ mod tests {
         let second = Duration::from_secs(1);
         assert_eq!(logs.wait_for(second, "res").await.as_deref(), Some("rest"));
         assert_eq!(logs.wait_for(Duration::ZERO, "none").await, None);
+    }
+
+    #[tokio::test]
+    async fn the_last_lines_are_kept() {
+        let logs = Logs::new(false);
+        let waiting = logs.wait_for(Duration::from_secs(1), "late");
+        let writing = async {
+            for n in 0..=KEPT_LINES {
+                logs.push(format!("line {n}"));
+            }
+            tokio::task::yield_now().await;
+            logs.push("late".into());
+        };
+        let (late, ()) = tokio::join!(waiting, writing);
+        assert_eq!(late.as_deref(), Some("late"));
+        assert_eq!(logs.lines()[0], "line 2");
+        logs.push("x".repeat(KEPT_BYTES));
+        assert_eq!(logs.lines().len(), 1);
     }
 }

@@ -1,5 +1,6 @@
 //! `spinlane-host`: runs a `spin.toml` without Spin.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
@@ -28,12 +29,16 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<()> {
-    let mut arguments = std::env::args().skip(1);
+    // Not `args` and `vars`, which panic at what is no UTF-8.
+    let arguments = std::env::args_os().skip(1);
+    let mut arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let mut manifest = "spin.toml".to_owned();
     let mut options = Vec::new();
     while let Some(flag) = arguments.next() {
         if matches!(flag.as_str(), "-h" | "--help") {
-            print!("{HELP}");
+            write!(std::io::stdout(), "{HELP}")?;
             return Ok(());
         }
         let value = arguments
@@ -45,7 +50,7 @@ async fn run() -> Result<()> {
         }
     }
     let mut builder = Host::builder(manifest)
-        .environment(std::env::vars())
+        .environment(environment)
         .listen(([127, 0, 0, 1], 3000).into())
         .print_logs(true);
     for (flag, value) in options {
@@ -64,7 +69,7 @@ async fn run() -> Result<()> {
         };
     }
     let host = builder.start().await?;
-    println!("http://{}", host.addr());
+    writeln!(std::io::stdout(), "{}", host.url(""))?;
     tokio::signal::ctrl_c().await?;
     eprintln!("stopping");
     tokio::select! {

@@ -9,6 +9,9 @@ use serde::Deserialize;
 use crate::outbound::AllowedHosts;
 use crate::variables::{Declared, Variables};
 
+/// The only route that this host knows: every path.
+pub(crate) const ROUTE: &str = "/...";
+
 /// The manifest's file, read.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Manifest {
@@ -64,7 +67,7 @@ impl Manifest {
     ///
     /// # Errors
     /// When it cannot be read, or is not a version 2 manifest with exactly one
-    /// HTTP trigger, on the route `/...`.
+    /// HTTP trigger, on the route [`ROUTE`].
     pub(crate) fn load(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read {}", path.display()))?;
@@ -78,8 +81,8 @@ impl Manifest {
             bail!("this host reads version 2 manifests only");
         }
         match manifest.trigger.http.as_slice() {
-            [one] if one.route == "/..." => {}
-            _ => bail!("this host runs one HTTP trigger, on the route \"/...\""),
+            [one] if one.route == ROUTE => {}
+            _ => bail!("this host runs one HTTP trigger, on the route {ROUTE:?}"),
         }
         Ok(Self { folder, ..manifest })
     }
@@ -92,13 +95,18 @@ impl Manifest {
     /// Fills in every template of the component.
     ///
     /// # Errors
-    /// An unknown variable in a template, or an outbound host that is none.
+    /// An unknown variable in a template, an outbound host that is none, or an
+    /// unknown store.
     pub(crate) fn resolve(&self, values: &Variables) -> Result<Resolved> {
         let name = &self.trigger.http[0].component;
         let component = self
             .component
             .get(name)
             .with_context(|| format!("the trigger names an unknown component {name:?}"))?;
+        // Spin knows no other without a runtime configuration.
+        if let Some(label) = component.key_value_stores.iter().find(|l| *l != "default") {
+            bail!("unknown key_value_stores label {label:?}: there is \"default\" only");
+        }
         let mut variables = BTreeMap::new();
         for (name, template) in &component.variables {
             let value = values
@@ -177,6 +185,7 @@ mod tests {
             ("manifest_version = 2", "manifest_version = 1", "version 2"),
             ("/...", "/x", "/..."),
             ("https://api.example", "https://api.example/v1", "path"),
+            ("[\"default\"]", "[\"default\", \"cache\"]", "\"cache\""),
             ("component = \"x\"", "component = \"y\"", "\"y\""),
         ] {
             assert!(TEXT.contains(from), "{from}");

@@ -1,10 +1,18 @@
 //! Calls of the component to the outside, where the manifest allows them.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use anyhow::{Context, Result, bail};
 use http::{Uri, uri::Scheme};
 use http_body_util::BodyExt;
 use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks, default_send_request};
+
+use crate::logs::Logs;
+
+/// Each timeout that the guest leaves open, as under Spin.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// `allowed_outbound_hosts`, read.
 #[derive(Clone, Debug, Default)]
@@ -22,7 +30,7 @@ struct Pattern {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Host {
     Any,
-    /// `*.example.com`: what must follow the first dot.
+    /// `*.example.com`: `.example.com`, with which a host must end.
     Below(String),
     Exactly(String),
 }
@@ -47,8 +55,10 @@ impl AllowedHosts {
             let host_allowed = match &pattern.host {
                 Host::Any => true,
                 Host::Below(domain) => host
-                    .split_once('.')
-                    .is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(domain)),
+                    .len()
+                    .checked_sub(domain.len())
+                    .and_then(|at| host.get(at..))
+                    .is_some_and(|end| end.eq_ignore_ascii_case(domain)),
                 Host::Exactly(known) => host.eq_ignore_ascii_case(known),
             };
             host_allowed
@@ -79,7 +89,7 @@ fn default_port(scheme: &str) -> Option<u16> {
 
 impl Pattern {
     fn parse(text: &str) -> Result<Self> {
-        let Some((scheme, rest)) = text.split_once("://") else {
+        let Some((scheme, rest)) = text.trim().split_once("://") else {
             bail!("has no scheme: write https://host");
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
@@ -96,14 +106,21 @@ impl Pattern {
         let port = match port {
             Some("*") => None,
             Some(port) => Some(port.parse().context("has a bad port")?),
-            None => match &scheme {
-                Some(scheme) => Some(default_port(scheme).context("needs a port")?),
-                None => None,
-            },
+            None => Some(
+                scheme
+                    .as_deref()
+                    .and_then(default_port)
+                    .context("needs a port")?,
+            ),
         };
-        let host = match host.strip_prefix("*.") {
-            _ if host == "*" => Host::Any,
-            Some(domain) if !domain.is_empty() => Host::Below(domain.to_owned()),
+        let host = match host.strip_prefix('*') {
+            Some("") => Host::Any,
+            Some(domain) if domain.len() > 1 && domain.starts_with('.') => {
+                if domain.contains('*') {
+                    bail!("has a wildcard within its host");
+                }
+                Host::Below(domain.to_owned())
+            }
             None if !host.is_empty() && !host.contains('*') => Host::Exactly(host.to_owned()),
             _ => bail!("has a bad host"),
         };
@@ -113,7 +130,10 @@ impl Pattern {
 
 /// The component's way out.
 #[derive(Debug)]
-pub(crate) struct Outbound(pub(crate) std::sync::Arc<AllowedHosts>);
+pub(crate) struct Outbound {
+    pub(crate) allowed: Arc<AllowedHosts>,
+    pub(crate) logs: Logs,
+}
 
 type Sent = (
     http::Response<WasiBody>,
@@ -131,18 +151,43 @@ impl WasiHttpHooks for Outbound {
         options: Option<RequestOptions>,
         _: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Result<Sent, Error>> + Send> {
-        let allowed = self.0.allow_uri(request.uri());
+        let allowed = self.allowed.allow_uri(request.uri());
         if !allowed {
-            tracing::warn!(host = request.uri().host(), "outbound call refused");
+            self.tell_refused(request.uri());
         }
         Box::new(async move {
             if !allowed {
                 return Err(Error::from(ErrorCode::HttpRequestDenied));
             }
-            let (response, io) = default_send_request(request, options).await?;
+            // The library's connect timeout leaves TLS out: a peer that accepts
+            // and then says nothing would hold the guest for ever.
+            let head = connect_and_head(options.as_ref());
+            let sent = tokio::time::timeout(head, default_send_request(request, options));
+            let (response, io) = sent.await.map_err(|_| Error::ConnectionTimeout)??;
             Ok((response.map(BodyExt::boxed_unsync), Box::new(io) as _))
         })
     }
+}
+
+impl Outbound {
+    /// A component sees no more than "denied": its author needs the host.
+    fn tell_refused(&self, uri: &Uri) {
+        let scheme = uri.scheme_str().unwrap_or("https");
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        // A password may stand before the host.
+        let host = authority.rsplit('@').next().unwrap_or_default();
+        self.logs.push(format!(
+            "host: a call to {scheme}://{host} was refused: allowed_outbound_hosts does not name it"
+        ));
+    }
+}
+
+/// The longest that a call may take up to its response's head.
+fn connect_and_head(options: Option<&RequestOptions>) -> Duration {
+    let connect = options.and_then(|options| options.connect_timeout);
+    let first_byte = options.and_then(|options| options.first_byte_timeout);
+    let or_default = |timeout: Option<Duration>| timeout.unwrap_or(DEFAULT_TIMEOUT);
+    or_default(connect).saturating_add(or_default(first_byte))
 }
 
 #[cfg(test)]
@@ -166,6 +211,8 @@ mod tests {
             ("*://*:*", "https", "x", 1, true),
             ("https://*.a.example", "https", "b.a.example", 443, true),
             ("https://*.a.example", "https", "a.example", 443, false),
+            ("https://*.a.example", "https", "c.b.A.example", 443, true),
+            ("https://*.a.example", "https", "xa.example", 443, false),
             ("http://[::1]:80", "http", "[::1]", 80, true),
         ];
         for (pattern, scheme, host, port, expected) in cases {
@@ -183,6 +230,11 @@ mod tests {
             "https://",
             "https://a:x",
             "ftp://a",
+            "*://a",
+            "https://a.*",
+            "https://*a.example",
+            "https://*.*.example",
+            "https://*.",
             "",
         ] {
             assert!(hosts(&[bad]).is_err(), "{bad}");

@@ -14,12 +14,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio_util::task::TaskTracker;
 use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
 use crate::guest::{Guest, World};
+use crate::headers;
 
 /// How long a client may take to send its request head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -54,6 +56,8 @@ pub(crate) struct Server {
     instances: watch::Sender<Instances>,
     room: Arc<Semaphore>,
     stop: watch::Sender<Stop>,
+    /// The listener, every connection, every instance.
+    tasks: TaskTracker,
 }
 
 /// Counts an instance for as long as it lives.
@@ -88,6 +92,7 @@ impl Server {
             instances: watch::Sender::new(Instances::default()),
             room: Arc::new(Semaphore::new(max_instances as usize)),
             stop: watch::Sender::new(Stop::No),
+            tasks: TaskTracker::new(),
         }
     }
 
@@ -99,8 +104,13 @@ impl Server {
         self.instances.subscribe()
     }
 
-    /// Accepts connections until a stop.
-    pub(crate) async fn run(self: Arc<Self>, listener: TcpListener) {
+    /// Begins to accept connections, until a stop.
+    pub(crate) fn serve(self: &Arc<Self>, listener: TcpListener) {
+        let server = Arc::clone(self);
+        self.tasks.spawn(server.accept(listener));
+    }
+
+    async fn accept(self: Arc<Self>, listener: TcpListener) {
         let mut stop = self.stop.subscribe();
         loop {
             let accepted = tokio::select! {
@@ -109,11 +119,12 @@ impl Server {
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    tokio::spawn(Arc::clone(&self).connection(stream, peer));
+                    self.tasks.spawn(Arc::clone(&self).connection(stream, peer));
                 }
                 // Out of file descriptors, most likely: give it time to pass.
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
+                    let logs = &self.world.logs;
+                    logs.push(format!("host: cannot accept a connection: {error}"));
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
@@ -136,19 +147,16 @@ impl Server {
             .serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
         let mut stop = self.stop.subscribe();
-        let mut ended = tokio::select! {
-            ended = connection.as_mut() => Some(ended),
-            _ = stop.wait_for(|stop| *stop != Stop::No) => None,
-        };
-        if ended.is_none() {
-            connection.as_mut().graceful_shutdown();
-            ended = tokio::select! {
-                ended = connection => Some(ended),
-                _ = stop.wait_for(|stop| *stop == Stop::Now) => None,
-            };
+        // A connection that fails has a client that went, or speaks no HTTP:
+        // nothing that its guest does not see as well.
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            _ = stop.wait_for(|stop| *stop != Stop::No) => {}
         }
-        if let Some(Err(error)) = ended {
-            tracing::debug!(%error, %peer, "connection ended early");
+        connection.as_mut().graceful_shutdown();
+        tokio::select! {
+            _ = connection => {}
+            _ = stop.wait_for(|stop| *stop == Stop::Now) => {}
         }
     }
 
@@ -156,10 +164,7 @@ impl Server {
         if request.uri().authority().is_none() && !request.headers().contains_key("host") {
             return plain(StatusCode::BAD_REQUEST, "the header `Host` is missing\n");
         }
-        // Appended: one that the client sent itself stays, and comes first.
-        if let Ok(peer) = HeaderValue::try_from(peer.to_string()) {
-            request.headers_mut().append("spin-client-addr", peer);
-        }
+        headers::append(&mut request, peer);
         let Ok(room) = Arc::clone(&self.room).try_acquire_owned() else {
             return plain(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -169,7 +174,8 @@ impl Server {
         match self.start(request, room).await {
             Ok(Ok(response)) => response,
             Ok(Err(code)) => {
-                tracing::warn!(?code, "the component answered with an error code");
+                let logs = &self.world.logs;
+                logs.push(format!("host: the component answered with {code:?}"));
                 plain(StatusCode::INTERNAL_SERVER_ERROR, "the component failed\n")
             }
             Err(error) => {
@@ -205,7 +211,7 @@ impl Server {
         };
         let (pre, logs) = (self.pre.clone(), self.world.logs.clone());
         let mut stop = self.stop.subscribe();
-        tokio::spawn(async move {
+        self.tasks.spawn(async move {
             let run = async {
                 let proxy = pre.instantiate_async(&mut store).await?;
                 let handler = proxy.wasi_http_incoming_handler();
@@ -227,14 +233,14 @@ impl Server {
             .map_err(|_| anyhow::anyhow!("the component ended without an answer"))
     }
 
-    /// Ends what runs: gracefully for a while, then at once.
+    /// Ends what runs: gracefully for a while, then at once. Connections count
+    /// as well: the end of a response may leave after its instance has ended.
     pub(crate) async fn stop(&self) {
         self.stop.send_replace(Stop::Graceful);
-        let mut instances = self.instances.subscribe();
-        let idle = instances.wait_for(|instances| instances.live == 0);
-        let _ = tokio::time::timeout(GRACE, idle).await;
+        self.tasks.close();
+        let _ = tokio::time::timeout(GRACE, self.tasks.wait()).await;
         self.kill();
-        let _ = instances.wait_for(|instances| instances.live == 0).await;
+        self.tasks.wait().await;
     }
 
     /// Ends what runs, at once.

@@ -6,13 +6,11 @@ use std::collections::BTreeMap;
 use anyhow::{Result, bail};
 use serde::Deserialize;
 
-/// What the manifest says about a variable.
+/// What the manifest says about a variable: without a default it is required,
+/// whether or not `required` says so.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(crate) struct Declared {
-    #[serde(default)]
     default: Option<String>,
-    #[serde(default)]
-    required: bool,
 }
 
 /// Every variable's value.
@@ -22,6 +20,13 @@ pub(crate) struct Variables(BTreeMap<String, String>);
 /// The environment variable that sets `name`, as under Spin.
 pub(crate) fn environment_name(name: &str) -> String {
     format!("SPIN_VARIABLE_{}", name.to_uppercase())
+}
+
+/// Whether Spin takes `name` for that of a variable.
+pub(crate) fn is_variable_name(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    bytes.next().is_some_and(|first| first.is_ascii_lowercase())
+        && bytes.all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
 }
 
 impl Variables {
@@ -44,11 +49,10 @@ impl Variables {
                 .or_else(|| declared.default.clone());
             match value {
                 Some(value) => values.insert(name.clone(), value),
-                None if declared.required => bail!(
+                None => bail!(
                     "the variable {name:?} is required: set {} or pass --variable {name}=…",
                     environment_name(name)
                 ),
-                None => None,
             };
         }
         if let Some(unknown) = explicit.keys().next() {
@@ -86,14 +90,8 @@ mod tests {
     use super::*;
 
     fn declared() -> BTreeMap<String, Declared> {
-        let declared = |default: Option<&str>, required| Declared {
-            default: default.map(str::to_owned),
-            required,
-        };
-        BTreeMap::from([
-            ("key".into(), declared(Some("d"), false)),
-            ("must".into(), declared(None, true)),
-        ])
+        toml::from_str("key = { default = 'd', secret = true }\nmust = { required = true }")
+            .unwrap()
     }
 
     fn values(environment: &[(&str, &str)], explicit: &[(&str, &str)]) -> Result<Variables> {

@@ -6,12 +6,21 @@ use std::sync::Arc;
 
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 
-use crate::kv::Store;
+use crate::kv::{Found, Store};
+use crate::variables::is_variable_name;
 
 mod generated {
     wasmtime::component::bindgen!({
         path: "../../wit",
-        world: "spinlane:component/spin",
+        // Whatever the component takes, and what Spin gives beside it.
+        inline: "
+            package spinlane:host;
+            world given {
+                include spinlane:component/spin;
+                import wasi:keyvalue/batch@0.2.0-draft2;
+            }
+        ",
+        world: "spinlane:host/given",
         imports: { default: async | trappable },
         with: {
             "fermyon:spin/key-value.store": super::OpenStore,
@@ -25,7 +34,11 @@ mod generated {
 use generated::fermyon::spin::key_value::{self as spin_kv, Error as SpinError};
 use generated::fermyon::spin::variables::{self, Error as VariableError};
 use generated::wasi::keyvalue0_2_0_draft2::atomics::{self, CasError};
+use generated::wasi::keyvalue0_2_0_draft2::batch;
 use generated::wasi::keyvalue0_2_0_draft2::store::{self, Error as StoreError, KeyResponse};
+
+/// How many stores an instance may have open, as under Spin.
+const MAX_OPEN: usize = 256;
 
 /// A store that a component has opened, by its label.
 #[expect(unreachable_pub, reason = "the generated code exports it again")]
@@ -47,6 +60,8 @@ pub(crate) struct Capabilities {
 pub(crate) struct View<'a> {
     pub(crate) capabilities: &'a Capabilities,
     pub(crate) table: &'a mut ResourceTable,
+    /// Stores that the instance has open.
+    pub(crate) open: &'a mut usize,
 }
 
 /// How to get at a [`View`].
@@ -65,20 +80,34 @@ pub(crate) fn add_to_linker<T: HasView + 'static>(linker: &mut Linker<T>) -> was
     variables::add_to_linker::<T, Ours>(linker, T::view)?;
     spin_kv::add_to_linker::<T, Ours>(linker, T::view)?;
     store::add_to_linker::<T, Ours>(linker, T::view)?;
-    atomics::add_to_linker::<T, Ours>(linker, T::view)
+    atomics::add_to_linker::<T, Ours>(linker, T::view)?;
+    batch::add_to_linker::<T, Ours>(linker, T::view)
+}
+
+/// Why a store was not opened.
+enum Refused {
+    Denied,
+    TooMany,
 }
 
 impl View<'_> {
     /// Opens the store `label` when the manifest names it.
-    fn open<E>(
-        &mut self,
-        label: String,
-        denied: E,
-    ) -> wasmtime::Result<Result<Resource<OpenStore>, E>> {
+    fn open(&mut self, label: String) -> wasmtime::Result<Result<Resource<OpenStore>, Refused>> {
         if !self.capabilities.stores.contains(&label) {
-            return Ok(Err(denied));
+            return Ok(Err(Refused::Denied));
         }
-        Ok(Ok(self.table.push(OpenStore(label))?))
+        if *self.open == MAX_OPEN {
+            return Ok(Err(Refused::TooMany));
+        }
+        let store = self.table.push(OpenStore(label))?;
+        *self.open += 1;
+        Ok(Ok(store))
+    }
+
+    fn close(&mut self, open: Resource<OpenStore>) -> wasmtime::Result<()> {
+        self.table.delete(open)?;
+        *self.open -= 1;
+        Ok(())
     }
 
     /// The opened store's label, and the store.
@@ -90,6 +119,10 @@ impl View<'_> {
 
 impl variables::Host for View<'_> {
     async fn get(&mut self, name: String) -> wasmtime::Result<Result<String, VariableError>> {
+        if !is_variable_name(&name) {
+            let text = format!("{name:?}: lower-case letters, digits and underscores only");
+            return Ok(Err(VariableError::InvalidName(text)));
+        }
         let value = self.capabilities.variables.get(&name).cloned();
         Ok(value.ok_or_else(|| {
             VariableError::Undefined(format!("no variable {name:?} for this component"))
@@ -104,7 +137,11 @@ impl spin_kv::HostStore for View<'_> {
         &mut self,
         label: String,
     ) -> wasmtime::Result<Result<Resource<OpenStore>, SpinError>> {
-        self.open(label, SpinError::AccessDenied)
+        let opened = self.open(label)?;
+        Ok(opened.map_err(|refused| match refused {
+            Refused::Denied => SpinError::AccessDenied,
+            Refused::TooMany => SpinError::StoreTableFull,
+        }))
     }
 
     async fn get(
@@ -144,8 +181,7 @@ impl spin_kv::HostStore for View<'_> {
         key: String,
     ) -> wasmtime::Result<Result<bool, SpinError>> {
         let (label, store) = self.store(&open)?;
-        let value = store.get(label, &key).await;
-        Ok(value.map(|value| value.is_some()).map_err(SpinError::Other))
+        Ok(store.exists(label, &key).await.map_err(SpinError::Other))
     }
 
     async fn get_keys(
@@ -157,8 +193,7 @@ impl spin_kv::HostStore for View<'_> {
     }
 
     async fn drop(&mut self, open: Resource<OpenStore>) -> wasmtime::Result<()> {
-        self.table.delete(open)?;
-        Ok(())
+        self.close(open)
     }
 }
 
@@ -167,7 +202,11 @@ impl store::Host for View<'_> {
         &mut self,
         label: String,
     ) -> wasmtime::Result<Result<Resource<OpenStore>, StoreError>> {
-        self.open(label, StoreError::AccessDenied)
+        let opened = self.open(label)?;
+        Ok(opened.map_err(|refused| match refused {
+            Refused::Denied => StoreError::AccessDenied,
+            Refused::TooMany => StoreError::Other("store table full".into()),
+        }))
     }
 }
 
@@ -209,18 +248,19 @@ impl store::HostBucket for View<'_> {
         key: String,
     ) -> wasmtime::Result<Result<bool, StoreError>> {
         let (label, store) = self.store(&open)?;
-        let value = store.get(label, &key).await;
-        Ok(value
-            .map(|value| value.is_some())
-            .map_err(StoreError::Other))
+        Ok(store.exists(label, &key).await.map_err(StoreError::Other))
     }
 
     /// Everything at once, as under Spin.
     async fn list_keys(
         &mut self,
         open: Resource<OpenStore>,
-        _: Option<String>,
+        cursor: Option<String>,
     ) -> wasmtime::Result<Result<KeyResponse, StoreError>> {
+        if cursor.is_some() {
+            let text = "list_keys: cursor not supported".into();
+            return Ok(Err(StoreError::Other(text)));
+        }
         let (label, store) = self.store(&open)?;
         let keys = store.keys(label).await;
         Ok(keys
@@ -229,8 +269,7 @@ impl store::HostBucket for View<'_> {
     }
 
     async fn drop(&mut self, open: Resource<OpenStore>) -> wasmtime::Result<()> {
-        self.table.delete(open)?;
-        Ok(())
+        self.close(open)
     }
 }
 
@@ -253,6 +292,37 @@ impl atomics::Host for View<'_> {
     ) -> wasmtime::Result<Result<(), CasError>> {
         self.table.delete(cas)?;
         Ok(Err(CasError::StoreError(no_cas())))
+    }
+}
+
+impl batch::Host for View<'_> {
+    async fn get_many(
+        &mut self,
+        open: Resource<OpenStore>,
+        keys: Vec<String>,
+    ) -> wasmtime::Result<Result<Found, StoreError>> {
+        let (label, store) = self.store(&open)?;
+        Ok(store.get_many(label, keys).await.map_err(StoreError::Other))
+    }
+
+    async fn set_many(
+        &mut self,
+        open: Resource<OpenStore>,
+        values: Vec<(String, Vec<u8>)>,
+    ) -> wasmtime::Result<Result<(), StoreError>> {
+        let (label, store) = self.store(&open)?;
+        let set = store.set_many(label, values).await;
+        Ok(set.map_err(StoreError::Other))
+    }
+
+    async fn delete_many(
+        &mut self,
+        open: Resource<OpenStore>,
+        keys: Vec<String>,
+    ) -> wasmtime::Result<Result<(), StoreError>> {
+        let (label, store) = self.store(&open)?;
+        let deleted = store.delete_many(label, keys).await;
+        Ok(deleted.map_err(StoreError::Other))
     }
 }
 

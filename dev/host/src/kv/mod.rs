@@ -1,124 +1,75 @@
-//! Key-value stores: the backends, and what tests do to them.
+//! Key-value stores: where values are kept, and what tests do to them.
 
+mod control;
 mod sqlite;
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
+pub use control::StoreControl;
 pub(crate) use sqlite::Sqlite;
 
-/// What a backend answers; the text is for the component's log.
+/// What a backend answers; the text of an error is for the component's log.
 pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, String>> + Send + 'a>>;
 
-/// Where values are kept.
+/// Keys with their values; `None` where there is none.
+pub(crate) type Found = Vec<(String, Option<Vec<u8>>)>;
+
+/// Where values are kept. The calls of components are asynchronous, so that a
+/// backend may be at the other end of a network; the two for tests may block.
 pub(crate) trait Backend: Send + Sync {
     /// The value under `key`.
     fn get<'a>(&'a self, store: &'a str, key: &'a str) -> Answer<'a, Option<Vec<u8>>>;
     /// Writes `value` over what was there.
     fn set<'a>(&'a self, store: &'a str, key: &'a str, value: Vec<u8>) -> Answer<'a, ()>;
-    /// Removes `key`.
+    /// Removes `key`, if it is there.
     fn delete<'a>(&'a self, store: &'a str, key: &'a str) -> Answer<'a, ()>;
+    /// Whether there is a value under `key`.
+    fn exists<'a>(&'a self, store: &'a str, key: &'a str) -> Answer<'a, bool>;
     /// All keys, in no order.
     fn keys<'a>(&'a self, store: &'a str) -> Answer<'a, Vec<String>>;
     /// Adds `delta` atomically and answers the new value; absent counts as 0.
+    /// A value that is no counter is an error and stays as it is.
     fn increment<'a>(&'a self, store: &'a str, key: &'a str, delta: i64) -> Answer<'a, i64>;
+    /// The values under `keys`.
+    fn get_many<'a>(&'a self, store: &'a str, keys: Vec<String>) -> Answer<'a, Found>;
+    /// Writes all of `values`.
+    fn set_many<'a>(&'a self, store: &'a str, values: Vec<(String, Vec<u8>)>) -> Answer<'a, ()>;
+    /// Removes all of `keys` that are there.
+    fn delete_many<'a>(&'a self, store: &'a str, keys: Vec<String>) -> Answer<'a, ()>;
+
     /// Every key with its value, for tests to look into.
-    fn dump<'a>(&'a self, store: &'a str) -> Answer<'a, BTreeMap<String, Vec<u8>>>;
+    fn dump(&self, store: &str) -> Result<BTreeMap<String, Vec<u8>>, String>;
+    /// Writes `value`, for tests, past every fault.
+    fn put_raw(&self, store: &str, key: &str, value: &[u8]) -> Result<(), String>;
 }
 
-#[derive(Debug, Default)]
-struct Trouble {
-    fault: Option<String>,
-    delay: Option<Duration>,
-}
-
-/// A store, and the handles by which tests make its life hard. Nothing of that
-/// is reachable from the command line.
+/// The backend as components reach it: every call counted, delayed or failed
+/// as tests have told the [`StoreControl`].
 #[derive(Clone)]
-pub struct Store {
+pub(crate) struct Store {
     backend: Arc<dyn Backend>,
-    trouble: Arc<Mutex<Trouble>>,
-    calls: Arc<AtomicU64>,
-    increments: Arc<AtomicU64>,
-}
-
-impl std::fmt::Debug for Store {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store")
-            .field("trouble", &self.trouble)
-            .field("calls", &self.calls)
-            .finish_non_exhaustive()
-    }
+    control: StoreControl,
 }
 
 impl Store {
     pub(crate) fn new(backend: impl Backend + 'static) -> Self {
+        let backend: Arc<dyn Backend> = Arc::new(backend);
         Self {
-            backend: Arc::new(backend),
-            trouble: Arc::default(),
-            calls: Arc::default(),
-            increments: Arc::default(),
+            control: StoreControl::new(Arc::clone(&backend)),
+            backend,
         }
     }
 
-    /// Every later call of a component fails with `fault`; `None` heals.
-    pub fn fail(&self, fault: Option<&str>) {
-        self.trouble().fault = fault.map(str::to_owned);
+    pub(crate) fn control(&self) -> &StoreControl {
+        &self.control
     }
 
-    /// Every later call of a component takes at least this long.
-    pub fn delay(&self, delay: Option<Duration>) {
-        self.trouble().delay = delay;
-    }
-
-    /// Calls of components so far, of every kind.
-    pub fn calls(&self) -> u64 {
-        self.calls.load(Ordering::SeqCst)
-    }
-
-    /// Increments among them.
-    pub fn increments(&self) -> u64 {
-        self.increments.load(Ordering::SeqCst)
-    }
-
-    /// Everything in the store `default`.
-    ///
-    /// # Errors
-    /// The backend's.
-    pub async fn dump(&self) -> Result<BTreeMap<String, Vec<u8>>, String> {
-        self.backend.dump("default").await
-    }
-
-    /// Writes raw bytes into the store `default`: corrupts on purpose.
-    ///
-    /// # Errors
-    /// The backend's.
-    pub async fn put_raw(&self, key: &str, value: Vec<u8>) -> Result<(), String> {
-        self.backend.set("default", key, value).await
-    }
-
-    fn trouble(&self) -> std::sync::MutexGuard<'_, Trouble> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// One call of a component: counted, delayed, failed, as told.
     async fn call<T>(&self, call: Answer<'_, T>) -> Result<T, String> {
-        self.calls.fetch_add(1, Ordering::SeqCst);
-        let (fault, delay) = {
-            let trouble = self.trouble();
-            (trouble.fault.clone(), trouble.delay)
-        };
-        if let Some(delay) = delay {
-            tokio::time::sleep(delay).await;
-        }
-        match fault {
-            Some(fault) => Err(fault),
-            None => call.await,
-        }
+        self.control.before_call().await?;
+        call.await
     }
 
     pub(crate) async fn get(&self, store: &str, key: &str) -> Result<Option<Vec<u8>>, String> {
@@ -133,6 +84,10 @@ impl Store {
         self.call(self.backend.delete(store, key)).await
     }
 
+    pub(crate) async fn exists(&self, store: &str, key: &str) -> Result<bool, String> {
+        self.call(self.backend.exists(store, key)).await
+    }
+
     pub(crate) async fn keys(&self, store: &str) -> Result<Vec<String>, String> {
         self.call(self.backend.keys(store)).await
     }
@@ -143,7 +98,54 @@ impl Store {
         key: &str,
         delta: i64,
     ) -> Result<i64, String> {
-        self.increments.fetch_add(1, Ordering::SeqCst);
+        self.control.count_increment();
         self.call(self.backend.increment(store, key, delta)).await
+    }
+
+    pub(crate) async fn get_many(&self, store: &str, keys: Vec<String>) -> Result<Found, String> {
+        self.call(self.backend.get_many(store, keys)).await
+    }
+
+    pub(crate) async fn set_many(
+        &self,
+        store: &str,
+        values: Vec<(String, Vec<u8>)>,
+    ) -> Result<(), String> {
+        self.call(self.backend.set_many(store, values)).await
+    }
+
+    pub(crate) async fn delete_many(&self, store: &str, keys: Vec<String>) -> Result<(), String> {
+        self.call(self.backend.delete_many(store, keys)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[tokio::test(start_paused = true)]
+    async fn tests_count_fail_slow_and_corrupt_the_store() {
+        let store = Store::new(Sqlite::open(None).unwrap());
+        let control = store.control().clone();
+        store.set("default", "k", vec![1]).await.unwrap();
+        store.increment("default", "n", 2).await.unwrap();
+        assert_eq!((control.calls(), control.increments()), (2, 1));
+
+        control.fail(Some("disk on fire".into()));
+        let failed = store.get("default", "k").await;
+        assert_eq!(failed, Err("disk on fire".to_owned()));
+        control.put_raw("k", b"corrupt");
+        control.fail(None);
+        let value = store.get("default", "k").await.unwrap();
+        assert_eq!(value.as_deref(), Some(b"corrupt".as_slice()));
+
+        control.delay(Some(Duration::from_secs(3)));
+        let begun = tokio::time::Instant::now();
+        assert_eq!(store.exists("default", "k").await, Ok(true));
+        assert_eq!(begun.elapsed(), Duration::from_secs(3));
+        // What tests do is neither counted nor delayed.
+        assert_eq!(control.dump().len(), 2);
+        assert_eq!(control.calls(), 5);
     }
 }

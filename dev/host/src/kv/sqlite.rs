@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
-use super::{Answer, Backend};
+use super::{Answer, Backend, Found};
 
 /// One connection: SQLite has one writer anyway.
 #[derive(Debug)]
@@ -71,6 +71,35 @@ fn write(connection: &Connection, store: &str, key: &str, value: &[u8]) -> rusql
     Ok(())
 }
 
+fn remove(connection: &Connection, store: &str, key: &str) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("DELETE FROM spinlane_kv WHERE store = ?1 AND key = ?2")?
+        .execute([store, key])?;
+    Ok(())
+}
+
+/// The new value; `Err` with its length where there is no counter.
+fn add(
+    connection: &mut Connection,
+    store: &str,
+    key: &str,
+    delta: i64,
+) -> rusqlite::Result<Result<i64, usize>> {
+    // Immediate: another process that reads before both write would count once.
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let before = match read(&transaction, store, key)? {
+        None => 0,
+        Some(bytes) => match <[u8; 8]>::try_from(bytes.as_slice()) {
+            Ok(bytes) => i64::from_le_bytes(bytes),
+            Err(_) => return Ok(Err(bytes.len())),
+        },
+    };
+    let after = before.wrapping_add(delta);
+    write(&transaction, store, key, &after.to_le_bytes())?;
+    transaction.commit()?;
+    Ok(Ok(after))
+}
+
 impl Backend for Sqlite {
     fn get<'a>(&'a self, store: &'a str, key: &'a str) -> Answer<'a, Option<Vec<u8>>> {
         self.call(move |connection| read(connection, store, key))
@@ -81,11 +110,14 @@ impl Backend for Sqlite {
     }
 
     fn delete<'a>(&'a self, store: &'a str, key: &'a str) -> Answer<'a, ()> {
+        self.call(move |connection| remove(connection, store, key))
+    }
+
+    fn exists<'a>(&'a self, store: &'a str, key: &'a str) -> Answer<'a, bool> {
         self.call(move |connection| {
             connection
-                .prepare_cached("DELETE FROM spinlane_kv WHERE store = ?1 AND key = ?2")?
-                .execute([store, key])?;
-            Ok(())
+                .prepare_cached("SELECT 1 FROM spinlane_kv WHERE store = ?1 AND key = ?2")?
+                .exists([store, key])
         })
     }
 
@@ -102,36 +134,59 @@ impl Backend for Sqlite {
     /// length is an error here; under Spin it takes the whole host down.
     fn increment<'a>(&'a self, store: &'a str, key: &'a str, delta: i64) -> Answer<'a, i64> {
         Box::pin(async move {
-            let mut connection = self.connection();
-            let mut increment = || -> rusqlite::Result<Result<i64, String>> {
-                let transaction =
-                    connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-                let before = match read(&transaction, store, key)? {
-                    None => 0,
-                    Some(bytes) => match bytes.try_into() {
-                        Ok(bytes) => i64::from_le_bytes(bytes),
-                        Err(bytes) => {
-                            let length = <Vec<u8>>::len(&bytes);
-                            return Ok(Err(format!("{key:?} holds {length} bytes, no counter")));
-                        }
-                    },
-                };
-                let after = before.wrapping_add(delta);
-                write(&transaction, store, key, &after.to_le_bytes())?;
-                transaction.commit()?;
-                Ok(Ok(after))
-            };
-            increment().map_err(|error| error.to_string())?
+            add(&mut self.connection(), store, key, delta)
+                .map_err(|error| error.to_string())?
+                .map_err(|length| format!("{key:?} holds {length} bytes, not a counter of 8"))
         })
     }
 
-    fn dump<'a>(&'a self, store: &'a str) -> Answer<'a, BTreeMap<String, Vec<u8>>> {
+    /// Leaves out keys that are not there, as Spin does on SQLite.
+    fn get_many<'a>(&'a self, store: &'a str, keys: Vec<String>) -> Answer<'a, Found> {
         self.call(move |connection| {
+            let mut found = Found::new();
+            for key in keys {
+                if let Some(value) = read(connection, store, &key)? {
+                    found.push((key, Some(value)));
+                }
+            }
+            Ok(found)
+        })
+    }
+
+    fn set_many<'a>(&'a self, store: &'a str, values: Vec<(String, Vec<u8>)>) -> Answer<'a, ()> {
+        self.call(move |connection| {
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            for (key, value) in &values {
+                write(&transaction, store, key, value)?;
+            }
+            transaction.commit()
+        })
+    }
+
+    fn delete_many<'a>(&'a self, store: &'a str, keys: Vec<String>) -> Answer<'a, ()> {
+        self.call(move |connection| {
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            for key in &keys {
+                remove(&transaction, store, key)?;
+            }
+            transaction.commit()
+        })
+    }
+
+    fn dump(&self, store: &str) -> Result<BTreeMap<String, Vec<u8>>, String> {
+        let all = |connection: &Connection| -> rusqlite::Result<_> {
             let mut all =
                 connection.prepare_cached("SELECT key, value FROM spinlane_kv WHERE store = ?1")?;
             let all = all.query_map([store], |row| Ok((row.get(0)?, row.get(1)?)))?;
             all.collect()
-        })
+        };
+        all(&self.connection()).map_err(|error| error.to_string())
+    }
+
+    fn put_raw(&self, store: &str, key: &str, value: &[u8]) -> Result<(), String> {
+        write(&self.connection(), store, key, value).map_err(|error| error.to_string())
     }
 }
 
@@ -153,14 +208,33 @@ mod tests {
         kv.delete("a", "k").await.unwrap();
         kv.delete("a", "k").await.unwrap();
         assert_eq!(kv.get("a", "k").await, Ok(None));
-        assert_eq!(kv.dump("b").await.unwrap().len(), 1);
+        assert_eq!(kv.exists("a", "k").await, Ok(false));
+        assert_eq!(kv.exists("b", "k").await, Ok(true));
+        assert_eq!(kv.dump("b").unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn many_at_once() {
+        let kv = Sqlite::open(None).unwrap();
+        let values = [("x", 1), ("y", 2)].map(|(key, value)| (key.to_owned(), vec![value]));
+        kv.set_many("a", values.to_vec()).await.unwrap();
+        let keys = || ["x", "none", "y"].map(str::to_owned).to_vec();
+        let found = kv.get_many("a", keys()).await.unwrap();
+        assert_eq!(found, values.map(|(key, value)| (key, Some(value))));
+        kv.delete_many("a", keys()).await.unwrap();
+        assert_eq!(kv.dump("a").unwrap().len(), 0);
     }
 
     #[test]
     fn increments_over_two_connections_are_atomic() {
         let folder = std::env::temp_dir().join(format!("spinlane-kv-{}", std::process::id()));
         let file = folder.join("store.db");
-        let stores = [(); 2].map(|()| Arc::new(Sqlite::open(Some(&file)).unwrap()));
+        // Two hosts may begin a new file at the same moment.
+        let stores = [(); 2].map(|()| {
+            let file = file.clone();
+            std::thread::spawn(move || Arc::new(Sqlite::open(Some(&file)).unwrap()))
+        });
+        let stores = stores.map(|store| store.join().unwrap());
         let threads: Vec<_> = (0..8)
             .map(|n| {
                 let kv = Arc::clone(&stores[n % 2]);
@@ -186,12 +260,8 @@ mod tests {
     async fn a_value_that_is_no_counter_is_an_error() {
         let kv = Sqlite::open(None).unwrap();
         kv.set("a", "n", b"x".to_vec()).await.unwrap();
-        assert!(
-            kv.increment("a", "n", 1)
-                .await
-                .unwrap_err()
-                .contains("no counter")
-        );
+        let error = kv.increment("a", "n", 1).await.unwrap_err();
+        assert!(error.contains("not a counter"), "{error}");
         assert_eq!(kv.get("a", "n").await, Ok(Some(b"x".to_vec())));
     }
 }

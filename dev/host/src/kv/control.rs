@@ -1,0 +1,105 @@
+//! The handles by which tests look into a store and make its life hard.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::Backend;
+
+/// The one store that every manifest may name, and that tests look into.
+const LABEL: &str = "default";
+
+#[derive(Clone, Debug, Default)]
+struct Trouble {
+    fault: Option<String>,
+    delay: Option<Duration>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    trouble: Mutex<Trouble>,
+    calls: AtomicU64,
+    increments: AtomicU64,
+}
+
+/// What tests see of, and do to, a host's key-value store. Clones control the
+/// same store. Nothing of it can be reached from the command line.
+#[derive(Clone)]
+pub struct StoreControl {
+    backend: Arc<dyn Backend>,
+    state: Arc<State>,
+}
+
+impl std::fmt::Debug for StoreControl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("StoreControl").field(&self.state).finish()
+    }
+}
+
+impl StoreControl {
+    pub(super) fn new(backend: Arc<dyn Backend>) -> Self {
+        Self {
+            backend,
+            state: Arc::default(),
+        }
+    }
+
+    /// Every later call of a component fails with this text; `None` heals.
+    pub fn fail(&self, fault: Option<String>) {
+        self.trouble().fault = fault;
+    }
+
+    /// Every later call of a component takes this much longer, and its guest
+    /// is blocked for as long; `None` heals.
+    pub fn delay(&self, delay: Option<Duration>) {
+        self.trouble().delay = delay;
+    }
+
+    /// Calls of components so far, of every kind, failed ones included.
+    pub fn calls(&self) -> u64 {
+        self.state.calls.load(Ordering::SeqCst)
+    }
+
+    /// How many of these were increments.
+    pub fn increments(&self) -> u64 {
+        self.state.increments.load(Ordering::SeqCst)
+    }
+
+    /// Everything in the store `default`.
+    ///
+    /// # Panics
+    /// When the store's file cannot be read: a test cannot go on then.
+    pub fn dump(&self) -> BTreeMap<String, Vec<u8>> {
+        self.backend.dump(LABEL).expect("the store can be read")
+    }
+
+    /// Writes into the store `default`, past every fault: corrupts on purpose.
+    ///
+    /// # Panics
+    /// When the store's file cannot be written: a test cannot go on then.
+    pub fn put_raw(&self, key: &str, value: impl AsRef<[u8]>) {
+        self.backend
+            .put_raw(LABEL, key, value.as_ref())
+            .expect("the store can be written");
+    }
+
+    fn trouble(&self) -> MutexGuard<'_, Trouble> {
+        let trouble = &self.state.trouble;
+        trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a component's call, holds it up and fails it, as told.
+    pub(super) async fn before_call(&self) -> Result<(), String> {
+        self.state.calls.fetch_add(1, Ordering::SeqCst);
+        let Trouble { fault, delay } = self.trouble().clone();
+        if let Some(delay) = delay {
+            tokio::time::sleep(delay).await;
+        }
+        fault.map_or(Ok(()), Err)
+    }
+
+    pub(super) fn count_increment(&self) {
+        self.state.increments.fetch_add(1, Ordering::SeqCst);
+    }
+}
