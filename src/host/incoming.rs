@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::Stream;
@@ -41,7 +42,8 @@ pub(super) fn convert(
             let body = request
                 .consume()
                 .map_err(|()| "the body is already taken")?;
-            let body = BodyReader::new(body).map_err(|_| "the body cannot be read")?;
+            let body =
+                BodyReader::new(body, Duration::MAX).map_err(|_| "the body cannot be read")?;
             builder
                 .body(IncomingBody(body))
                 .map_err(|_| "the request target or a header is not valid")

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::{Either, select};
 use futures::{Stream, StreamExt, pin_mut};
+use wasip2::clocks::monotonic_clock;
 use wasip2::http::outgoing_handler;
 use wasip2::http::types::{
     ErrorCode, FutureIncomingResponse, IncomingBody, IncomingResponse, Method, OutgoingBody,
@@ -57,7 +58,7 @@ async fn send(
             Either::Right(((), head)) => head.await?,
         }
     };
-    convert(&response)
+    convert(&response, timeouts.idle)
 }
 
 fn outgoing_request(parts: &http::request::Parts) -> Result<OutgoingRequest, HttpError> {
@@ -121,7 +122,10 @@ async fn response_head(pending: FutureIncomingResponse) -> Result<IncomingRespon
     }
 }
 
-fn convert(response: &IncomingResponse) -> Result<http::Response<BodyStream>, HttpError> {
+fn convert(
+    response: &IncomingResponse,
+    idle: Duration,
+) -> Result<http::Response<BodyStream>, HttpError> {
     let broken = |what: &str| HttpError::Broken(what.into());
     let mut builder = http::Response::builder().status(response.status());
     for (name, value) in response.headers().entries() {
@@ -130,7 +134,7 @@ fn convert(response: &IncomingResponse) -> Result<http::Response<BodyStream>, Ht
     let body = response
         .consume()
         .map_err(|()| broken("the body is already taken"))?;
-    let reader = BodyReader::new(body)?;
+    let reader = BodyReader::new(body, idle)?;
     builder
         .body(reader.boxed())
         .map_err(|_| broken("the response head is not valid"))
@@ -145,6 +149,10 @@ pub(super) struct BodyReader {
     pollable: AsyncPollable,
     stream: InputStream,
     ended: bool,
+    /// The longest silence that the host was asked to allow.
+    idle: Duration,
+    /// When the present silence began, on the host's monotonic clock.
+    silent_since: u64,
     _body: IncomingBody,
 }
 
@@ -155,7 +163,8 @@ impl std::fmt::Debug for BodyReader {
 }
 
 impl BodyReader {
-    pub(super) fn new(body: IncomingBody) -> Result<Self, HttpError> {
+    /// `idle` is the longest silence that the host allows this body.
+    pub(super) fn new(body: IncomingBody, idle: Duration) -> Result<Self, HttpError> {
         let stream = body
             .stream()
             .map_err(|()| HttpError::Broken("the body is already taken".into()))?;
@@ -164,6 +173,8 @@ impl BodyReader {
             pollable: AsyncPollable::new(stream.subscribe()),
             stream,
             ended: false,
+            idle,
+            silent_since: 0,
             _body: body,
         })
     }
@@ -183,6 +194,7 @@ impl Stream for BodyReader {
             }
             match self.stream.read(READ_BYTES) {
                 Ok(bytes) if bytes.is_empty() => {
+                    self.silent_since = monotonic_clock::now();
                     self.waiting = Some(self.pollable.wait_for());
                 }
                 Ok(bytes) => return Poll::Ready(Some(Ok(bytes.into()))),
@@ -192,16 +204,21 @@ impl Stream for BodyReader {
                 }
                 Err(StreamError::LastOperationFailed(error)) => {
                     self.ended = true;
-                    return Poll::Ready(Some(Err(from_io_error(&error))));
+                    let silence = monotonic_clock::now().saturating_sub(self.silent_since);
+                    let silence = Duration::from_nanos(silence);
+                    return Poll::Ready(Some(Err(from_io_error(&error, silence >= self.idle))));
                 }
             }
         }
     }
 }
 
-fn from_io_error(error: &IoError) -> HttpError {
+/// `silent` tells whether the body had been silent for as long as it may be:
+/// wasmtime 48 does not say so itself.
+fn from_io_error(error: &IoError, silent: bool) -> HttpError {
     match http_error_code(error) {
         Some(code) => from_error_code(code, TimeoutPhase::Idle),
+        None if silent => HttpError::Timeout(TimeoutPhase::Idle),
         None => HttpError::Broken(error.to_debug_string()),
     }
 }

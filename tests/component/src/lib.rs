@@ -1,1 +1,98 @@
-//! What the component tests share.
+//! What the component tests share: the component in a host, the simulated
+//! upstreams beside it, and a client that reads event streams.
+//!
+//! The tests are run by `cargo xtask test`, which builds the components and
+//! says where they are. They run in real time and wait for events; a time limit
+//! is only ever asserted where the product promises one.
+
+pub mod chat;
+pub mod hosts;
+pub mod suite;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use spinlane_host::{Builder, Host};
+use spinlane_upstreams::{Options, Upstreams};
+
+/// How long an event may take that no promise is about: long, since a loaded
+/// machine is slow, and only ever waited out by a failing test.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The key that is given to the component, and must never be seen again.
+pub const KEY: &str = "sk-component-test-0123456789";
+
+/// A file that `cargo xtask test` has built.
+///
+/// # Panics
+/// When it was not told where.
+pub fn built(variable: &str) -> PathBuf {
+    let path = std::env::var_os(variable);
+    path.unwrap_or_else(|| panic!("{variable} is not set: run `cargo xtask test`"))
+        .into()
+}
+
+/// A file of the repository.
+pub fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .join(path)
+}
+
+/// The embedded host, set up for the DJ.
+pub fn dj_host(anthropic: &str) -> Builder {
+    Host::builder(repository("spin.toml"))
+        .component(built("SPINLANE_COMPONENT"))
+        .variable("anthropic_api_key", KEY)
+        .variable("anthropic_base_url", anthropic)
+}
+
+/// The DJ in the embedded host, with its upstreams.
+#[derive(Debug)]
+pub struct Dj {
+    /// The host.
+    pub host: Host,
+    /// The upstreams.
+    pub upstreams: Upstreams,
+}
+
+impl Dj {
+    /// Starts both.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn start(variables: &[(&str, &str)]) -> Self {
+        let upstreams = start_upstreams().await;
+        let mut host = dj_host(&upstreams.anthropic().origin());
+        for (name, value) in variables {
+            host = host.variable(*name, *value);
+        }
+        let host = host.start().await.expect("the host starts");
+        Self { host, upstreams }
+    }
+
+    /// Where the DJ answers.
+    pub fn origin(&self) -> String {
+        self.host.url("")
+    }
+}
+
+/// Starts the simulated upstreams.
+///
+/// # Panics
+/// When that fails.
+pub async fn start_upstreams() -> Upstreams {
+    let upstreams = Upstreams::start(Options::default()).await;
+    upstreams.expect("the upstreams start")
+}
+
+/// The fixture in the embedded host.
+///
+/// # Panics
+/// When it does not start.
+pub async fn fixture() -> Host {
+    let host = Host::builder(repository("tests/fixture/spin.toml"))
+        .component(built("SPINLANE_FIXTURE"))
+        .start();
+    host.await.expect("the host starts")
+}

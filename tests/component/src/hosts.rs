@@ -1,0 +1,62 @@
+//! Hosts that are programs of their own: `wasmtime serve` and Spin.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Instant;
+
+use tokio::process::{Child, Command};
+
+use crate::PATIENCE;
+
+/// A host's process, which ends with this value.
+#[derive(Debug)]
+pub struct Process {
+    _child: Child,
+    /// Where it answers.
+    pub origin: String,
+}
+
+/// The program that `cargo xtask test` has found, or `None`: xtask names at the
+/// end what was not run.
+pub fn program(variable: &str) -> Option<PathBuf> {
+    let path = std::env::var_os(variable);
+    if path.is_none() {
+        eprintln!("NOT RUN: {variable} is not set");
+    }
+    path.map(PathBuf::from)
+}
+
+/// A port that was free a moment ago.
+///
+/// # Panics
+/// When there is none.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    listener.local_addr().expect("its address").port()
+}
+
+/// Starts `command` and waits until `/health` answers on `port`.
+///
+/// # Panics
+/// When it does not.
+pub async fn start(command: &mut Command, port: u16) -> Process {
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the host's program");
+    let origin = format!("http://127.0.0.1:{port}");
+    let begin = Instant::now();
+    // Programs do not tell when they are ready: it is asked for.
+    while reqwest::get(format!("{origin}/health")).await.is_err() {
+        assert!(begin.elapsed() < 4 * PATIENCE, "the host does not answer");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    Process {
+        _child: child,
+        origin,
+    }
+}

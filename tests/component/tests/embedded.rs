@@ -1,0 +1,220 @@
+//! The DJ in the embedded host.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use spinlane_component_tests::chat::{Chat, last, prompt, said, send};
+use spinlane_component_tests::{Dj, KEY, PATIENCE, dj_host, hosts, suite};
+use spinlane_upstreams::anthropic::Script;
+
+#[tokio::test]
+async fn holds_what_every_host_must() {
+    let dj = Dj::start(&[]).await;
+    suite::all(&dj.origin(), dj.upstreams.anthropic()).await;
+    // Every instance has ended, and none by a trap.
+    let ended = dj
+        .host
+        .wait_for_instances(PATIENCE, |instances| instances.live == 0)
+        .await;
+    assert_eq!(ended.unwrap().trapped, 0);
+    let logs = dj.host.logs().join("\n");
+    assert!(!logs.contains(KEY), "the key is in the log");
+}
+
+#[tokio::test]
+async fn a_paced_answer_is_relayed_delta_by_delta() {
+    let dj = Dj::start(&[]).await;
+    let pace = Duration::from_millis(100);
+    let words: Vec<String> = (0..20).map(|n| format!("{n} ")).collect();
+    dj.upstreams
+        .anthropic()
+        .script(Script::text(words.clone()).pace(pace));
+    let frames = prompt(&dj.origin()).await.rest().await;
+    assert_eq!(said(&frames), words);
+    let content: Vec<_> = frames
+        .iter()
+        .filter(|frame| frame.kind == "content")
+        .collect();
+    for pair in content.windows(2) {
+        assert!(pair[0].read < pair[1].read, "two deltas in one read");
+        let gap = pair[1].at - pair[0].at;
+        assert!(gap < 2 * pace, "late by more than the pace: {gap:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_burst_is_relayed_whole_and_in_order() {
+    let dj = Dj::start(&[]).await;
+    let words: Vec<String> = (0..10_000).map(|n| format!("{n} ")).collect();
+    dj.upstreams.anthropic().script(Script::text(words.clone()));
+    let mut chat = prompt(&dj.origin()).await;
+    let frames = chat.rest().await;
+    assert_eq!(said(&frames), words);
+    assert_eq!(last(&frames), ("done", &Value::Null));
+}
+
+#[tokio::test]
+async fn a_reader_that_stops_holds_the_upstream_back() {
+    let dj = Dj::start(&[]).await;
+    // Far more than the buffers of all sockets between.
+    let delta = "x".repeat(1_000);
+    let deltas = 100_000;
+    dj.upstreams
+        .anthropic()
+        .script(Script::text(vec![delta; deltas]));
+    let mut chat = prompt(&dj.origin()).await;
+    chat.next_of("content").await;
+    // A span in which nothing may happen: there is no event to wait for.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let counts = dj.upstreams.anthropic().counts();
+    assert_eq!(
+        (counts.open, counts.finished),
+        (1, 0),
+        "the upstream was read to its end"
+    );
+    let memory = dj.host.peak_memory();
+    assert!(memory < 16 << 20, "{memory} bytes of guest memory");
+    // Nothing was lost.
+    let frames = chat.count_content().await;
+    assert_eq!(frames, deltas - 1);
+}
+
+#[tokio::test]
+async fn silence_is_filled_with_heartbeats() {
+    let dj = Dj::start(&[("heartbeat_ms", "200")]).await;
+    let silence = Duration::from_millis(1_100);
+    dj.upstreams
+        .anthropic()
+        .script(Script::text(["a", "b"]).silence_after(1, silence));
+    let mut chat = prompt(&dj.origin()).await;
+    let frames = chat.rest().await;
+    assert_eq!(said(&frames), ["a", "b"]);
+    let text = chat.text();
+    let (_, silent) = text.split_once("\"a\"}\n\n").unwrap();
+    let (silent, _) = silent.split_once("id:").unwrap();
+    let heartbeats = silent.matches(": heartbeat\n\n").count();
+    assert_eq!(
+        silent.len(),
+        heartbeats * ": heartbeat\n\n".len(),
+        "{silent:?}"
+    );
+    assert!((3..=5).contains(&heartbeats), "{heartbeats}");
+}
+
+#[tokio::test]
+async fn an_instance_ends_when_its_client_goes() {
+    let dj = Dj::start(&[]).await;
+    dj.upstreams
+        .anthropic()
+        .script(Script::text(["x"]).hang_after(1));
+    let mut chat = prompt(&dj.origin()).await;
+    chat.next_of("content").await;
+    assert_eq!(dj.host.instances().live, 1);
+    drop(chat);
+    let within = Duration::from_secs(3);
+    let ended = dj
+        .host
+        .wait_for_instances(within, |instances| instances.live == 0)
+        .await;
+    assert_eq!(ended.map(|instances| instances.trapped), Ok(0));
+}
+
+#[tokio::test]
+async fn an_upstream_that_does_not_answer_is_given_up() {
+    let dj = Dj::start(&[("upstream_timeouts_ms", "500,500,500")]).await;
+    let anthropic = dj.upstreams.anthropic();
+    let cases = [
+        (Script::hang(), "error", "upstream_timeout"),
+        (
+            Script::text(["a"]).hang_after(0),
+            "error",
+            "upstream_timeout",
+        ),
+        (Script::text(["a"]).hang_after(1), "done", "upstream_cut"),
+    ];
+    for (script, kind, why) in cases {
+        anthropic.reset();
+        anthropic.script(script);
+        let frames = prompt(&dj.origin()).await.rest().await;
+        let (ended, data) = last(&frames);
+        let said_why = data["code"].as_str().or(data["reason"].as_str());
+        assert_eq!((ended, said_why), (kind, Some(why)), "{data}");
+        anthropic
+            .wait_for(PATIENCE, |counts| counts.open == 0)
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_not_there_is_named() {
+    let nobody = format!("http://127.0.0.1:{}", hosts::free_port());
+    let host = dj_host(&nobody).start().await.unwrap();
+    let frames = prompt(&host.url("")).await.rest().await;
+    let (kind, error) = last(&frames);
+    assert_eq!(
+        (kind, &error["code"]),
+        ("error", &"upstream_unreachable".into())
+    );
+    assert!(
+        error["message"]
+            .as_str()
+            .unwrap()
+            .contains("anthropic_base_url")
+    );
+}
+
+#[tokio::test]
+async fn many_at_once_do_not_mix() {
+    let dj = Dj::start(&[]).await;
+    let runs = (0..50).map(|n| {
+        let origin = dj.origin();
+        async move {
+            let response = send(&origin, &json!({"message": format!("prompt {n}")})).await;
+            let frames = Chat::read(response).rest().await;
+            assert_eq!(last(&frames), ("done", &Value::Null));
+            let id = frames[0].data["id"].as_str().unwrap().to_owned();
+            (id, said(&frames).concat())
+        }
+    });
+    let answers: BTreeMap<_, _> = futures::future::join_all(runs).await.into_iter().collect();
+    assert_eq!(answers.len(), 50, "run ids repeat");
+    // The seeded DJ answers each prompt the same way every time.
+    let response = send(&dj.origin(), &json!({"message": "prompt 7"})).await;
+    let again = said(&Chat::read(response).rest().await).concat();
+    assert!(answers.values().any(|answer| *answer == again));
+}
+
+#[tokio::test]
+async fn the_log_comes_with_debug() {
+    let dj = Dj::start(&[]).await;
+    dj.upstreams.anthropic().script(Script::text(["x"]));
+    let body = json!({"message": "hello", "debug": true});
+    let frames = Chat::read(send(&dj.origin(), &body).await).rest().await;
+    assert!(frames.iter().any(|frame| frame.kind == "log"), "{frames:?}");
+    let id = frames[0].data["id"].as_str().unwrap();
+    let line = dj
+        .host
+        .wait_for_log(PATIENCE, "the run has ended")
+        .await
+        .unwrap();
+    let line: Value = serde_json::from_str(&line).unwrap();
+    assert!(line["span"]["request_id"].is_string(), "{line}");
+    assert_eq!(line["outcome"], "done", "{id}: {line}");
+}
+
+#[tokio::test]
+async fn a_host_that_stops_lets_streams_end() {
+    let dj = Dj::start(&[]).await;
+    let pace = Duration::from_millis(100);
+    dj.upstreams
+        .anthropic()
+        .script(Script::text(vec!["x"; 10]).pace(pace));
+    let mut chat = prompt(&dj.origin()).await;
+    chat.next_of("content").await;
+    let Dj { host, upstreams } = dj;
+    let (rest, ()) = tokio::join!(chat.remaining(), host.stop());
+    assert_eq!(last(&rest), ("done", &Value::Null));
+    drop(upstreams);
+}

@@ -1,0 +1,146 @@
+//! `core` and `host` without the DJ, by the fixture.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures::future::join_all;
+use spinlane_component_tests::{PATIENCE, fixture, hosts};
+use spinlane_host::Host;
+
+async fn get(host: &Host, path: &str) -> (u16, String) {
+    let response = reqwest::get(host.url(path)).await.expect("an answer");
+    (
+        response.status().as_u16(),
+        response.text().await.unwrap_or_default(),
+    )
+}
+
+#[tokio::test]
+async fn wake_ups_inside_the_guest_are_noticed() {
+    let host = fixture().await;
+    let sum = tokio::time::timeout(PATIENCE, get(&host, "/wake")).await;
+    assert_eq!(sum.expect("it hangs"), (200, "5050".into()));
+}
+
+#[tokio::test]
+async fn an_instance_lives_until_its_work_is_done() {
+    let host = fixture().await;
+    assert_eq!(get(&host, "/after?ms=500").await, (200, "answered".into()));
+    assert_eq!(host.instances().live, 1);
+    let line = host.wait_for_log(PATIENCE, "the work after the response is done");
+    line.await.expect("the work goes on");
+    let ended = host
+        .wait_for_instances(PATIENCE, |instances| instances.live == 0)
+        .await;
+    assert_eq!(ended.map(|instances| instances.trapped), Ok(0));
+}
+
+#[tokio::test]
+async fn a_panic_before_the_head_is_a_500() {
+    let host = fixture().await;
+    let response = reqwest::get(host.url("/panic/before")).await.unwrap();
+    assert_eq!(response.status(), 500);
+    assert_eq!(
+        response.headers()["content-type"],
+        "application/problem+json"
+    );
+    let problem: serde_json::Value = response.json().await.unwrap();
+    assert_eq!(
+        (&problem["status"], &problem["code"]),
+        (&500.into(), &"internal".into())
+    );
+    host.wait_for_log(PATIENCE, "panic in request")
+        .await
+        .expect("the log names it");
+    let ended = host
+        .wait_for_instances(PATIENCE, |instances| instances.live == 0)
+        .await;
+    assert_eq!(ended.map(|instances| instances.trapped), Ok(1));
+}
+
+#[tokio::test]
+async fn a_panic_after_the_head_ends_the_stream_with_a_frame() {
+    let host = fixture().await;
+    let mut response = reqwest::get(host.url("/panic/after")).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let mut text = String::new();
+    // The connection may break after the last frame: the guest has trapped.
+    while let Ok(Some(chunk)) = response.chunk().await {
+        text += &String::from_utf8_lossy(&chunk);
+    }
+    assert_eq!(text, "data: first\n\ndata: panic in unknown\n\n");
+}
+
+#[tokio::test]
+async fn a_stream_is_whole_at_any_speed() {
+    let host = fixture().await;
+    let (_, text) = get(&host, "/events?n=20000").await;
+    let numbers = text.lines().filter_map(|line| line.strip_prefix("data: "));
+    let numbers = numbers.filter_map(|line| line.split(' ').next());
+    let expected = (1..=20_000).map(|number| number.to_string());
+    assert!(numbers.eq(expected.collect::<Vec<_>>().iter().map(String::as_str)));
+}
+
+#[tokio::test]
+async fn a_client_that_takes_no_byte_does_not_make_the_guest_grow() {
+    let host = fixture().await;
+    let response = reqwest::get(host.url("/events?n=1000000")).await.unwrap();
+    // A span in which nothing may happen: there is no event to wait for.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(host.peak_memory() < 16 << 20, "{}", host.peak_memory());
+    drop(response);
+    host.wait_for_log(PATIENCE, "the client has gone")
+        .await
+        .expect("it is noticed");
+    host.wait_for_instances(PATIENCE, |instances| instances.live == 0)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn counters_are_atomic_over_instances() {
+    let host = fixture().await;
+    let calls = (0..200).map(|_| get(&host, "/count?name=x"));
+    let values = join_all(calls).await.into_iter().map(|(status, value)| {
+        assert_eq!(status, 200, "{value}");
+        value.parse::<i64>().unwrap()
+    });
+    let values: BTreeSet<i64> = values.collect();
+    assert_eq!(values, (1..=200).collect());
+    assert_eq!(get(&host, "/count?name=x&by=-200").await.1, "0");
+}
+
+#[tokio::test]
+async fn only_allowed_hosts_are_called() {
+    let host = fixture().await;
+    let (status, text) = get(&host, "/call?to=example.com/").await;
+    assert_eq!(status, 502);
+    assert!(text.contains("allowed_outbound_hosts"), "{text}");
+    let nobody = hosts::free_port();
+    let (status, text) = get(&host, &format!("/call?to=127.0.0.1:{nobody}/")).await;
+    assert_eq!(status, 502);
+    assert!(text.contains("could not connect"), "{text}");
+}
+
+#[tokio::test]
+async fn requests_bodies_variables_and_addresses_arrive() {
+    let host = fixture().await;
+    let client = reqwest::Client::new();
+    let body = "ä".repeat(300_000);
+    let echo = client
+        .post(host.url("/echo"))
+        .body(body.clone())
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(echo.text().await.unwrap(), body);
+    assert_eq!(get(&host, "/word").await.1, "default word");
+    let forged = client
+        .get(host.url("/address"))
+        .header("spin-client-addr", "6.6.6.6:6");
+    let addresses = forged.send().await.unwrap().text().await.unwrap();
+    // The forged one comes first, the host's own last.
+    let (first, last) = addresses.split_once(' ').unwrap();
+    assert_eq!(first, "6.6.6.6:6");
+    assert!(last.starts_with("127.0.0.1:"), "{addresses}");
+}
