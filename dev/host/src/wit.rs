@@ -351,3 +351,99 @@ impl atomics::HostCas for View<'_> {
 fn no_cas() -> StoreError {
     StoreError::Other("compare-and-swap is not given: it is not atomic under Spin".into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kv::Sqlite;
+
+    struct Instance {
+        capabilities: Capabilities,
+        table: ResourceTable,
+        open: usize,
+    }
+
+    impl Instance {
+        fn new() -> Self {
+            let variables = BTreeMap::from([("word".to_owned(), "value".to_owned())]);
+            Self {
+                capabilities: Capabilities {
+                    variables: Arc::new(variables),
+                    stores: ["default".to_owned()].into(),
+                    store: Store::new(Sqlite::open(None).unwrap()),
+                },
+                table: ResourceTable::new(),
+                open: 0,
+            }
+        }
+
+        fn view(&mut self) -> View<'_> {
+            View {
+                capabilities: &self.capabilities,
+                table: &mut self.table,
+                open: &mut self.open,
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn only_named_stores_open_and_only_so_many() {
+        let mut instance = Instance::new();
+        let mut view = instance.view();
+        let denied = spin_kv::HostStore::open(&mut view, "cache".into()).await;
+        assert!(matches!(denied, Ok(Err(SpinError::AccessDenied))));
+        let denied = store::Host::open(&mut view, "cache".into()).await;
+        assert!(matches!(denied, Ok(Err(StoreError::AccessDenied))));
+        let mut last = None;
+        for _ in 0..MAX_OPEN {
+            let opened = store::Host::open(&mut view, "default".into()).await;
+            last = Some(opened.unwrap().unwrap());
+        }
+        let full = spin_kv::HostStore::open(&mut view, "default".into()).await;
+        assert!(matches!(full, Ok(Err(SpinError::StoreTableFull))));
+        store::HostBucket::drop(&mut view, last.unwrap())
+            .await
+            .unwrap();
+        let opened = spin_kv::HostStore::open(&mut view, "default".into()).await;
+        assert!(opened.unwrap().is_ok());
+    }
+
+    #[tokio::test]
+    async fn both_interfaces_reach_one_store() {
+        let mut instance = Instance::new();
+        let mut view = instance.view();
+        let open = store::Host::open(&mut view, "default".into()).await;
+        let bucket = open.unwrap().unwrap();
+        let again = || Resource::new_borrow(bucket.rep());
+        let added = atomics::Host::increment(&mut view, again(), "n".into(), 3).await;
+        assert_eq!(added.unwrap().unwrap(), 3);
+        let value = spin_kv::HostStore::get(&mut view, again(), "n".into()).await;
+        assert_eq!(value.unwrap().unwrap(), Some(3_i64.to_le_bytes().to_vec()));
+        let set = spin_kv::HostStore::set(&mut view, again(), "n".into(), vec![1]).await;
+        set.unwrap().unwrap();
+        // An error for the guest, and the store goes on.
+        let added = atomics::Host::increment(&mut view, again(), "n".into(), 1).await;
+        assert!(matches!(added, Ok(Err(StoreError::Other(_)))));
+        let keys = store::HostBucket::list_keys(&mut view, again(), None).await;
+        assert_eq!(keys.unwrap().unwrap().keys, ["n"]);
+        let cas = atomics::HostCas::new(&mut view, again(), "n".into()).await;
+        assert!(cas.unwrap().is_err());
+    }
+
+    #[tokio::test]
+    async fn variables_by_name() {
+        let mut instance = Instance::new();
+        let mut view = instance.view();
+        let mut get = async |name: &str| variables::Host::get(&mut view, name.into()).await;
+        assert_eq!(get("word").await.unwrap().unwrap(), "value");
+        let other = get("other").await;
+        assert!(matches!(other, Ok(Err(VariableError::Undefined(_)))));
+        for name in ["Word", "", "1x", "a-b"] {
+            let invalid = get(name).await;
+            assert!(
+                matches!(invalid, Ok(Err(VariableError::InvalidName(_)))),
+                "{name}"
+            );
+        }
+    }
+}
