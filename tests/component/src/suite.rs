@@ -70,10 +70,14 @@ pub async fn head_comes_before_the_upstream(origin: &str, anthropic: &Anthropic)
         chat.headers["x-run-id"].to_str().ok()
     );
     assert!(took < Duration::from_secs(1), "{took:?}");
-    let begun = anthropic.wait_for(PATIENCE, |counts| counts.open == 1).await;
+    let begun = anthropic
+        .wait_for(PATIENCE, |counts| counts.open == 1)
+        .await;
     begun.expect("the upstream is called");
     drop(chat);
-    let ended = anthropic.wait_for(PATIENCE, |counts| counts.open == 0).await;
+    let ended = anthropic
+        .wait_for(PATIENCE, |counts| counts.open == 0)
+        .await;
     ended.expect("the call ends");
 }
 
