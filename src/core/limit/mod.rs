@@ -1,5 +1,7 @@
 //! Limits on upstream calls.
 
+mod bucket;
 mod budget;
 
+pub use bucket::{InvalidRate, NotTaken, Rate, TokenBucket, TooHeavy, Wait};
 pub use budget::Budget;
