@@ -154,7 +154,6 @@ impl Drop for Body {
         let (abandoned, wake) = {
             let mut queue = self.shared.lock();
             let abandoned = queue.phase != Phase::Ended;
-            queue.abandoned = abandoned;
             (abandoned, queue.end())
         };
         wake.now();

@@ -90,8 +90,6 @@ pub(super) enum Phase {
 #[derive(Debug)]
 pub(super) struct Queue {
     pub(super) phase: Phase,
-    /// Whether the body was dropped before its end.
-    pub(super) abandoned: bool,
     buffer: BytesMut,
     capacity: usize,
     numbered: bool,
@@ -128,7 +126,6 @@ impl Queue {
     pub(super) fn new(capacity: usize, numbered: bool) -> Self {
         Self {
             phase: Phase::Open,
-            abandoned: false,
             buffer: BytesMut::new(),
             capacity,
             numbered,
