@@ -3,6 +3,7 @@
 //! Each command installs what it needs where it may, says what it does while it
 //! does it, and names at the end what it could not do.
 
+mod bench;
 mod build;
 mod lint;
 mod steps;
@@ -23,6 +24,7 @@ cargo xtask COMMAND
   build   build every component: Spin, plain WASI, fixture
   test    pass every test
             --filter NAME           only Rust tests whose name contains NAME
+  bench   measure what relaying an answer costs
   lint    formatting and lints, native and wasm, warnings are errors
 ";
 
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         "build" => build::all(),
         "test" => test::run(&rest),
         "lint" => lint::run(),
+        "bench" => bench::run(),
         "" | "help" | "-h" | "--help" => {
             print!("{HELP}");
             return ExitCode::SUCCESS;

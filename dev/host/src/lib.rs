@@ -1,6 +1,6 @@
 //! An embedded wasmtime host that runs a `spin.toml` as Spin would: a new
 //! instance for every request, its variables, its outbound hosts, its
-//! key-value store with atomic counters on SQLite.
+//! key-value store with atomic counters on SQLite or Redis.
 //!
 //! It is for a fresh machine (`cargo xtask up`) and for tests, which have
 //! handles here that the command line has not: the number of live instances,
@@ -32,7 +32,7 @@ pub use kv::StoreControl;
 pub use server::Instances;
 
 use guest::{WallClock, World};
-use kv::{Sqlite, Store};
+use kv::Store;
 use logs::Logs;
 use manifest::Manifest;
 use server::Server;
@@ -97,7 +97,8 @@ impl Builder {
         self
     }
 
-    /// Keeps the store in this SQLite file; by default in memory.
+    /// Keeps the store in this SQLite file, or at this `redis://` address; by
+    /// default in memory.
     #[must_use]
     pub fn store(mut self, file: impl Into<PathBuf>) -> Self {
         self.store = Some(file.into());
@@ -145,7 +146,7 @@ impl Builder {
             anyhow::Ok(ProxyPre::new(pre)?)
         })
         .await??;
-        let store = Store::new(Sqlite::open(self.store.as_deref())?);
+        let store = Store::open(self.store.as_deref()).await?;
         let world = World {
             capabilities: Capabilities {
                 variables: Arc::new(resolved.variables),

@@ -13,7 +13,8 @@ spinlane-host [OPTIONS]
   --component FILE        run this file instead of the manifest's
   --listen ADDR           where to listen (default 127.0.0.1:3000)
   --variable NAME=VALUE   set a variable (repeatable)
-  --store FILE            keep the key-value store here (default: in memory)
+  --store PLACE           keep the key-value store in this SQLite file, or at this
+                          redis:// address (default: in memory)
   --cache DIR             keep compiled code here
 ";
 

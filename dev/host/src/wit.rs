@@ -355,7 +355,6 @@ fn no_cas() -> StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kv::Sqlite;
 
     struct Instance {
         capabilities: Capabilities,
@@ -370,7 +369,7 @@ mod tests {
                 capabilities: Capabilities {
                     variables: Arc::new(variables),
                     stores: ["default".to_owned()].into(),
-                    store: Store::new(Sqlite::open(None).unwrap()),
+                    store: Store::in_memory(),
                 },
                 table: ResourceTable::new(),
                 open: 0,

@@ -8,6 +8,7 @@
 mod answer;
 pub mod anthropic;
 mod calls;
+mod sink;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -19,6 +20,7 @@ use tokio::task::JoinHandle;
 
 pub use anthropic::Anthropic;
 pub use calls::{Call, Counts, Outcome};
+pub use sink::{Reply, Sink};
 
 /// How the stand-ins are set up.
 #[derive(Clone, Copy, Debug)]

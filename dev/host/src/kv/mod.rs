@@ -1,15 +1,18 @@
 //! Key-value stores: where values are kept, and what tests do to them.
 
 mod control;
+mod redis;
 mod sqlite;
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
 pub use control::StoreControl;
-pub(crate) use sqlite::Sqlite;
+use redis::Redis;
+use sqlite::Sqlite;
 
 /// What a backend answers; the text of an error is for the component's log.
 pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, String>> + Send + 'a>>;
@@ -55,7 +58,23 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    pub(crate) fn new(backend: impl Backend + 'static) -> Self {
+    /// Opens a store: a SQLite file, a `redis://` address, or memory that ends
+    /// with this value.
+    pub(crate) async fn open(place: Option<&Path>) -> anyhow::Result<Self> {
+        let address = place.and_then(Path::to_str);
+        let address = address.filter(|place| place.starts_with("redis://"));
+        Ok(match address {
+            Some(address) => Self::new(Redis::open(address).await?),
+            None => Self::new(Sqlite::open(place)?),
+        })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn in_memory() -> Self {
+        Self::new(Sqlite::open(None).expect("memory"))
+    }
+
+    fn new(backend: impl Backend + 'static) -> Self {
         let backend: Arc<dyn Backend> = Arc::new(backend);
         Self {
             control: StoreControl::new(Arc::clone(&backend)),
