@@ -144,6 +144,23 @@ impl TokenBucket {
         Ok(due)
     }
 
+    /// Says that one of the takers starts only now, `pending` tokens in all
+    /// (its own included) having been taken whose owners have not started yet.
+    ///
+    /// Without it, takers that are held up after they took their tokens would
+    /// start bunched together and exceed the bound. With it, and with
+    /// `pending` kept to the burst, the bound holds for the starts.
+    pub fn launch(&mut self, now: Instant, pending: u32) {
+        let earliest = self.ticks(now) + u128::from(pending) * u128::from(self.rate.per);
+        self.full_at = self.full_at.max(earliest);
+    }
+
+    /// Gives back tokens whose owner will never start.
+    pub fn give_back(&mut self, weight: u32) {
+        let cost = u128::from(weight) * u128::from(self.rate.per);
+        self.full_at = self.full_at.saturating_sub(cost);
+    }
+
     /// How long a call of `weight` behind `ahead` other tokens would have to
     /// wait: an estimate for who is turned away.
     pub fn wait_behind(&self, now: Instant, ahead: u64, weight: u32) -> Duration {
