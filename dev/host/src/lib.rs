@@ -57,12 +57,11 @@ pub struct Builder {
 
 impl std::fmt::Debug for Builder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Variables hold secrets.
+        // Variables hold secrets, and so may the store's address.
         f.debug_struct("Builder")
             .field("manifest", &self.manifest)
             .field("component", &self.component)
             .field("listen", &self.listen)
-            .field("store", &self.store)
             .finish_non_exhaustive()
     }
 }
