@@ -314,6 +314,13 @@ impl Lane {
         });
     }
 
+    /// When its pause ends, if it is paused.
+    pub fn paused_until(&self) -> Option<Instant> {
+        let now = self.0.clock.now();
+        let until = self.0.with(|state| state.paused_until);
+        (until > now).then_some(until)
+    }
+
     /// What it looks like now.
     pub fn snapshot(&self) -> LaneSnapshot {
         let now = self.0.clock.now();

@@ -1,0 +1,336 @@
+//! Concurrent calls over all instances.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::channel::oneshot;
+use futures::future::{Either, select};
+
+use super::{Shared, TooLate, trail};
+use crate::core::ports::Instant;
+
+/// Tickets are in the low half of a lane's counter, returns in the high half.
+const RETURN: i64 = 1 << 32;
+
+/// A waiter looks at most this often.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// And at least this often.
+const LOOK_AT_LEAST: Duration = Duration::from_secs(1);
+
+/// How long leases last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseTimes {
+    /// Leases of a period end with it. A holder that dies without giving back
+    /// is forgotten at the end of the period after the one that it has renewed
+    /// into: within this plus `overlap`.
+    pub period: Duration,
+    /// So long before its end a period's holders take their lease of the next.
+    pub overlap: Duration,
+}
+
+impl Default for LeaseTimes {
+    /// 10 s and 2 s.
+    fn default() -> Self {
+        Self {
+            period: Duration::from_secs(10),
+            overlap: Duration::from_secs(2),
+        }
+    }
+}
+
+/// A lane by tickets and returns.
+///
+/// Each period of time has one counter, which holds how many tickets were taken
+/// and how many were returned. Ticket `n` may go when `n` ≤ limit + returns: one
+/// increment takes a ticket and tells whether it may. That is first come, first
+/// served over all instances, a waiter needs no second ticket, and nothing has
+/// to be undone.
+///
+/// Who dies does not return its ticket; who gives up waiting returns it when it
+/// would have been due (earlier, it would let one go too many). What is never
+/// returned is forgotten with the period.
+#[derive(Clone)]
+pub struct SharedLane {
+    shared: Shared,
+    series: Arc<str>,
+    times: LeaseTimes,
+}
+
+impl std::fmt::Debug for SharedLane {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SharedLane")
+            .field("series", &self.series)
+            .field("times", &self.times)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One slot of a lane. Dropping it gives the slot back, by a task of the
+/// spawner.
+#[derive(Debug)]
+#[must_use = "dropping a lease gives its slot back"]
+pub struct Lease(Option<oneshot::Sender<()>>);
+
+impl Lease {
+    /// A slot that is nobody's: for times in which the store is left alone.
+    fn unlimited() -> Self {
+        Self(None)
+    }
+
+    /// Whether it counts in the store.
+    pub fn is_counted(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
+/// Tickets taken and returned.
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    tickets: u64,
+    returns: u64,
+}
+
+impl Look {
+    fn new(counter: i64) -> Self {
+        let counter = counter.max(0).cast_unsigned();
+        Self {
+            tickets: counter & 0xffff_ffff,
+            returns: counter >> 32,
+        }
+    }
+
+    /// How many returns ticket `number` still waits for.
+    fn ahead(self, number: u64, limit: u32) -> u64 {
+        number.saturating_sub(self.returns + u64::from(limit))
+    }
+}
+
+/// A ticket of one period.
+#[derive(Clone, Copy, Debug)]
+struct Ticket {
+    period: u64,
+    number: u64,
+}
+
+impl SharedLane {
+    /// The lane `name` of the store.
+    pub(crate) fn new(shared: Shared, name: &str, times: LeaseTimes) -> Self {
+        Self {
+            shared,
+            series: format!("lane:{name}").into(),
+            times,
+        }
+    }
+
+    /// Takes one of `limit` slots, and resolves when it is free. `waiting` is
+    /// called with the number of calls ahead each time that it was looked.
+    ///
+    /// Dropping the future gives the turn to the next, as an own task.
+    ///
+    /// # Errors
+    /// [`TooLate`] at `deadline`.
+    pub async fn acquire(
+        &self,
+        limit: u32,
+        deadline: Option<Instant>,
+        mut waiting: impl FnMut(u64),
+    ) -> Result<Lease, TooLate> {
+        let begin = self.shared.clock.now();
+        let mut place = Place {
+            lane: self.clone(),
+            limit,
+            tickets: Vec::new(),
+            entered: false,
+        };
+        loop {
+            let Some(ahead) = place.look().await else {
+                // Left alone: whatever tickets there are end with their period.
+                place.entered = true;
+                return Ok(Lease::unlimited());
+            };
+            if ahead == 0 {
+                return Ok(place.enter());
+            }
+            waiting(ahead);
+            let now = self.shared.clock.now();
+            let next = now + self.pause(ahead, limit);
+            let next = deadline.map_or(next, |deadline| next.min(deadline));
+            if next <= now {
+                return Err(TooLate { wait: now - begin });
+            }
+            self.shared.clock.sleep_until(next).await;
+        }
+    }
+
+    /// How many calls hold a slot, as far as the store knows: for a status
+    /// page. `None` while the store is left alone.
+    pub async fn held(&self, limit: u32) -> Option<u64> {
+        let name = trail::name(&self.series, self.period());
+        let look = Look::new(self.shared.increment(&name, 0).await?);
+        Some(look.tickets.saturating_sub(look.returns).min(limit.into()))
+    }
+
+    /// The further back, the less often, within bounds.
+    fn pause(&self, ahead: u64, limit: u32) -> Duration {
+        let rounds = u32::try_from(ahead / u64::from(limit.max(1))).unwrap_or(u32::MAX);
+        LOOK.saturating_mul(rounds.saturating_add(1))
+            .min(LOOK_AT_LEAST)
+    }
+
+    fn period_at(&self, unix: Duration) -> u64 {
+        let periods = unix.as_nanos() / self.times.period.as_nanos();
+        u64::try_from(periods).unwrap_or(u64::MAX)
+    }
+
+    fn period(&self) -> u64 {
+        self.period_at(self.shared.clock.unix())
+    }
+
+    /// The present period, and the next where its leases are taken already.
+    fn periods(&self) -> (u64, Option<u64>) {
+        let unix = self.shared.clock.unix();
+        let (now, soon) = (
+            self.period_at(unix),
+            self.period_at(unix + self.times.overlap),
+        );
+        (now, (soon > now).then_some(soon))
+    }
+
+    /// When the present period's holders take their next lease.
+    fn renewal(&self, period: u64) -> Instant {
+        let end = self.times.period.as_nanos() * (u128::from(period) + 1);
+        let end = Duration::from_nanos(u64::try_from(end).unwrap_or(u64::MAX));
+        let wait = (end - self.times.overlap).saturating_sub(self.shared.clock.unix());
+        self.shared.clock.now() + wait
+    }
+
+    async fn add(&self, period: u64, delta: i64) -> Option<Look> {
+        let name = trail::name(&self.series, period);
+        self.shared.increment(&name, delta).await.map(Look::new)
+    }
+
+    /// Takes a ticket of `period`.
+    async fn ticket(&self, period: u64) -> Option<(Ticket, Look)> {
+        let look = self.add(period, 1).await?;
+        if look.tickets == 1 {
+            trail::begun(&self.shared, &self.series, period, 2).await;
+        }
+        let number = look.tickets;
+        Some((Ticket { period, number }, look))
+    }
+
+    /// Keeps the lease alive until it is given back, then returns its tickets.
+    async fn keep(self, mut tickets: Vec<Ticket>, released: oneshot::Receiver<()>) {
+        let mut released = released;
+        loop {
+            let newest = tickets
+                .iter()
+                .map(|ticket| ticket.period)
+                .max()
+                .unwrap_or(0);
+            let renewal = self.shared.clock.sleep_until(self.renewal(newest));
+            match select(released, renewal).await {
+                Either::Left(_) => break,
+                Either::Right(((), rest)) => {
+                    released = rest;
+                    // A clock that was late skips the periods that it missed.
+                    let next = (newest + 1).max(self.period());
+                    tickets.retain(|ticket| ticket.period + 1 >= next);
+                    match self.ticket(next).await {
+                        Some((ticket, _)) => tickets.push(ticket),
+                        // Left alone: the lease ends with its period.
+                        None => tickets.push(Ticket {
+                            period: next,
+                            number: 0,
+                        }),
+                    }
+                }
+            }
+        }
+        self.give_back(&tickets).await;
+    }
+
+    async fn give_back(&self, tickets: &[Ticket]) {
+        let now = self.period();
+        let live = tickets.iter().filter(|ticket| ticket.number > 0);
+        for ticket in live.filter(|ticket| ticket.period >= now) {
+            self.add(ticket.period, RETURN).await;
+        }
+    }
+
+    /// Gives a turn that nobody waits for any more to the next, when it comes.
+    async fn pass_on(self, limit: u32, ticket: Ticket) {
+        while ticket.period >= self.period() {
+            let Some(look) = self.add(ticket.period, 0).await else {
+                return;
+            };
+            let ahead = look.ahead(ticket.number, limit);
+            if ahead == 0 {
+                self.add(ticket.period, RETURN).await;
+                return;
+            }
+            self.shared.clock.sleep(self.pause(ahead, limit)).await;
+        }
+    }
+}
+
+/// A place in the line, passed on when it is dropped.
+struct Place {
+    lane: SharedLane,
+    limit: u32,
+    tickets: Vec<Ticket>,
+    entered: bool,
+}
+
+impl Place {
+    /// How many are ahead in the periods that count now. `None` while the store
+    /// is left alone.
+    ///
+    /// Near the end of a period the next one counts as well, but its ticket is
+    /// only taken by who could go otherwise: who took it while waiting could
+    /// come before a holder that has yet to renew, and so make one too many.
+    async fn look(&mut self) -> Option<u64> {
+        let (now, next) = self.lane.periods();
+        self.tickets.retain(|ticket| ticket.period >= now);
+        let ahead = self.look_at(now).await?;
+        match next {
+            Some(next) if ahead == 0 => self.look_at(next).await,
+            _ => Some(ahead),
+        }
+    }
+
+    async fn look_at(&mut self, period: u64) -> Option<u64> {
+        let known = self.tickets.iter().find(|ticket| ticket.period == period);
+        let (ticket, look) = match known.copied() {
+            Some(ticket) => (ticket, self.lane.add(period, 0).await?),
+            None => {
+                let (ticket, look) = self.lane.ticket(period).await?;
+                self.tickets.push(ticket);
+                (ticket, look)
+            }
+        };
+        Some(look.ahead(ticket.number, self.limit))
+    }
+
+    fn enter(mut self) -> Lease {
+        self.entered = true;
+        let tickets = std::mem::take(&mut self.tickets);
+        let (sender, receiver) = oneshot::channel();
+        let keep = self.lane.clone().keep(tickets, receiver);
+        self.lane.shared.spawner.spawn(Box::pin(keep));
+        Lease(Some(sender))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.entered {
+            return;
+        }
+        for ticket in std::mem::take(&mut self.tickets) {
+            let pass_on = self.lane.clone().pass_on(self.limit, ticket);
+            self.lane.shared.spawner.spawn(Box::pin(pass_on));
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Limits that hold over all instances of a component, and over machines that
+//! share a store: built on [`Counters::increment`] alone.
+//!
+//! - [`SharedRate`]: calls per second, by tickets of time windows. One
+//!   increment for a call that does not wait.
+//! - [`SharedLane`]: concurrent calls, by leases of a lane. One increment to
+//!   take one, one to give it back, one for each renewal.
+//!
+//! So a call that does not wait and ends within its first lease costs three
+//! increments (two more where it begins in the last part of a lease period,
+//! which makes it take the next lease at once). Both assume that clocks of
+//! machines differ by less than [`LeaseTimes::overlap`] / 2, and that a guest
+//! is not held up for longer than that; beyond it a limit may be exceeded for
+//! as long.
+//!
+//! Where the store fails, or takes long, [`Health`] leaves it alone for a
+//! while and both let calls pass: limits then hold within an instance only.
+//!
+//! [`Counters::increment`]: crate::core::ports::Counters::increment
+
+mod health;
+mod lane;
+mod rate;
+mod trail;
+
+pub use health::Health;
+pub use lane::{Lease, LeaseTimes, SharedLane};
+pub use rate::SharedRate;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::core::ports::{Clock, Counters, KeyValue, Ports, Spawner};
+
+/// The caller's own deadline comes before its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no free slot within the time that the caller has")]
+pub struct TooLate {
+    /// How long the wait would have been, as far as it can be told.
+    pub wait: Duration,
+}
+
+/// What the limits reach the world by.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    clock: Arc<dyn Clock>,
+    spawner: Arc<dyn Spawner>,
+    counters: Arc<dyn Counters>,
+    key_value: Option<Arc<dyn KeyValue>>,
+    health: Arc<Health>,
+}
+
+impl Shared {
+    /// `None` where the host has no counters.
+    pub(crate) fn new(ports: &Ports, health: Arc<Health>) -> Option<Self> {
+        Some(Self {
+            clock: Arc::clone(&ports.clock),
+            spawner: Arc::clone(&ports.spawner),
+            counters: ports.counters.clone()?,
+            key_value: ports.key_value.clone(),
+            health,
+        })
+    }
+
+    /// Adds to a counter. `None` while the store is left alone, and when the
+    /// call fails.
+    async fn increment(&self, name: &str, delta: i64) -> Option<i64> {
+        if !self.health.may_use(self.clock.now()) {
+            return None;
+        }
+        let begin = self.clock.now();
+        let result = self.counters.increment(name, delta).await;
+        let now = self.clock.now();
+        self.health.report(now, now - begin, result.as_ref().err());
+        result.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests;

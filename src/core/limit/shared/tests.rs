@@ -1,0 +1,307 @@
+//! Several instances on one store, in virtual time.
+
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::future::{Either, join_all, select};
+use proptest::prelude::*;
+
+use super::*;
+use crate::core::limit::Rate;
+use crate::core::ports::{Instant, StoreError};
+use crate::core::testing::World;
+
+const MILLI: Duration = Duration::from_millis(1);
+
+fn millis(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+/// An instance on the world's store, whose clock is ahead by so much.
+fn instance(world: &World, ahead: Duration) -> Shared {
+    let ports = Ports {
+        clock: Arc::new(world.clock.skewed(ahead)),
+        ..world.ports()
+    };
+    Shared::new(&ports, Arc::new(Health::new())).unwrap()
+}
+
+fn rate(per_second: u32) -> Rate {
+    Rate::per_second(NonZeroU32::new(per_second).unwrap())
+}
+
+fn lane(world: &World, ahead: Duration) -> SharedLane {
+    SharedLane::new(instance(world, ahead), "x", LeaseTimes::default())
+}
+
+/// At most `rate` × t + `burst` over every interval between two of `times`.
+fn check_rate(times: &[Duration], rate: u32, burst: u32) -> Result<(), TestCaseError> {
+    let mut times = times.to_vec();
+    times.sort();
+    for (first, begin) in times.iter().enumerate() {
+        for (last, end) in times.iter().enumerate().skip(first) {
+            let span = (*end - *begin).as_secs_f64();
+            let allowed = f64::from(rate) * span + f64::from(burst);
+            let seen = last - first + 1;
+            prop_assert!(seen as f64 <= allowed + 1e-9, "{seen} in {span} s");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_rate_is_used_and_never_passed() {
+    let world = World::new();
+    let times = Mutex::new(Vec::new());
+    let begin = world.clock.now();
+    // Three machines whose clocks differ, two instances on each.
+    let skews = [0, 0, 70, 70, 240, 240].map(|ahead| millis(ahead));
+    world.run(join_all(skews.map(|ahead| {
+        let rate = SharedRate::new(instance(&world, ahead), "all", rate(40), 40);
+        let (times, clock) = (&times, &world.clock);
+        join_all((0..200).map(move |_| {
+            let rate = rate.clone();
+            async move {
+                rate.acquire(None).await.unwrap();
+                times.lock().unwrap().push(clock.now() - begin);
+            }
+        }))
+    })));
+    let times = times.into_inner().unwrap();
+    check_rate(&times, 40, 40).unwrap();
+    // 1,200 calls: at 40 a second they take 29 s after the first burst.
+    let took = times.iter().max().unwrap().as_secs_f64();
+    assert!(took <= 1_200.0 / 40.0 / 0.95, "{took} s");
+}
+
+#[test]
+fn a_ticket_beyond_the_deadline_is_refused_at_once() {
+    let world = World::new();
+    let rate = SharedRate::new(instance(&world, Duration::ZERO), "all", rate(1), 8);
+    world.run(async {
+        let begin = world.clock.now();
+        for _ in 0..3 {
+            rate.acquire(Some(begin)).await.unwrap();
+        }
+        let refused = rate.acquire(Some(begin + 100 * MILLI)).await.unwrap_err();
+        assert!(refused.wait > 100 * MILLI, "{refused:?}");
+        assert_eq!(world.clock.now(), begin);
+    });
+}
+
+/// Counts who is inside, and the most that were.
+#[derive(Default)]
+struct Inside {
+    now: AtomicI64,
+    most: AtomicI64,
+}
+
+impl Inside {
+    fn enter(&self) {
+        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(now, Ordering::SeqCst);
+    }
+
+    fn leave(&self) {
+        self.now.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Calls of many instances that come, hold and give up at random, over
+    /// several lease periods: the limit holds, nobody hangs, and in the end the
+    /// lane is whole.
+    #[test]
+    fn a_lane_is_never_exceeded_and_never_lost(
+        limit in 1..6_u32,
+        calls in prop::collection::vec((0..25_000_u64, 1..14_000_u64, prop::option::of(0..9_000_u64)), 1..40),
+        skews in prop::collection::vec(0..900_u64, 3),
+    ) {
+        let world = World::new();
+        let inside = Arc::new(Inside::default());
+        let entered = AtomicUsize::new(0);
+        world.run(join_all(calls.iter().enumerate().map(|(n, (start, hold, patience))| {
+            let lane = lane(&world, millis(skews[n % skews.len()]));
+            let (clock, inside, entered) = (&world.clock, Arc::clone(&inside), &entered);
+            async move {
+                clock.sleep(millis(*start)).await;
+                let give_up = clock.sleep(millis(patience.unwrap_or(1_000_000)));
+                let acquire = Box::pin(lane.acquire(limit, None, |_| {}));
+                let Either::Left((lease, _)) = select(acquire, give_up).await else {
+                    return;
+                };
+                let lease = lease.unwrap();
+                assert!(lease.is_counted());
+                inside.enter();
+                entered.fetch_add(1, Ordering::SeqCst);
+                clock.sleep(millis(*hold)).await;
+                inside.leave();
+                drop(lease);
+            }
+        })));
+        let most = inside.most.load(Ordering::SeqCst);
+        prop_assert!(most <= limit.into(), "{most} inside, {limit} allowed");
+        let patient = calls.iter().filter(|(_, _, patience)| patience.is_none()).count();
+        prop_assert!(entered.load(Ordering::SeqCst) >= patient);
+        world.drain();
+        // Whole again: all slots at once, without a wait.
+        world.run(async {
+            let begin = world.clock.now();
+            let lane = lane(&world, Duration::ZERO);
+            let all = (0..limit).map(|_| lane.acquire(limit, None, |_| {}));
+            let leases = join_all(all).await;
+            prop_assert_eq!(world.clock.now(), begin);
+            drop(leases);
+            Ok(())
+        })?;
+        world.drain();
+    }
+}
+
+#[test]
+fn it_is_first_come_first_served_over_instances() {
+    let world = World::new();
+    let order = Mutex::new(Vec::new());
+    world.run(join_all((0..10_u64).map(|n| {
+        let lane = lane(&world, Duration::ZERO);
+        let (order, clock) = (&order, &world.clock);
+        async move {
+            clock.sleep(millis(n)).await;
+            let _lease = lane.acquire(1, None, |_| {}).await.unwrap();
+            order.lock().unwrap().push(n);
+            clock.sleep(millis(100)).await;
+        }
+    })));
+    assert_eq!(order.into_inner().unwrap(), (0..10).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_dead_holder_is_forgotten_within_a_lease() {
+    let world = World::new();
+    // Its tasks are never run again: it has died.
+    let mut dead = World::new();
+    dead.clock = world.clock.clone();
+    dead.store = world.store.clone();
+    let shared = Shared::new(&dead.ports(), Arc::new(Health::new())).unwrap();
+    let lost = SharedLane::new(shared, "x", LeaseTimes::default());
+    let leases = dead.run(join_all((0..2).map(|_| lost.acquire(2, None, |_| {}))));
+    let times = LeaseTimes::default();
+    world.run(async {
+        let begin = world.clock.now();
+        let ahead = Mutex::new(Vec::new());
+        let lane = lane(&world, Duration::ZERO);
+        let lease = lane
+            .acquire(2, None, |n| ahead.lock().unwrap().push(n))
+            .await;
+        assert!(lease.unwrap().is_counted());
+        assert!(world.clock.now() - begin <= times.period + times.overlap);
+        assert_eq!(ahead.lock().unwrap()[0], 1);
+    });
+    drop(leases);
+    world.drain();
+}
+
+#[test]
+fn a_lease_is_renewed_for_as_long_as_it_is_held() {
+    let world = World::new();
+    world.run(async {
+        let long = lane(&world, Duration::ZERO);
+        let lease = long.acquire(1, None, |_| {}).await.unwrap();
+        for _ in 0..7 {
+            world.clock.sleep(Duration::from_secs(13)).await;
+            let now = world.clock.now();
+            let other = lane(&world, Duration::ZERO);
+            let refused = other.acquire(1, Some(now + 600 * MILLI), |_| {}).await;
+            assert!(refused.is_err(), "the lease was lost");
+        }
+        drop(lease);
+        let free = lane(&world, Duration::ZERO).acquire(1, None, |_| {}).await;
+        drop(free);
+    });
+    world.drain();
+}
+
+#[test]
+fn a_call_that_does_not_wait_costs_three_increments() {
+    let world = World::new();
+    let rate = SharedRate::new(instance(&world, Duration::ZERO), "all", rate(40), 40);
+    let lane = lane(&world, Duration::ZERO);
+    let counters = || {
+        let sum: i64 = world.store.counters().values().sum();
+        // Tickets of the rate, tickets and returns of the lane.
+        ((sum & 0xffff_ffff) + (sum >> 32), world.store.calls())
+    };
+    // The first of a period notes it; after that there is nothing to note.
+    world.run(async {
+        rate.acquire(None).await.unwrap();
+        drop(lane.acquire(5, None, |_| {}).await.unwrap());
+    });
+    world.drain();
+    let (before, calls) = counters();
+    world.run(async {
+        rate.acquire(None).await.unwrap();
+        drop(lane.acquire(5, None, |_| {}).await.unwrap());
+    });
+    world.drain();
+    let (after, calls_after) = counters();
+    assert_eq!((after - before, calls_after - calls), (3, 3));
+}
+
+#[test]
+fn old_counters_are_removed() {
+    let world = World::new();
+    let rate = SharedRate::new(instance(&world, Duration::ZERO), "all", rate(40), 40);
+    world.run(async {
+        for _ in 0..200 {
+            rate.acquire(None).await.unwrap();
+            drop(lane(&world, Duration::ZERO).acquire(1, None, |_| {}).await);
+            world.clock.sleep(Duration::from_secs(3)).await;
+        }
+    });
+    world.drain();
+    let left = world.store.counters_len();
+    assert!(left <= 20, "{left} counters are left");
+}
+
+#[test]
+fn a_store_in_trouble_lets_calls_pass() {
+    let world = World::new();
+    let shared = instance(&world, Duration::ZERO);
+    let rate = SharedRate::new(shared.clone(), "all", rate(1), 1);
+    let lane = SharedLane::new(shared, "x", LeaseTimes::default());
+    world
+        .store
+        .fail_with(Some(StoreError::Unavailable("gone".into())));
+    world.run(async {
+        for _ in 0..10 {
+            rate.acquire(None).await.unwrap();
+            assert!(!lane.acquire(1, None, |_| {}).await.unwrap().is_counted());
+        }
+        // One look, then five seconds of peace.
+        assert_eq!(world.store.calls(), 1);
+        world.store.fail_with(None);
+        world.clock.sleep(health::PAUSE).await;
+        assert!(lane.acquire(1, None, |_| {}).await.unwrap().is_counted());
+    });
+    world.drain();
+}
+
+#[test]
+fn a_deadline_ends_the_wait() {
+    let world = World::new();
+    world.run(async {
+        let lane = lane(&world, Duration::ZERO);
+        let _held = lane.acquire(1, None, |_| {}).await.unwrap();
+        let begin = world.clock.now();
+        let refused = lane
+            .acquire(1, Some(begin + Duration::from_secs(3)), |_| {})
+            .await;
+        assert_eq!(refused.unwrap_err().wait, Duration::from_secs(3));
+        let _: Instant = begin;
+    });
+    world.drain();
+}
