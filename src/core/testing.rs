@@ -243,6 +243,11 @@ impl MemoryStore {
         state.values.is_empty() && state.counters.is_empty()
     }
 
+    /// A copy of all counters, to look into.
+    pub fn counters(&self) -> BTreeMap<String, i64> {
+        lock(&self.0).counters.clone()
+    }
+
     /// Counters held.
     pub fn counters_len(&self) -> usize {
         lock(&self.0).counters.len()

@@ -115,7 +115,7 @@ struct Ticket {
 
 impl SharedLane {
     /// The lane `name` of the store.
-    pub(crate) fn new(shared: Shared, name: &str, times: LeaseTimes) -> Self {
+    pub fn new(shared: Shared, name: &str, times: LeaseTimes) -> Self {
         Self {
             shared,
             series: format!("lane:{name}").into(),

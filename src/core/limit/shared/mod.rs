@@ -27,6 +27,7 @@ pub use health::Health;
 pub use lane::{Lease, LeaseTimes, SharedLane};
 pub use rate::SharedRate;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,9 +41,11 @@ pub struct TooLate {
     pub wait: Duration,
 }
 
-/// What the limits reach the world by.
+/// The store that limits are shared in, and what else they reach the world by.
+/// One value for all limits of an instance, so that they learn of the store's
+/// trouble together.
 #[derive(Clone)]
-pub(crate) struct Shared {
+pub struct Shared {
     clock: Arc<dyn Clock>,
     spawner: Arc<dyn Spawner>,
     counters: Arc<dyn Counters>,
@@ -50,9 +53,17 @@ pub(crate) struct Shared {
     health: Arc<Health>,
 }
 
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("health", &self.health)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Shared {
     /// `None` where the host has no counters.
-    pub(crate) fn new(ports: &Ports, health: Arc<Health>) -> Option<Self> {
+    pub fn new(ports: &Ports, health: Arc<Health>) -> Option<Self> {
         Some(Self {
             clock: Arc::clone(&ports.clock),
             spawner: Arc::clone(&ports.spawner),

@@ -39,7 +39,7 @@ impl std::fmt::Debug for SharedRate {
 
 impl SharedRate {
     /// `name` tells rates in one store apart.
-    pub(crate) fn new(shared: Shared, name: &str, rate: Rate, burst: u32) -> Self {
+    pub fn new(shared: Shared, name: &str, rate: Rate, burst: u32) -> Self {
         let tickets = (burst * 3 / 8).max(1);
         Self {
             shared,
