@@ -5,6 +5,7 @@
 //!   increment for a call that does not wait.
 //! - [`SharedLane`]: concurrent calls, by leases of a lane. One increment to
 //!   take one, one to give it back, one for each renewal.
+//! - [`SharedPause`]: an upstream's `Retry-After`. One plain read.
 //!
 //! So a call that does not wait and ends within its first lease costs three
 //! increments (two more where it begins in the last part of a lease period,
@@ -20,18 +21,20 @@
 
 mod health;
 mod lane;
+mod pause;
 mod rate;
 mod trail;
 
 pub use health::Health;
 pub use lane::{Lease, LeaseTimes, SharedLane};
+pub use pause::SharedPause;
 pub use rate::SharedRate;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::core::ports::{Clock, Counters, KeyValue, Ports, Spawner};
+use crate::core::ports::{BoxFuture, Clock, Counters, KeyValue, Ports, Spawner, StoreError};
 
 /// The caller's own deadline comes before its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -76,11 +79,30 @@ impl Shared {
     /// Adds to a counter. `None` while the store is left alone, and when the
     /// call fails.
     async fn increment(&self, name: &str, delta: i64) -> Option<i64> {
-        if !self.health.may_use(self.clock.now()) {
+        self.watched(self.counters.increment(name, delta)).await
+    }
+
+    async fn remove(&self, name: &str) {
+        self.watched(self.counters.remove(name)).await;
+    }
+
+    async fn get(&self, key: &str) -> Option<Vec<u8>> {
+        let key_value = self.key_value.as_ref()?;
+        self.watched(key_value.get(key)).await.flatten()
+    }
+
+    async fn set(&self, key: &str, value: &[u8]) {
+        if let Some(key_value) = &self.key_value {
+            self.watched(key_value.set(key, value)).await;
+        }
+    }
+
+    async fn watched<T>(&self, call: BoxFuture<'_, Result<T, StoreError>>) -> Option<T> {
+        let begin = self.clock.now();
+        if !self.health.may_use(begin) {
             return None;
         }
-        let begin = self.clock.now();
-        let result = self.counters.increment(name, delta).await;
+        let result = call.await;
         let now = self.clock.now();
         self.health.report(now, now - begin, result.as_ref().err());
         result.ok()

@@ -294,6 +294,28 @@ fn a_store_in_trouble_lets_calls_pass() {
 }
 
 #[test]
+fn a_pause_is_known_to_all_and_ends() {
+    let world = World::new();
+    let pause = || SharedPause::new(instance(&world, Duration::ZERO), "x");
+    let second = Duration::from_secs(1);
+    world.run(async {
+        assert_eq!(pause().until().await, None);
+        let begin = world.clock.now();
+        pause().pause(2 * second).await;
+        // A shorter one does not shorten it.
+        pause().pause(second).await;
+        let until = pause().until().await.unwrap();
+        assert!((2 * second..2 * second + 2 * MILLI).contains(&(until - begin)));
+        world.clock.sleep_until(until).await;
+        assert_eq!(pause().until().await, None);
+        world
+            .store
+            .put_raw("limits:pause:x", b"\xffgarbage".to_vec());
+        assert_eq!(pause().until().await, None);
+    });
+}
+
+#[test]
 fn a_deadline_ends_the_wait() {
     let world = World::new();
     world.run(async {

@@ -12,11 +12,8 @@ const KEPT: usize = 8;
 /// Notes that `period` of `series` has begun, and removes the counters of those
 /// that ended `grace` periods ago. Best effort: the limits do not depend on it.
 pub(super) async fn begun(shared: &Shared, series: &str, period: u64, grace: u64) {
-    let Some(key_value) = &shared.key_value else {
-        return;
-    };
     let key = format!("limits:{series}");
-    let noted = key_value.get(&key).await.ok().flatten().unwrap_or_default();
+    let noted = shared.get(&key).await.unwrap_or_default();
     let noted = String::from_utf8(noted).unwrap_or_default();
     let noted = noted
         .split(',')
@@ -24,12 +21,12 @@ pub(super) async fn begun(shared: &Shared, series: &str, period: u64, grace: u64
     let (past, mut recent): (Vec<u64>, Vec<u64>) =
         noted.partition(|noted: &u64| noted.saturating_add(grace) < period);
     for old in past {
-        let _ = shared.counters.remove(&name(series, old)).await;
+        shared.remove(&name(series, old)).await;
     }
     recent.push(period);
     let from = recent.len().saturating_sub(KEPT);
     let recent: Vec<String> = recent[from..].iter().map(u64::to_string).collect();
-    let _ = key_value.set(&key, recent.join(",").as_bytes()).await;
+    shared.set(&key, recent.join(",").as_bytes()).await;
 }
 
 /// The counter of a period.
