@@ -1,0 +1,278 @@
+use super::*;
+use crate::core::limit::{Observer, Scope};
+use crate::core::ports::Clock;
+use crate::core::testing::{ScriptedHttp, World};
+use bytes::Bytes;
+use futures::future::join_all;
+use futures::{FutureExt, StreamExt, stream};
+use http::StatusCode;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// An answer of an upstream: status and `Retry-After`.
+type Line = (u16, Option<&'static str>);
+
+/// An upstream that goes through `lines` and stays at the last one; status 0
+/// refuses the connection. Notes when it was called.
+struct Upstream {
+    world: World,
+    calls: Arc<Mutex<Vec<Duration>>>,
+}
+
+impl Upstream {
+    fn new(lines: &[Line]) -> Self {
+        let lines = lines.to_vec();
+        let calls: Arc<Mutex<Vec<Duration>>> = Arc::default();
+        let (noted, mut world) = (Arc::clone(&calls), World::new());
+        let clock = world.ports().clock;
+        world.http = ScriptedHttp::new(move |_| {
+            let mut calls = noted.lock().unwrap();
+            let (status, retry_after) = lines[calls.len().min(lines.len() - 1)];
+            calls.push(clock.now() - Instant::default());
+            async move {
+                if status == 0 {
+                    return Err(HttpError::Connect("refused".into()));
+                }
+                let mut response = http::Response::builder().status(status);
+                if let Some(value) = retry_after {
+                    response = response.header("retry-after", value);
+                }
+                let body = stream::iter([Ok(Bytes::from("hello"))]).boxed();
+                Ok(response.body(body).unwrap())
+            }
+        });
+        Self { world, calls }
+    }
+
+    fn orchestrator(&self) -> Orchestrator {
+        Orchestrator::new(instance(), self.world.ports())
+    }
+
+    /// Seconds since `start` of each call.
+    fn called_at(&self, start: Instant) -> Vec<f64> {
+        let since = |at: &Duration| (*at - (start - Instant::default())).as_secs_f64();
+        self.calls.lock().unwrap().iter().map(since).collect()
+    }
+}
+
+fn instance() -> Limits {
+    Limits {
+        scope: Scope::Instance,
+        ..Limits::default()
+    }
+}
+
+fn call(lane: &'static str, budget: &Budget) -> Call {
+    Call::new(lane, http::Request::new(Bytes::new()), budget.clone())
+}
+
+#[test]
+fn each_attempt_pays_and_the_last_answer_is_handed_on() {
+    let upstream = Upstream::new(&[(0, None), (500, None), (503, None), (200, None)]);
+    let (door, budget) = (upstream.orchestrator(), Budget::default());
+    let answered = upstream
+        .world
+        .run(door.run(call("x", &budget).repeatable()));
+    let answered = answered.unwrap();
+    assert_eq!(answered.response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answered.verdict, Verdict::Failed { retryable: true });
+    assert_eq!((answered.stats.attempts, budget.used()), (3, 3));
+    assert_eq!(answered.stats.waited, Duration::ZERO);
+}
+
+#[test]
+fn what_is_not_repeatable_is_sent_once() {
+    let upstream = Upstream::new(&[(0, None)]);
+    let (door, budget) = (upstream.orchestrator(), Budget::default());
+    let error = upstream
+        .world
+        .run(door.run(call("x", &budget)))
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "no answer from x: could not connect: refused"
+    );
+    assert_eq!((error.retry_after(), budget.used()), (None, 1));
+}
+
+#[test]
+fn a_spent_budget_sends_nothing() {
+    let upstream = Upstream::new(&[(500, None)]);
+    let (door, budget) = (upstream.orchestrator(), Budget::new(2));
+    // No budget for the third attempt: the second answer is handed on.
+    let answered = upstream
+        .world
+        .run(door.run(call("x", &budget).repeatable()));
+    assert_eq!(answered.unwrap().stats.attempts, 2);
+    let error = upstream
+        .world
+        .run(door.run(call("x", &budget)))
+        .unwrap_err();
+    assert!(matches!(error, CallError::Budget(_)));
+    assert_eq!(upstream.calls.lock().unwrap().len(), 2);
+}
+
+#[test]
+fn the_slot_is_held_until_the_body_has_ended() {
+    let upstream = Upstream::new(&[(200, None)]);
+    let (door, budget) = (upstream.orchestrator(), Budget::default());
+    let world = &upstream.world;
+    let first = world.run(door.run(call("anthropic", &budget))).unwrap();
+    let second = world.run(door.run(call("anthropic", &budget))).unwrap();
+    assert_eq!(door.lane(&"anthropic".into()).snapshot().in_flight, 2);
+    assert_eq!(door.global().in_flight, 0, "a launch ends with the head");
+
+    let late = call("anthropic", &budget).until(world.clock.now() + SECOND);
+    let error = world.run(door.run(late)).unwrap_err();
+    assert!(matches!(&error, CallError::Busy { lane, .. } if lane == "anthropic"));
+    assert_eq!(budget.used(), 2, "nothing was sent, so nothing is paid");
+
+    let body: Vec<_> = world.run(first.response.into_body().collect());
+    assert_eq!(body, [Ok(Bytes::from("hello"))]);
+    drop(second);
+    assert_eq!(door.lane(&"anthropic".into()).snapshot().in_flight, 0);
+}
+
+#[test]
+fn retry_after_pauses_the_lane_for_all() {
+    let upstream = Upstream::new(&[(429, Some("2")), (200, None)]);
+    let (door, budget) = (upstream.orchestrator(), Budget::default());
+    let world = &upstream.world;
+    let start = world.clock.now();
+    let calls = (0..8).map(|_| async {
+        let result = door.run(call("anthropic", &budget).repeatable()).await;
+        result.unwrap().response.status()
+    });
+    let statuses = world.run(join_all(calls));
+    assert!(statuses.iter().all(|status| *status == StatusCode::OK));
+    let at = upstream.called_at(start);
+    // The second of the two slots was launched with the first.
+    assert_eq!(at.len(), 9);
+    assert!(at[2..].iter().all(|at| (2.0..2.1).contains(at)), "{at:?}");
+}
+
+#[test]
+fn a_pause_beyond_the_deadline_fails_at_once() {
+    let upstream = Upstream::new(&[(429, Some("60")), (200, None)]);
+    let (door, budget) = (upstream.orchestrator(), Budget::default());
+    let world = &upstream.world;
+    let start = world.clock.now();
+    for _ in 0..2 {
+        let late = call("x", &budget).repeatable().until(start + 30 * SECOND);
+        let error = world.run(door.run(late)).unwrap_err();
+        assert_eq!(error.retry_after(), Some(60 * SECOND));
+        assert!(matches!(error, CallError::Deadline { .. }));
+    }
+    assert_eq!(world.clock.now(), start);
+    assert_eq!(upstream.calls.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn a_hostile_retry_after_is_capped() {
+    let upstream = Upstream::new(&[(429, Some("99999999999999999999"))]);
+    let (door, budget) = (upstream.orchestrator(), Budget::default());
+    let answered = upstream.world.run(door.run(call("x", &budget))).unwrap();
+    assert!(matches!(answered.verdict, Verdict::Overloaded { .. }));
+    let paused_for = door.lane(&"x".into()).snapshot().paused_for;
+    assert_eq!(paused_for, 3_600 * SECOND);
+}
+
+#[test]
+fn errors_inside_a_200_are_seen() {
+    let upstream = Upstream::new(&[(200, None)]);
+    let (door, budget) = (upstream.orchestrator(), Budget::default());
+    let inspected = |limit, verdict| Call {
+        inspect: Inspect::Body {
+            limit,
+            read: verdict,
+        },
+        ..call("deezer", &budget).repeatable()
+    };
+    let overloaded = inspected(5, |_, body| {
+        assert_eq!(body, b"hello");
+        Verdict::Overloaded { retry_after: None }
+    });
+    let answered = upstream.world.run(door.run(overloaded)).unwrap();
+    assert_eq!(answered.stats.attempts, 3);
+    let body: Vec<_> = upstream.world.run(answered.response.into_body().collect());
+    assert_eq!(body, [Ok(Bytes::from("hello"))]);
+
+    let long = inspected(4, |_, _| Verdict::Failed { retryable: false });
+    let answered = upstream.world.run(door.run(long)).unwrap();
+    assert_eq!(answered.verdict, Verdict::Good);
+}
+
+#[derive(Default)]
+struct Notes {
+    waits: Mutex<Vec<u64>>,
+    attempts: AtomicU32,
+    retries: AtomicU32,
+}
+
+impl Observer for Notes {
+    fn waiting(&self, lane: &str, waited: Duration) {
+        assert_eq!(lane, "anthropic");
+        let waited = u64::try_from(waited.as_millis()).unwrap();
+        self.waits.lock().unwrap().push(waited);
+    }
+
+    fn attempt(&self, _: &str, attempt: u32, _: Duration) {
+        self.attempts.fetch_max(attempt, Ordering::SeqCst);
+    }
+
+    fn retrying(&self, _: &str, _: u32, _: Duration) {
+        self.retries.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn who_waits_is_told() {
+    let upstream = Upstream::new(&[(529, None), (200, None)]);
+    let (door, budget) = (upstream.orchestrator(), Budget::default());
+    let world = &upstream.world;
+    let start = world.clock.now();
+    door.lane(&"anthropic".into())
+        .pause_until(start + 12 * SECOND);
+    let notes = Arc::new(Notes::default());
+    let observed = Call {
+        observer: Some(Arc::clone(&notes) as Arc<dyn Observer>),
+        ..call("anthropic", &budget).repeatable()
+    };
+    let answered = world.run(door.run(observed)).unwrap();
+    assert_eq!(*notes.waits.lock().unwrap(), [900, 5_900, 10_900]);
+    assert_eq!(notes.attempts.load(Ordering::SeqCst), 2);
+    assert_eq!(notes.retries.load(Ordering::SeqCst), 1);
+    assert_eq!(answered.stats.waited, 12 * SECOND);
+    assert_eq!(world.clock.pending_timers(), 0);
+}
+
+#[test]
+fn a_dropped_call_leaves_nothing() {
+    let mut world = World::new();
+    world.http = ScriptedHttp::new(|_| futures::future::pending());
+    let door = Orchestrator::new(instance(), world.ports());
+    let budget = Budget::default();
+    let mut calls: Vec<_> = (0..5)
+        .map(|_| door.run(call("anthropic", &budget)).boxed())
+        .collect();
+    for call in &mut calls {
+        assert!(call.now_or_never().is_none());
+    }
+    assert_eq!((budget.used(), world.http.calls()), (5, 2));
+    drop(calls);
+    assert_eq!(budget.used(), 2, "only what was sent is paid");
+    let lane = door.lane(&"anthropic".into()).snapshot();
+    assert_eq!((lane.in_flight, lane.waiting), (0, 0));
+    assert_eq!(door.global().in_flight, 0);
+}
+
+#[test]
+fn errors_and_debug_keep_secrets() {
+    let budget = Budget::default();
+    let request = http::Request::get("http://127.0.0.1/path?key=secret")
+        .header("x-api-key", "secret")
+        .body(Bytes::from("secret"));
+    let call = Call::new("x", request.unwrap(), budget);
+    assert!(!format!("{call:?}").contains("secret"));
+}
