@@ -4,6 +4,7 @@ mod body;
 mod bucket;
 mod budget;
 mod call;
+mod caller;
 mod config;
 mod global;
 mod lane;
@@ -14,6 +15,7 @@ pub mod shared;
 pub use bucket::{InvalidRate, NotTaken, Rate, TokenBucket, TooHeavy, Wait};
 pub use budget::{Budget, BudgetExhausted, Taken};
 pub use call::{Answered, Call, CallError, CallStats, Inspect, Observer};
+pub use caller::{CallerLimit, Decision, Quota};
 pub use config::{LaneConfig, Limits, Scope};
 pub use global::{GLOBAL, Global};
 pub use lane::{

@@ -78,12 +78,16 @@ impl Shared {
 
     /// Adds to a counter. `None` while the store is left alone, and when the
     /// call fails.
-    async fn increment(&self, name: &str, delta: i64) -> Option<i64> {
+    pub(super) async fn increment(&self, name: &str, delta: i64) -> Option<i64> {
         self.watched(self.counters.increment(name, delta)).await
     }
 
-    async fn remove(&self, name: &str) {
+    pub(super) async fn remove(&self, name: &str) {
         self.watched(self.counters.remove(name)).await;
+    }
+
+    pub(super) fn unix(&self) -> Duration {
+        self.clock.unix()
     }
 
     async fn get(&self, key: &str) -> Option<Vec<u8>> {
