@@ -1,20 +1,21 @@
 //! The one door to every upstream, and the one retry loop.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::{Either, select};
 
 use super::body::{Ahead, guarded, read_ahead, whole};
+use super::bucket::Rate;
 use super::budget::{Budget, BudgetExhausted, Taken};
 use super::call::{Answered, Call, CallError, CallStats, Inspect};
 use super::config::Limits;
-use super::global::Global;
-use super::lane::{Ask, Lane, LaneError, LaneName, LaneSnapshot, Permit};
+use super::gate::{Entry, Gate, Slot};
+use super::lane::{Lane, LaneName, LaneSnapshot};
 use super::retry::{Verdict, classify, is_retryable};
+use super::shared::{Health, Shared};
 use crate::core::ports::{BodyStream, HttpError, Instant, Ports};
 
 /// All limits in front of all upstreams. Clones are the same.
@@ -22,16 +23,28 @@ use crate::core::ports::{BodyStream, HttpError, Instant, Ports};
 pub struct Orchestrator(Arc<Inner>);
 
 struct Inner {
-    limits: Limits,
     ports: Ports,
-    global: Global,
-    lanes: Mutex<BTreeMap<LaneName, Lane>>,
+    gate: Gate,
 }
 
 /// The first word to an observer that waits: "within a second".
 const FIRST_WORD: Duration = Duration::from_millis(900);
 /// And the later ones.
 const NEXT_WORD: Duration = Duration::from_secs(5);
+
+/// A lane as a status page shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneStatus {
+    /// Its name.
+    pub lane: LaneName,
+    /// Calls that may be under way at a time.
+    pub limit: u32,
+    /// Calls that are: in all instances in the shared scope, else (and while
+    /// the store is left alone) in this one.
+    pub held: u64,
+    /// How long it is still paused (zero: it is not).
+    pub paused_for: Duration,
+}
 
 /// How an attempt ended that did reach the upstream.
 enum Outcome {
@@ -81,20 +94,14 @@ impl Drop for Charge<'_> {
 impl Orchestrator {
     /// The limits in front of `ports.http`.
     pub fn new(limits: Limits, ports: Ports) -> Self {
-        let clock = Arc::clone(&ports.clock);
-        let global = Global::new(
-            limits.rate,
-            limits.burst,
-            limits.launches,
-            limits.queue,
-            clock,
-        );
-        Self(Arc::new(Inner {
-            limits,
-            ports,
-            global,
-            lanes: Mutex::default(),
-        }))
+        Self::with_health(limits, ports, Arc::default())
+    }
+
+    /// The same, with the store's health known to others as well, such as a
+    /// cache in the same store.
+    pub fn with_health(limits: Limits, ports: Ports, health: Arc<Health>) -> Self {
+        let gate = Gate::new(limits, &ports, health);
+        Self(Arc::new(Inner { ports, gate }))
     }
 
     /// Makes one call: budget, lane, global rate, upstream; again from the
@@ -112,13 +119,13 @@ impl Orchestrator {
     /// See [`CallError`]. After a failed attempt for which the budget or the
     /// deadline allows no other, the failure is returned, not the lack.
     pub async fn run(&self, call: Call) -> Result<Answered, CallError> {
-        let lane = self.lane(&call.lane);
+        let entry = self.0.gate.entry(&call.lane);
         let mut stats = CallStats::default();
         loop {
-            let outcome = self.attempt(&call, &lane, &mut stats).await?;
+            let outcome = self.attempt(&call, &entry, &mut stats).await?;
             let again = outcome.is_retryable()
                 && call.repeatable
-                && stats.attempts < self.0.limits.retry.attempts
+                && stats.attempts < self.0.gate.limits.retry.attempts
                 && call.budget.can_make(1);
             if !again {
                 return finish(&call, outcome, stats);
@@ -137,48 +144,62 @@ impl Orchestrator {
         }
     }
 
-    /// Changes the global rate and burst while it runs.
-    pub fn set_rate(&self, rate: super::Rate, burst: u32) {
-        self.0.global.set_rate(rate, burst);
+    /// Changes this instance's global rate and burst while it runs. What the
+    /// store counts stays as configured.
+    pub fn set_rate(&self, rate: Rate, burst: u32) {
+        self.0.gate.global.set_rate(rate, burst);
     }
 
-    /// The lane called `name`, to look at or to change while it runs. Made on
-    /// first use.
+    /// The lane called `name`, as it is in this instance, to look at or to
+    /// change while it runs. Made on first use.
     pub fn lane(&self, name: &LaneName) -> Lane {
-        let inner = &*self.0;
-        let mut lanes = inner.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(lane) = lanes.get(name) {
-            return lane.clone();
-        }
-        let limits = inner.limits.lane(name).limits;
-        let lane = Lane::new(name.clone(), limits, Arc::clone(&inner.ports.clock));
-        lanes.insert(name.clone(), lane.clone());
-        lane
-    }
-
-    /// The lanes that were used so far, as they are in this instance.
-    pub fn lanes(&self) -> Vec<(LaneName, LaneSnapshot)> {
-        let lanes = self.0.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        let snapshot = |(name, lane): (&LaneName, &Lane)| (name.clone(), lane.snapshot());
-        lanes.iter().map(snapshot).collect()
+        self.0.gate.entry(name).lane.clone()
     }
 
     /// Launches under way in this instance, and callers waiting for one.
     pub fn global(&self) -> LaneSnapshot {
-        self.0.global.snapshot()
+        self.0.gate.global.snapshot()
+    }
+
+    /// What other limits in the same store stand on. `None` where limits are
+    /// of this instance only: it was asked for, or the host has no counters.
+    pub fn shared(&self) -> Option<&Shared> {
+        self.0.gate.shared()
+    }
+
+    /// All configured lanes and those that were used, in all instances as far
+    /// as the store knows. Costs an increment and a read for each lane.
+    pub async fn status(&self) -> Vec<LaneStatus> {
+        let gate = &self.0.gate;
+        for name in gate.limits.lanes.keys() {
+            gate.entry(name);
+        }
+        let mut all = Vec::new();
+        for entry in gate.entries() {
+            let (held, paused_until) = entry.in_store().await;
+            let snapshot = entry.lane.snapshot();
+            let paused = paused_until.map(|until| until - self.0.ports.clock.now());
+            all.push(LaneStatus {
+                lane: entry.lane.name().clone(),
+                limit: snapshot.limit,
+                held: held.unwrap_or(snapshot.in_flight.into()),
+                paused_for: paused.unwrap_or_default().max(snapshot.paused_for),
+            });
+        }
+        all
     }
 
     async fn attempt(
         &self,
         call: &Call,
-        lane: &Lane,
+        entry: &Entry,
         stats: &mut CallStats,
     ) -> Result<Outcome, CallError> {
         let (mut charge, taken) = Charge::take(&call.budget)?;
         stats.budget_warning |= taken.warn;
         let clock = &self.0.ports.clock;
         let asked = clock.now();
-        let started = self.observed(call, self.start(call, lane)).await;
+        let started = self.observed(call, self.0.gate.enter(call, entry)).await;
         let waited = clock.now() - asked;
         stats.waited += waited;
         let (slot, launch) = started?;
@@ -188,40 +209,15 @@ impl Orchestrator {
         }
         charge.made = true;
         let timeouts = call.timeouts;
-        let timeouts = timeouts.unwrap_or(self.0.limits.lane(&call.lane).timeouts);
+        let timeouts = timeouts.unwrap_or(self.0.gate.limits.lane(&call.lane).timeouts);
         let sent = self.0.ports.http.send(call.request.clone(), timeouts);
         let response = sent.await;
         drop(launch);
         let outcome = self.read(call, response, slot).await;
         if let Some(wait) = outcome.retry_after() {
-            lane.pause_until(clock.now() + wait.min(self.0.limits.longest_pause));
+            self.0.gate.pause(entry, wait).await;
         }
         Ok(outcome)
-    }
-
-    /// Waits for the lane's slot and for the launch.
-    async fn start(&self, call: &Call, lane: &Lane) -> Result<(Permit, Permit), CallError> {
-        let ask = Ask {
-            priority: call.priority,
-            weight: call.weight,
-            deadline: call.deadline,
-        };
-        let granted = lane.acquire(ask).await;
-        let mut slot = granted.map_err(|error| refused(lane, error))?;
-        loop {
-            let mut launch = self.0.global.acquire(ask).await?;
-            // The lane may have been paused while the call waited for its
-            // token: an answer that came meanwhile asked for it.
-            let Some(until) = lane.paused_until() else {
-                slot.launch();
-                launch.launch();
-                return Ok((slot, launch));
-            };
-            drop(launch);
-            let clock = &self.0.ports.clock;
-            self.allow_pause(call, until - clock.now())?;
-            clock.sleep_until(until).await;
-        }
     }
 
     /// Tells the call's observer that `start` is still waiting.
@@ -250,7 +246,7 @@ impl Orchestrator {
         &self,
         call: &Call,
         response: Result<http::Response<BodyStream>, HttpError>,
-        slot: Permit,
+        slot: Slot,
     ) -> Outcome {
         let (head, body) = match response {
             Ok(response) => response.into_parts(),
@@ -277,29 +273,18 @@ impl Orchestrator {
         let ports = &self.0.ports;
         if let Some(wait) = outcome.retry_after() {
             // The lane is paused for as long, and waits for it there.
-            return match self.allow_pause(call, wait.min(self.0.limits.longest_pause)) {
+            let wait = wait.min(self.0.gate.limits.longest_pause);
+            return match self.0.gate.allow_pause(call, wait) {
                 Ok(()) => Next::After(Duration::ZERO),
                 Err(error) => Next::Paused(error),
             };
         }
-        let wait = self.0.limits.retry.backoff(attempts, &*ports.entropy);
+        let wait = self.0.gate.limits.retry.backoff(attempts, &*ports.entropy);
         let late = |deadline: Instant| deadline < ports.clock.now() + wait;
         match call.deadline.is_some_and(late) {
             true => Next::TooLate,
             false => Next::After(wait),
         }
-    }
-
-    /// Refuses a pause that outlasts the call's deadline.
-    fn allow_pause(&self, call: &Call, wait: Duration) -> Result<(), CallError> {
-        let until = self.0.ports.clock.now() + wait;
-        if call.deadline.is_some_and(|deadline| deadline < until) {
-            return Err(CallError::Deadline {
-                lane: call.lane.clone(),
-                retry_after: wait,
-            });
-        }
-        Ok(())
     }
 }
 
@@ -308,20 +293,6 @@ enum Next {
     /// The deadline comes before the backoff has ended.
     TooLate,
     Paused(CallError),
-}
-
-/// A lane's refusal: by a pause that the upstream asked for, or by itself.
-fn refused(lane: &Lane, error: LaneError) -> CallError {
-    match error {
-        LaneError::Deadline {
-            lane: name,
-            retry_after,
-        } if lane.paused_until().is_some() => CallError::Deadline {
-            lane: name,
-            retry_after,
-        },
-        error => error.into(),
-    }
 }
 
 fn finish(call: &Call, outcome: Outcome, stats: CallStats) -> Result<Answered, CallError> {
@@ -342,7 +313,7 @@ impl fmt::Debug for Orchestrator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Orchestrator")
             .field("global", &self.global())
-            .field("lanes", &self.lanes())
+            .field("shared", &self.shared().is_some())
             .finish_non_exhaustive()
     }
 }

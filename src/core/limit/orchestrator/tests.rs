@@ -6,6 +6,7 @@ use bytes::Bytes;
 use futures::future::join_all;
 use futures::{FutureExt, StreamExt, stream};
 use http::StatusCode;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -1,0 +1,262 @@
+//! What stands between a call and its upstream: lane, then global rate, each
+//! in this instance and, where it is shared, in the store.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::call::{Call, CallError};
+use super::config::{Limits, Scope};
+use super::global::{GLOBAL, Global};
+use super::lane::{Ask, Lane, LaneError, LaneName, Permit};
+use super::shared::{Health, Lease, LeaseTimes, Shared, SharedLane, SharedPause, SharedRate};
+use crate::core::ports::{Clock, Instant, Ports};
+
+/// A ticket or a look at the pause that is older counts as stale: the call was
+/// held up after it.
+const STALE: Duration = Duration::from_millis(50);
+
+/// What a caller is told that found no free slot in the store: nobody there
+/// knows how long the others will take.
+const COME_AGAIN: Duration = Duration::from_secs(1);
+
+/// The limits of all lanes.
+///
+/// The store's limits come on top of the instance's: these keep the order, the
+/// deadlines and the bound of the queue without a store call, and go on alone
+/// while the store is left alone.
+pub(super) struct Gate {
+    pub(super) limits: Limits,
+    clock: Arc<dyn Clock>,
+    pub(super) global: Global,
+    shared: Option<(Shared, SharedRate)>,
+    lanes: Mutex<BTreeMap<LaneName, Arc<Entry>>>,
+}
+
+/// One lane.
+pub(super) struct Entry {
+    pub(super) lane: Lane,
+    shared: Option<SharedEntry>,
+}
+
+struct SharedEntry {
+    slots: SharedLane,
+    rate: Option<SharedRate>,
+    pause: SharedPause,
+}
+
+/// A call's place in its lane. The lease goes first, so that it is on its way
+/// back before the next of this instance asks.
+pub(super) struct Slot {
+    _lease: Option<Lease>,
+    permit: Permit,
+}
+
+impl Gate {
+    pub(super) fn new(limits: Limits, ports: &Ports, health: Arc<Health>) -> Self {
+        let clock = Arc::clone(&ports.clock);
+        let shared = match limits.scope {
+            Scope::Shared => Shared::new(ports, health),
+            Scope::Instance => None,
+        };
+        let rate = |shared: Shared| {
+            let rate = SharedRate::new(shared.clone(), "all", limits.rate, limits.burst);
+            (shared, rate)
+        };
+        Self {
+            shared: shared.map(rate),
+            global: Global::new(
+                limits.rate,
+                limits.burst,
+                limits.launches,
+                limits.queue,
+                Arc::clone(&clock),
+            ),
+            limits,
+            clock,
+            lanes: Mutex::default(),
+        }
+    }
+
+    /// The lane called `name`, made on first use.
+    pub(super) fn entry(&self, name: &LaneName) -> Arc<Entry> {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = lanes.get(name) {
+            return Arc::clone(entry);
+        }
+        let entry = Arc::new(self.make(name));
+        lanes.insert(name.clone(), Arc::clone(&entry));
+        entry
+    }
+
+    /// The lanes that were used so far.
+    pub(super) fn entries(&self) -> Vec<Arc<Entry>> {
+        let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        lanes.values().cloned().collect()
+    }
+
+    fn make(&self, name: &LaneName) -> Entry {
+        let limits = self.limits.lane(name).limits;
+        let shared = self.shared.as_ref().map(|(shared, _)| SharedEntry {
+            slots: SharedLane::new(shared.clone(), name, LeaseTimes::default()),
+            rate: limits.rate.map(|(rate, burst)| {
+                SharedRate::new(shared.clone(), &format!("lane-{name}"), rate, burst)
+            }),
+            pause: SharedPause::new(shared.clone(), name),
+        });
+        Entry {
+            lane: Lane::new(name.clone(), limits, Arc::clone(&self.clock)),
+            shared,
+        }
+    }
+
+    /// What the limits in the store stand on, where they are kept there.
+    pub(super) fn shared(&self) -> Option<&Shared> {
+        self.shared.as_ref().map(|(shared, _)| shared)
+    }
+
+    /// Waits until `call` may start. Returns its place in the lane, and the
+    /// launch, which ends with the response head.
+    pub(super) async fn enter(
+        &self,
+        call: &Call,
+        entry: &Entry,
+    ) -> Result<(Slot, Permit), CallError> {
+        let ask = Ask {
+            priority: call.priority,
+            weight: call.weight,
+            deadline: call.deadline,
+        };
+        let lane = &entry.lane;
+        let granted = lane.acquire(ask).await;
+        let permit = granted.map_err(|error| refused(lane, error))?;
+        let _lease = entry.lease(call).await?;
+        let mut slot = Slot { _lease, permit };
+        loop {
+            let mut launch = self.global.acquire(ask).await?;
+            // The lane may have been paused while the call waited: an answer
+            // that came meanwhile, here or in another instance, asked for it.
+            let mut pause = entry.paused_until().await;
+            if pause.is_none() {
+                let looked = self.clock.now();
+                self.tickets(call, entry).await?;
+                if self.clock.now() - looked > STALE {
+                    pause = entry.paused_until().await;
+                }
+            }
+            let Some(until) = pause else {
+                slot.permit.launch();
+                launch.launch();
+                return Ok((slot, launch));
+            };
+            drop(launch);
+            self.allow_pause(call, until - self.clock.now())?;
+            self.clock.sleep_until(until).await;
+        }
+    }
+
+    /// Takes the call's tickets of the store, and waits until they are due. The
+    /// lane's rate is taken again if the global one was long in coming: the
+    /// upstream sees starts, not tickets.
+    async fn tickets(&self, call: &Call, entry: &Entry) -> Result<(), CallError> {
+        let Some((_, global)) = &self.shared else {
+            return Ok(());
+        };
+        let lane = entry
+            .shared
+            .as_ref()
+            .and_then(|shared| shared.rate.as_ref());
+        if let Some(rate) = lane {
+            take(rate, call, &call.lane).await?;
+        }
+        let taken = self.clock.now();
+        take(global, call, &LaneName::Borrowed(GLOBAL)).await?;
+        match lane {
+            Some(rate) if self.clock.now() - taken > STALE => take(rate, call, &call.lane).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps all instances out of the lane for `wait`, within bounds.
+    pub(super) async fn pause(&self, entry: &Entry, wait: Duration) {
+        let wait = wait.min(self.limits.longest_pause);
+        entry.lane.pause_until(self.clock.now() + wait);
+        if let Some(shared) = &entry.shared {
+            shared.pause.pause(wait).await;
+        }
+    }
+
+    /// Refuses a pause that outlasts the call's deadline.
+    pub(super) fn allow_pause(&self, call: &Call, wait: Duration) -> Result<(), CallError> {
+        let until = self.clock.now() + wait;
+        if call.deadline.is_some_and(|deadline| deadline < until) {
+            return Err(CallError::Deadline {
+                lane: call.lane.clone(),
+                retry_after: wait,
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Entry {
+    /// A slot of the store, held next to the instance's.
+    async fn lease(&self, call: &Call) -> Result<Option<Lease>, CallError> {
+        let Some(shared) = &self.shared else {
+            return Ok(None);
+        };
+        let limit = self.lane.snapshot().limit;
+        let lease = shared.slots.acquire(limit, call.deadline, |_| ()).await;
+        let lease = lease.map_err(|_| CallError::Busy {
+            lane: call.lane.clone(),
+            retry_after: self.lane.retry_after().max(COME_AGAIN),
+        })?;
+        Ok(Some(lease))
+    }
+
+    /// When the lane's pause ends. One that another instance has asked for
+    /// becomes this instance's too, so that all its waiters know.
+    async fn paused_until(&self) -> Option<Instant> {
+        if let Some(shared) = &self.shared
+            && let Some(until) = shared.pause.until().await
+        {
+            self.lane.pause_until(until);
+        }
+        self.lane.paused_until()
+    }
+
+    /// Slots held in all instances, and when the pause ends, as far as the
+    /// store knows.
+    pub(super) async fn in_store(&self) -> (Option<u64>, Option<Instant>) {
+        let Some(shared) = &self.shared else {
+            return (None, None);
+        };
+        let held = shared.slots.held(self.lane.snapshot().limit).await;
+        (held, shared.pause.until().await)
+    }
+}
+
+async fn take(rate: &SharedRate, call: &Call, name: &LaneName) -> Result<(), CallError> {
+    for _ in 0..call.weight {
+        let taken = rate.acquire(call.deadline).await;
+        taken.map_err(|late| CallError::Busy {
+            lane: name.clone(),
+            retry_after: late.wait,
+        })?;
+    }
+    Ok(())
+}
+
+/// A lane's refusal: by a pause that the upstream asked for, or by itself.
+fn refused(lane: &Lane, error: LaneError) -> CallError {
+    match error {
+        LaneError::Deadline {
+            lane: name,
+            retry_after,
+        } if lane.paused_until().is_some() => CallError::Deadline {
+            lane: name,
+            retry_after,
+        },
+        error => error.into(),
+    }
+}
