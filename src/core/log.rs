@@ -150,13 +150,23 @@ impl<F: Future> Future for WithSink<F> {
     }
 }
 
+/// Makes [`ClientLog`] part of the subscriber of all tests. One for the whole
+/// process: `tracing` caches by place whether anybody listens, and tests run
+/// side by side.
+#[cfg(test)]
+pub(crate) fn install_for_tests() {
+    use tracing_subscriber::layer::SubscriberExt;
+
+    let subscriber = tracing_subscriber::registry().with(ClientLog);
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use futures::executor::block_on;
     use serde_json::json;
     use std::sync::Mutex;
-    use tracing_subscriber::layer::SubscriberExt;
 
     #[test]
     fn events_reach_the_sink_of_their_future_only() {
@@ -168,16 +178,14 @@ mod tests {
                 seen.lock().unwrap().push(record.clone());
             })
         };
-        let subscriber = tracing_subscriber::registry().with(ClientLog);
-        tracing::subscriber::with_default(subscriber, || {
-            tracing::info!("before");
-            block_on(with_sink(Some(sink), async {
-                tracing::warn!(lane = "spotify", ms = 7, ok = true, "waited");
-                block_on(with_sink(None, async { tracing::info!("another's") }));
-                tracing::debug!("again");
-            }));
-            tracing::info!("after");
-        });
+        install_for_tests();
+        tracing::info!("before");
+        block_on(with_sink(Some(sink), async {
+            tracing::warn!(lane = "spotify", ms = 7, ok = true, "waited");
+            with_sink(None, async { tracing::info!("another's") }).await;
+            tracing::debug!("again");
+        }));
+        tracing::info!("after");
         let seen = seen.lock().unwrap();
         let messages: Vec<_> = seen.iter().map(|record| record.message.as_str()).collect();
         assert_eq!(messages, ["waited", "again"]);

@@ -47,6 +47,8 @@ pub enum Code {
     UpstreamProtocol,
     /// The upstream's answer ended early.
     UpstreamCut,
+    /// The caller has used its quota.
+    TooManyRequests,
     /// No slot became free in time.
     Busy,
     /// The request has used up its upstream calls.
@@ -77,6 +79,7 @@ impl Code {
             Self::UpstreamTimeout => "upstream_timeout",
             Self::UpstreamProtocol => "upstream_protocol",
             Self::UpstreamCut => "upstream_cut",
+            Self::TooManyRequests => "too_many_requests",
             Self::Busy => "busy",
             Self::BudgetExhausted => "budget_exhausted",
         }

@@ -8,6 +8,7 @@ mod chat;
 mod clients;
 pub mod config;
 pub mod error;
+mod limits;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -16,6 +17,7 @@ use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
 
+use crate::core::limit::Orchestrator;
 use crate::core::ports::Ports;
 use config::{Config, ConfigErrors};
 
@@ -28,6 +30,8 @@ pub(crate) struct AppState(Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) ports: Ports,
     pub(crate) config: Config,
+    /// The one door to every upstream.
+    pub(crate) upstreams: Orchestrator,
 }
 
 impl std::ops::Deref for AppState {
@@ -72,7 +76,12 @@ impl App {
     fn with(ports: Ports, config: Result<Config, ConfigErrors>) -> Self {
         let state = config.map(|config| {
             let ports = ports.clone();
-            AppState(Arc::new(Shared { ports, config }))
+            let upstreams = limits::orchestrator(&config, &ports);
+            AppState(Arc::new(Shared {
+                ports,
+                config,
+                upstreams,
+            }))
         });
         Self {
             ports,

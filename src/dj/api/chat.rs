@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 
 use super::RequestContext;
+use super::caller;
 use super::json::Valid;
 use super::problem::Problem;
 use crate::core::sse;
@@ -87,6 +88,7 @@ pub(super) async fn message(
     let Some(api_key) = app.config.anthropic.api_key.clone() else {
         return Err(Problem::not_configured("anthropic_api_key"));
     };
+    let allowance = caller::count(&app, &headers).await?;
     let id = random_hex::<16>(&app.ports);
     let debug = request.debug && may_debug(&app.config, &headers);
     let run_id = HeaderValue::from_str(&id).ok();
@@ -108,6 +110,9 @@ pub(super) async fn message(
     head.insert(CONTENT_ENCODING, HeaderValue::from_static("identity"));
     head.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
     head.extend(run_id.map(|id| (X_RUN_ID, id)));
+    if let Some(allowance) = allowance {
+        head.extend(allowance.headers());
+    }
     Ok(response)
 }
 

@@ -1,5 +1,6 @@
 //! HTTP: routes, what they take, and what is said when they cannot.
 
+mod caller;
 pub(crate) mod chat;
 pub mod json;
 pub mod problem;

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -33,6 +33,8 @@ pub struct Problem {
     status: StatusCode,
     error: ErrorObject,
     errors: Vec<FieldError>,
+    // Boxed: a problem is the error of many results.
+    headers: Box<HeaderMap>,
 }
 
 impl Problem {
@@ -45,6 +47,7 @@ impl Problem {
                 ..error
             },
             errors: Vec::new(),
+            headers: Box::default(),
         }
     }
 
@@ -77,6 +80,16 @@ impl Problem {
         let message = format!("the configuration is not valid: {errors}");
         let error = ErrorObject::new(Code::Misconfigured, message).with("variables", names);
         Self::new(StatusCode::SERVICE_UNAVAILABLE, error)
+    }
+
+    /// The same, sent with these header fields as well.
+    #[must_use]
+    pub fn with_headers(
+        mut self,
+        fields: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
+    ) -> Self {
+        self.headers.extend(fields);
+        self
     }
 
     /// The response's status.
@@ -126,6 +139,7 @@ impl From<&Problem> for http::Response<Bytes> {
         *response.status_mut() = problem.status;
         let length = response.body().len();
         let headers = response.headers_mut();
+        headers.extend(HeaderMap::clone(&problem.headers));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         headers.insert(CONTENT_LENGTH, length.into());
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -36,8 +36,6 @@ pub(super) struct Progress {
     pub(super) said: bool,
     /// Whether the upstream has said its last word.
     pub(super) complete: bool,
-    /// Upstream calls that were begun.
-    pub(super) calls: u32,
     pub(super) usage: Usage,
     stop_reason: Option<StopReason>,
 }
@@ -107,7 +105,6 @@ async fn answer(
     progress: &mut Progress,
 ) -> Result<(), Trouble> {
     output.thinking("Asking the model");
-    progress.calls += 1;
     let mut stream = client.stream(request).await?;
     info!("the model begins to answer");
     loop {

@@ -88,6 +88,8 @@ pub(crate) struct UsageReport {
     pub(crate) partial: bool,
     pub(crate) upstream_calls: u32,
     pub(crate) budget_left: u32,
+    /// Time spent waiting for slots and tokens.
+    pub(crate) lane_wait_ms: u64,
 }
 
 #[cfg(test)]

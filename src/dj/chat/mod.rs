@@ -10,6 +10,7 @@ mod output;
 mod prompt;
 #[cfg(test)]
 mod tests;
+mod waits;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +32,7 @@ use crate::core::{log, scope};
 use answer::{Ending, Progress};
 use frame::{Frame, Reason, UsageReport};
 use output::Output;
+use waits::Waits;
 
 /// What a run is given.
 #[derive(Debug)]
@@ -79,7 +81,8 @@ async fn drive(app: AppState, abort: AbortSignal, run: Run, output: Output, star
     if output.run(&run.id).await.is_err() {
         return;
     }
-    let client = Client::new(&app, run.api_key);
+    let waits = Arc::new(Waits::new(output.clone()));
+    let client = Client::new(&app, run.api_key, Arc::clone(&waits) as _);
     let model = &app.config.anthropic.model;
     let mut progress = Progress::default();
     let ending = {
@@ -98,18 +101,12 @@ async fn drive(app: AppState, abort: AbortSignal, run: Run, output: Output, star
         }
     };
     let took = app.ports.clock.now() - started;
-    finish(&app, &output, &progress, &ending, took).await;
+    let usage = report(&progress, waits.millis());
+    finish(&output, &usage, &ending, took).await;
 }
 
 /// Says how the run ended: to the client, if it is still there, and to the log.
-async fn finish(
-    app: &AppState,
-    output: &Output,
-    progress: &Progress,
-    ending: &Ending,
-    took: Duration,
-) {
-    let usage = report(app, progress);
+async fn finish(output: &Output, usage: &UsageReport, ending: &Ending, took: Duration) {
     let (outcome, terminal) = match ending {
         Ending::Whole => ("done", Frame::Done(None)),
         Ending::Incomplete(reason) => (reason.as_str(), Frame::Done(Some((*reason).into()))),
@@ -122,27 +119,28 @@ async fn finish(
         input_tokens = usage.input_tokens,
         output_tokens = usage.output_tokens,
         upstream_calls = usage.upstream_calls,
+        budget_left = usage.budget_left,
+        lane_wait_ms = usage.lane_wait_ms,
         "the run has ended"
     );
     if *ending != Ending::Gone {
         // A client that goes at the very end misses only the end.
-        let _ = output.end(&usage, &terminal).await;
+        let _ = output.end(usage, &terminal).await;
     }
 }
 
-fn report(app: &AppState, progress: &Progress) -> UsageReport {
+fn report(progress: &Progress, lane_wait_ms: u64) -> UsageReport {
     let usage = progress.usage;
+    let scope = scope::current();
+    let budget = scope.as_ref().map(|scope| &scope.budget);
     UsageReport {
         input_tokens: usage.input_tokens.unwrap_or(0),
         output_tokens: usage.output_tokens.unwrap_or(0),
         cache_read_tokens: usage.cache_read_input_tokens.unwrap_or(0),
         cache_write_tokens: usage.cache_creation_input_tokens.unwrap_or(0),
         partial: !progress.complete,
-        upstream_calls: progress.calls,
-        budget_left: app
-            .config
-            .limits
-            .subrequest_budget
-            .saturating_sub(progress.calls),
+        upstream_calls: budget.map_or(0, |budget| budget.used()),
+        budget_left: budget.map_or(0, |budget| budget.remaining()),
+        lane_wait_ms,
     }
 }

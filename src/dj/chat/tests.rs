@@ -184,7 +184,7 @@ fn every_delta_is_one_frame() {
     let usage = &frames[frames.len() - 2].1;
     let expected = json!({
         "inputTokens": 9, "outputTokens": 7, "cacheReadTokens": 0, "cacheWriteTokens": 0,
-        "partial": false, "upstreamCalls": 1, "budgetLeft": 949,
+        "partial": false, "upstreamCalls": 1, "budgetLeft": 939, "laneWaitMs": 0,
     });
     assert_eq!(*usage, expected);
     assert_eq!(frames[0].1["id"].as_str().map(str::len), Some(32));
@@ -439,10 +439,7 @@ fn a_reader_that_stops_holds_the_upstream_back() {
 
 #[test]
 fn the_log_is_shown_where_that_is_allowed() {
-    use tracing_subscriber::layer::SubscriberExt;
-
-    let subscriber = tracing_subscriber::registry().with(crate::core::log::ClientLog);
-    let _default = tracing::subscriber::set_default(subscriber);
+    crate::core::log::install_for_tests();
     let world = streaming(vec![Step::Write(delta("x") + &end("end_turn"))]);
     let production = [("environment", "production"), ("admin_token", "operator")];
     let ask = |variables: &[_], token: Option<&str>| {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::core::limit::CallError;
 use crate::core::ports::HttpError;
 use crate::dj::error::{Code, ErrorObject};
 
@@ -29,6 +30,8 @@ pub(crate) struct Service {
 pub(crate) enum Failure {
     /// No answer, or no more of it.
     Http(HttpError),
+    /// The limits did not let the call through.
+    Limit(CallError),
     /// An answer that is an error.
     Status {
         status: StatusCode,
@@ -48,6 +51,15 @@ pub(crate) enum Failure {
     Cut,
 }
 
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Http { error, .. } => Self::Http(error),
+            error => Self::Limit(error),
+        }
+    }
+}
+
 /// A call to `service` that failed.
 #[derive(Clone, Debug)]
 pub(crate) struct UpstreamError {
@@ -60,6 +72,7 @@ impl fmt::Display for UpstreamError {
         let name = self.service.name;
         match &self.failure {
             Failure::Http(error) => write!(f, "{name}: {error}"),
+            Failure::Limit(error) => write!(f, "{name}: {error}"),
             Failure::Status { status, .. } => write!(f, "{name}: answered {status}"),
             Failure::Reported { code, .. } => write!(f, "{name}: reported {}", code.as_str()),
             Failure::Protocol(reason) => write!(f, "{name}: {reason}"),
@@ -77,6 +90,7 @@ impl UpstreamError {
     pub(crate) fn object(&self) -> ErrorObject {
         let (code, message) = match &self.failure {
             Failure::Http(error) => self.no_answer(error),
+            Failure::Limit(error) => self.not_let_through(error),
             Failure::Status {
                 status,
                 retry_after,
@@ -101,15 +115,15 @@ impl UpstreamError {
             ),
         };
         let mut object = ErrorObject::new(code, message).with("upstream", self.service.name);
-        if let Failure::Status {
-            status,
-            retry_after,
-            ..
-        } = &self.failure
-        {
+        let retry_after = match &self.failure {
+            Failure::Status { retry_after, .. } => *retry_after,
+            Failure::Limit(error) => error.retry_after(),
+            _ => None,
+        };
+        object.retry_after_ms =
+            retry_after.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        if let Failure::Status { status, .. } = &self.failure {
             object.status = Some(status.as_u16());
-            object.retry_after_ms =
-                retry_after.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
         }
         object
     }
@@ -151,6 +165,27 @@ impl UpstreamError {
                 );
                 (Code::UpstreamRejected, message)
             }
+        }
+    }
+
+    fn not_let_through(&self, error: &CallError) -> (Code, String) {
+        let Service { title, .. } = self.service;
+        match error {
+            CallError::Budget(_) => (
+                Code::BudgetExhausted,
+                format!(
+                    "this request has made all the upstream calls that it may: ask for less at \
+                     once ({error})"
+                ),
+            ),
+            CallError::Deadline { retry_after, .. } => {
+                let code = Code::RateLimited;
+                (code, self.explain(code, Some(*retry_after), None))
+            }
+            error => (
+                Code::Busy,
+                format!("all slots for {title} are taken: {error}"),
+            ),
         }
     }
 

@@ -10,13 +10,15 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::future::{Either, select};
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, HeaderName, Response, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 
 pub(crate) use stream::MessageStream;
 pub(crate) use wire::{Block, Delta, Message, Request, Role, StopReason, StreamEvent, Usage};
 
 use super::{Failure, Service, UpstreamError};
-use crate::core::ports::{BodyStream, Clock, HttpError, Timeouts};
+use crate::core::limit::{Answered, Budget, Call, CallError, Observer, retry_after};
+use crate::core::ports::{BodyStream, Clock, HttpError};
+use crate::core::scope;
 use crate::dj::AppState;
 use crate::dj::config::{Origin, Secret};
 
@@ -33,6 +35,9 @@ const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest part of an upstream's own message that is passed on.
 const MAX_DETAIL: usize = 300;
 
+/// Its lane.
+const LANE: &str = "anthropic";
+
 static SERVICE: Service = Service {
     name: "anthropic",
     title: "Anthropic",
@@ -46,17 +51,18 @@ pub(crate) struct Client {
     app: AppState,
     base_url: Origin,
     api_key: Secret,
-    timeouts: Timeouts,
+    observer: Arc<dyn Observer>,
 }
 
 impl Client {
     /// The service as configured, called with `api_key`.
-    pub(crate) fn new(app: &AppState, api_key: Secret) -> Self {
+    /// `observer` is told how its calls go.
+    pub(crate) fn new(app: &AppState, api_key: Secret, observer: Arc<dyn Observer>) -> Self {
         Self {
             app: app.clone(),
             base_url: app.config.anthropic.base_url.clone(),
             api_key,
-            timeouts: app.config.upstream_timeouts,
+            observer,
         }
     }
 
@@ -74,11 +80,11 @@ impl Client {
             failure,
         };
         let request = self.request(request).map_err(fail)?;
-        let response = self
+        let answered = self
             .send(request)
             .await
-            .map_err(|error| fail(Failure::Http(error)))?;
-        let (head, body) = response.into_parts();
+            .map_err(|error| fail(error.into()))?;
+        let (head, body) = answered.response.into_parts();
         if head.status != StatusCode::OK {
             return Err(fail(
                 self.error_answer(head.status, &head.headers, body).await,
@@ -97,9 +103,22 @@ impl Client {
         self.app.ports.spawner.spawn(Box::pin(work));
     }
 
-    /// The one door to the network.
-    async fn send(&self, request: http::Request<Bytes>) -> Result<Response<BodyStream>, HttpError> {
-        self.app.ports.http.send(request, self.timeouts).await
+    /// Through all limits. The call may be repeated: nothing of its answer is
+    /// handed on before its head is good.
+    async fn send(&self, request: http::Request<Bytes>) -> Result<Answered, CallError> {
+        let limits = &self.app.config.limits;
+        let scope = scope::current();
+        // A call outside a request has a budget of its own.
+        let budget = scope.map_or_else(
+            || Budget::new(limits.subrequest_budget),
+            |scope| Budget::clone(&scope.budget),
+        );
+        let deadline = self.app.ports.clock.now() + limits.queue_deadline;
+        let mut call = Call::new(LANE, request, budget)
+            .repeatable()
+            .until(deadline);
+        call.observer = Some(Arc::clone(&self.observer));
+        self.app.upstreams.run(call).await
     }
 
     fn request(&self, request: &Request<'_>) -> Result<http::Request<Bytes>, Failure> {
@@ -131,19 +150,10 @@ impl Client {
         let answer: Option<wire::ErrorAnswer> = serde_json::from_slice(&body).ok();
         Failure::Status {
             status,
-            retry_after: retry_after(headers),
+            retry_after: retry_after(headers, self.app.ports.clock.unix()),
             detail: answer.map(|answer| detail(&self.api_key, &answer.error.message)),
         }
     }
-}
-
-/// How long the service asks to be left alone: `retry-after-ms`, which is
-/// finer, or `Retry-After` in seconds.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse().ok();
-    number("retry-after-ms")
-        .map(Duration::from_millis)
-        .or_else(|| number("retry-after").map(Duration::from_secs))
 }
 
 /// A stream of events, and not an error page of something in between.

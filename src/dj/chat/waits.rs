@@ -1,0 +1,46 @@
+//! What a person sees of a call that has to wait.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::output::Output;
+use crate::core::limit::Observer;
+
+/// Tells the client of waits, and adds them up.
+#[derive(Debug)]
+pub(super) struct Waits {
+    output: Output,
+    millis: AtomicU64,
+}
+
+impl Waits {
+    pub(super) fn new(output: Output) -> Self {
+        Self {
+            output,
+            millis: AtomicU64::new(0),
+        }
+    }
+
+    /// Time spent waiting for slots and tokens.
+    pub(super) fn millis(&self) -> u64 {
+        self.millis.load(Ordering::Relaxed)
+    }
+}
+
+impl Observer for Waits {
+    fn waiting(&self, lane: &str, waited: Duration) {
+        let seconds = waited.as_secs().max(1);
+        self.output
+            .thinking(&format!("Waiting for a free slot ({lane}, {seconds} s)"));
+    }
+
+    fn attempt(&self, _: &str, _: u32, waited: Duration) {
+        let millis = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+        self.millis.fetch_add(millis, Ordering::Relaxed);
+    }
+
+    fn retrying(&self, lane: &str, attempt: u32, _: Duration) {
+        self.output
+            .thinking(&format!("No use ({lane}, attempt {attempt}): trying again"));
+    }
+}
