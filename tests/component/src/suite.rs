@@ -201,7 +201,7 @@ pub async fn upstream_faults_end_well(origin: &str, anthropic: &Anthropic) {
         (Script::status(401), "error", "upstream_auth"),
         (Script::status(403), "error", "upstream_auth"),
         (Script::status(404), "error", "upstream_rejected"),
-        (Script::status(429).retry_after(7), "error", "rate_limited"),
+        (Script::status(429).retry_after(1), "error", "rate_limited"),
         (Script::status(500), "error", "upstream_error"),
         (Script::status(529), "error", "overloaded"),
         (
@@ -242,7 +242,7 @@ pub async fn upstream_faults_end_well(origin: &str, anthropic: &Anthropic) {
         if why == "rate_limited" {
             assert_eq!(
                 (&data["status"], &data["retryAfterMs"]),
-                (&429.into(), &7000.into())
+                (&429.into(), &1000.into())
             );
         }
     }

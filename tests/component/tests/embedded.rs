@@ -167,7 +167,7 @@ async fn an_upstream_that_is_not_there_is_named() {
 
 #[tokio::test]
 async fn many_at_once_do_not_mix() {
-    let dj = Dj::start(&[]).await;
+    let dj = Dj::start(&[("lane_limits", "anthropic=50")]).await;
     let runs = (0..50).map(|n| {
         let origin = dj.origin();
         async move {

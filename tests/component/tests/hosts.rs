@@ -47,6 +47,7 @@ async fn spin_up() {
         .args(["up", "--listen", &format!("127.0.0.1:{port}"), "--from"])
         .arg(repository("spin.toml"))
         .env("SPIN_VARIABLE_ANTHROPIC_API_KEY", KEY)
+        .env("SPIN_VARIABLE_CALLER_LIMIT", "off")
         .env("SPIN_VARIABLE_ANTHROPIC_BASE_URL", anthropic.origin());
     let process = hosts::start(&mut command, port).await;
     suite::all(&process.origin, anthropic).await;
