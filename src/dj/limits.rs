@@ -9,8 +9,8 @@ use crate::core::limit::{CallerLimit, LaneConfig, Limits, Orchestrator, Quota, R
 use crate::core::ports::Ports;
 
 /// The orchestrator in front of every upstream.
-pub(crate) fn orchestrator(config: &Config, ports: &Ports) -> Orchestrator {
-    Orchestrator::new(limits(config), ports.clone())
+pub(crate) fn orchestrator(config: &Config, ports: &Ports, health: Arc<Health>) -> Orchestrator {
+    Orchestrator::with_health(limits(config), ports.clone(), health)
 }
 
 fn limits(config: &Config) -> Limits {
@@ -42,8 +42,12 @@ fn limits(config: &Config) -> Limits {
 
 /// The quota of the chat's callers; `None` where it is off, or where the host
 /// has no counters.
-pub(crate) fn caller_limit(config: &Config, ports: &Ports) -> Option<CallerLimit> {
+pub(crate) fn caller_limit(
+    config: &Config,
+    ports: &Ports,
+    health: Arc<Health>,
+) -> Option<CallerLimit> {
     let config::CallerLimit { requests, window } = config.limits.caller?;
-    let shared = Shared::new(ports, Arc::new(Health::new()))?;
+    let shared = Shared::new(ports, health)?;
     Some(CallerLimit::new(shared, "chat", Quota { requests, window }))
 }

@@ -17,7 +17,8 @@ use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
 
-use crate::core::limit::Orchestrator;
+use crate::core::limit::shared::Health;
+use crate::core::limit::{CallerLimit, Orchestrator};
 use crate::core::ports::Ports;
 use config::{Config, ConfigErrors};
 
@@ -32,6 +33,21 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     /// The one door to every upstream.
     pub(crate) upstreams: Orchestrator,
+    /// How often a caller may ask, where that is limited.
+    pub(crate) caller_limit: Option<CallerLimit>,
+}
+
+impl AppState {
+    fn new(ports: Ports, config: Config) -> Self {
+        // Whoever uses the store learns of its trouble from the others.
+        let health = Arc::new(Health::new());
+        Self(Arc::new(Shared {
+            upstreams: limits::orchestrator(&config, &ports, Arc::clone(&health)),
+            caller_limit: limits::caller_limit(&config, &ports, health),
+            ports,
+            config,
+        }))
+    }
 }
 
 impl std::ops::Deref for AppState {
@@ -74,18 +90,9 @@ impl App {
     }
 
     fn with(ports: Ports, config: Result<Config, ConfigErrors>) -> Self {
-        let state = config.map(|config| {
-            let ports = ports.clone();
-            let upstreams = limits::orchestrator(&config, &ports);
-            AppState(Arc::new(Shared {
-                ports,
-                config,
-                upstreams,
-            }))
-        });
         Self {
+            state: config.map(|config| AppState::new(ports.clone(), config)),
             ports,
-            state,
             router: OnceLock::new(),
         }
     }

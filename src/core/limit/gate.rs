@@ -115,6 +115,11 @@ impl Gate {
         self.shared.as_ref().map(|(shared, _)| shared)
     }
 
+    /// The global rate of all instances.
+    pub(super) fn shared_rate(&self) -> Option<&SharedRate> {
+        self.shared.as_ref().map(|(_, rate)| rate)
+    }
+
     /// Waits until `call` may start. Returns its place in the lane, and the
     /// launch, which ends with the response head.
     pub(super) async fn enter(

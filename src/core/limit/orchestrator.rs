@@ -15,7 +15,7 @@ use super::config::Limits;
 use super::gate::{Entry, Gate, Slot};
 use super::lane::{Lane, LaneName, LaneSnapshot};
 use super::retry::{Verdict, classify, is_retryable};
-use super::shared::{Health, Shared};
+use super::shared::{Health, Shared, Window};
 use crate::core::ports::{BodyStream, HttpError, Instant, Ports};
 
 /// All limits in front of all upstreams. Clones are the same.
@@ -28,7 +28,7 @@ struct Inner {
 }
 
 /// The first word to an observer that waits: "within a second".
-const FIRST_WORD: Duration = Duration::from_millis(900);
+const FIRST_WORD: Duration = Duration::from_millis(500);
 /// And the later ones.
 const NEXT_WORD: Duration = Duration::from_secs(5);
 
@@ -167,8 +167,15 @@ impl Orchestrator {
         self.0.gate.shared()
     }
 
+    /// Launches of all instances in the store's present window. `None` where
+    /// limits are of this instance only, and while the store is left alone.
+    pub async fn launches(&self) -> Option<Window> {
+        self.0.gate.shared_rate()?.window().await
+    }
+
     /// All configured lanes and those that were used, in all instances as far
-    /// as the store knows. Costs an increment and a read for each lane.
+    /// as the store knows. Costs two reads for each lane, and an increment for
+    /// each that is in use.
     pub async fn status(&self) -> Vec<LaneStatus> {
         let gate = &self.0.gate;
         for name in gate.limits.lanes.keys() {

@@ -8,9 +8,9 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::problem::Problem;
 use crate::core::limit::{Decision, Quota};
+use crate::dj::AppState;
 use crate::dj::config::Config;
 use crate::dj::error::{Code, ErrorObject};
-use crate::dj::{AppState, limits};
 
 /// Spin appends the peer's address under this name.
 const SPIN_CLIENT_ADDR: HeaderName = HeaderName::from_static("spin-client-addr");
@@ -37,7 +37,7 @@ pub(super) async fn count(
     app: &AppState,
     headers: &HeaderMap,
 ) -> Result<Option<Allowance>, Problem> {
-    let Some(limit) = limits::caller_limit(&app.config, &app.ports) else {
+    let Some(limit) = &app.caller_limit else {
         return Ok(None);
     };
     let Some(decision) = limit.check(&caller(&app.config, headers)).await else {

@@ -1,11 +1,14 @@
 //! `GET /health` and `GET /api/status`.
 
+use std::collections::BTreeMap;
+
 use axum::extract::State;
 use serde::Serialize;
 
 use super::json::Json;
+use crate::core::limit::LaneStatus;
 use crate::dj::AppState;
-use crate::dj::config::{Config, LaneLimits, LimitScope, Origin, real};
+use crate::dj::config::{Config, Origin, real};
 
 /// Liveness.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -37,17 +40,35 @@ struct Limits {
     /// `shared`: over all instances; `instance`: in each of them.
     scope: &'static str,
     global_rps: u32,
-    lanes: Lanes,
+    /// By name.
+    lanes: BTreeMap<String, Lane>,
+    /// Of all instances; absent where nobody knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    launches: Option<Launches>,
     subrequest_budget: u32,
     caller: Option<Caller>,
 }
 
 #[derive(Debug, Serialize)]
-struct Lanes {
-    anthropic: u32,
-    spotify: u32,
-    deezer: u32,
-    lastfm: u32,
+#[serde(rename_all = "camelCase")]
+struct Lane {
+    /// Calls that may be under way at a time.
+    limit: u32,
+    /// Calls that are, in all instances; absent where nobody knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<u64>,
+    /// What is left of the pause that the upstream asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paused_for_ms: Option<u64>,
+}
+
+/// Upstream calls of all lanes in the present window of the global rate.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Launches {
+    made: u64,
+    allowed: u32,
+    window_ms: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -108,14 +129,15 @@ enum Kind {
     Custom,
 }
 
-/// Reports how the application is set up. Touches neither store nor upstreams.
+/// Reports how the application is set up, and what the store knows of its
+/// limits. Touches no upstream.
 pub(super) async fn status(State(app): State<AppState>) -> Json<Status> {
     let (config, ports) = (&app.config, &app.ports);
     Json(Status {
         name: env!("CARGO_PKG_NAME"),
         version: env!("CARGO_PKG_VERSION"),
         environment: config.environment.as_str(),
-        limits: limits(config, ports.counters.is_some()),
+        limits: limits(&app).await,
         store: Store {
             key_value: ports.key_value.is_some(),
             counters: ports.counters.is_some(),
@@ -125,25 +147,33 @@ pub(super) async fn status(State(app): State<AppState>) -> Json<Status> {
     })
 }
 
-fn limits(config: &Config, counters: bool) -> Limits {
-    let LaneLimits {
-        anthropic,
-        spotify,
-        deezer,
-        lastfm,
-    } = config.limits.lanes;
-    let shared = counters && config.limits.scope != Some(LimitScope::Instance);
+async fn limits(app: &AppState) -> Limits {
+    let config = &app.config.limits;
+    let shared = app.upstreams.shared().is_some();
+    let launches = app.upstreams.launches().await;
+    // Where the store has nothing to say, an instance knows only itself: that
+    // it asks.
+    let known = launches.is_some();
+    let lane = |lane: LaneStatus| {
+        let paused = !lane.paused_for.is_zero();
+        let status = Lane {
+            limit: lane.limit,
+            held: known.then_some(lane.held),
+            paused_for_ms: paused.then(|| millis(lane.paused_for)),
+        };
+        (lane.lane.into_owned(), status)
+    };
     Limits {
         scope: if shared { "shared" } else { "instance" },
-        global_rps: config.limits.global_rps.get(),
-        lanes: Lanes {
-            anthropic: anthropic.get(),
-            spotify: spotify.get(),
-            deezer: deezer.get(),
-            lastfm: lastfm.get(),
-        },
-        subrequest_budget: config.limits.subrequest_budget,
-        caller: config.limits.caller.map(|caller| Caller {
+        global_rps: config.global_rps.get(),
+        lanes: app.upstreams.status().await.into_iter().map(lane).collect(),
+        launches: launches.map(|window| Launches {
+            made: window.taken,
+            allowed: window.tickets,
+            window_ms: millis(window.length),
+        }),
+        subrequest_budget: config.subrequest_budget,
+        caller: config.caller.map(|caller| Caller {
             requests: caller.requests.get(),
             window_ms: millis(caller.window),
         }),

@@ -121,7 +121,7 @@ fn status_shows_the_set_up_without_secrets() {
     assert_eq!(upstream("deezer"), ("custom", true));
     assert_eq!(upstream("lastfm"), ("real", false));
     assert_eq!(status["limits"]["scope"], "shared");
-    assert_eq!(status["limits"]["lanes"]["anthropic"], 2);
+    assert_eq!(status["limits"]["lanes"]["anthropic"]["limit"], 2);
     assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));
     let text = String::from_utf8(answer.body.to_vec()).unwrap();
     assert!(

@@ -7,6 +7,7 @@
 
 pub mod chat;
 pub mod hosts;
+pub mod redis;
 pub mod suite;
 
 use std::path::{Path, PathBuf};
@@ -93,8 +94,10 @@ pub async fn start_upstreams() -> Upstreams {
 /// # Panics
 /// When it does not start.
 pub async fn fixture() -> Host {
-    let host = Host::builder(repository("tests/fixture/spin.toml"))
-        .component(built("SPINLANE_FIXTURE"))
-        .start();
-    host.await.expect("the host starts")
+    fixture_host().start().await.expect("the host starts")
+}
+
+/// The embedded host, set up for the fixture.
+pub fn fixture_host() -> Builder {
+    Host::builder(repository("tests/fixture/spin.toml")).component(built("SPINLANE_FIXTURE"))
 }

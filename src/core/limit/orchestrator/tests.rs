@@ -241,7 +241,7 @@ fn who_waits_is_told() {
         ..call("anthropic", &budget).repeatable()
     };
     let answered = world.run(door.run(observed)).unwrap();
-    assert_eq!(*notes.waits.lock().unwrap(), [900, 5_900, 10_900]);
+    assert_eq!(*notes.waits.lock().unwrap(), [500, 5_500, 10_500]);
     assert_eq!(notes.attempts.load(Ordering::SeqCst), 2);
     assert_eq!(notes.retries.load(Ordering::SeqCst), 1);
     assert_eq!(answered.stats.waited, 12 * SECOND);

@@ -166,8 +166,11 @@ impl SharedLane {
     /// How many calls hold a slot, as far as the store knows: for a status
     /// page. `None` while the store is left alone.
     pub async fn held(&self, limit: u32) -> Option<u64> {
-        let name = trail::name(&self.series, self.period());
-        let look = Look::new(self.shared.increment(&name, 0).await?);
+        let period = self.period();
+        if !trail::is_used(&self.shared, &self.series, period).await {
+            return self.shared.is_used().then_some(0);
+        }
+        let look = self.add(period, 0).await?;
         Some(look.tickets.saturating_sub(look.returns).min(limit.into()))
     }
 
@@ -214,7 +217,7 @@ impl SharedLane {
     async fn ticket(&self, period: u64) -> Option<(Ticket, Look)> {
         let look = self.add(period, 1).await?;
         if look.tickets == 1 {
-            trail::begun(&self.shared, &self.series, period, 2).await;
+            trail::begun(&self.shared, &self.series, period, self.period(), 2).await;
         }
         let number = look.tickets;
         Some((Ticket { period, number }, look))

@@ -28,7 +28,7 @@ mod trail;
 pub use health::Health;
 pub use lane::{Lease, LeaseTimes, SharedLane};
 pub use pause::SharedPause;
-pub use rate::SharedRate;
+pub use rate::{SharedRate, Window};
 
 use std::fmt;
 use std::sync::Arc;
@@ -84,6 +84,11 @@ impl Shared {
 
     pub(super) async fn remove(&self, name: &str) {
         self.watched(self.counters.remove(name)).await;
+    }
+
+    /// Whether the store is used, and not left alone.
+    pub(super) fn is_used(&self) -> bool {
+        self.health.may_use(self.clock.now())
     }
 
     pub(super) fn unix(&self) -> Duration {

@@ -27,6 +27,17 @@ pub struct SharedRate {
     window: Duration,
 }
 
+/// A window of a [`SharedRate`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Tickets that were taken of it.
+    pub taken: u64,
+    /// Tickets that it has.
+    pub tickets: u32,
+    /// How long it is.
+    pub length: Duration,
+}
+
 impl std::fmt::Debug for SharedRate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SharedRate")
@@ -63,7 +74,8 @@ impl SharedRate {
                 return Ok(());
             };
             if number == 1 {
-                trail::begun(&self.shared, &self.series, window, GRACE).await;
+                let present = self.window_at(clock.unix());
+                trail::begun(&self.shared, &self.series, window, present, GRACE).await;
             }
             let number = u64::try_from(number).unwrap_or(1);
             let tickets = u64::from(self.tickets);
@@ -81,6 +93,22 @@ impl SharedRate {
             // A guest that was held up takes a ticket of the present.
             window = window.max(self.window_at(clock.unix()));
         }
+    }
+
+    /// How the present window stands, for a status page. `None` while the store
+    /// is left alone.
+    pub async fn window(&self) -> Option<Window> {
+        let window = self.window_at(self.shared.clock.unix());
+        let mut taken = 0;
+        if trail::is_used(&self.shared, &self.series, window).await {
+            let name = trail::name(&self.series, window);
+            taken = self.shared.increment(&name, 0).await?;
+        }
+        self.shared.is_used().then(|| Window {
+            taken: taken.clamp(0, self.tickets.into()).unsigned_abs(),
+            tickets: self.tickets,
+            length: self.window,
+        })
     }
 
     fn window_at(&self, unix: Duration) -> u64 {

@@ -76,6 +76,27 @@ fn the_rate_is_used_and_never_passed() {
     assert!(took <= 1_200.0 / 40.0 / 0.95, "{took} s");
 }
 
+/// Windows far ahead are in use, and the present one still counts.
+#[test]
+fn a_long_queue_does_not_make_newcomers_pass() {
+    let world = World::new();
+    let times = Mutex::new(Vec::new());
+    let begin = world.clock.now();
+    let rate = SharedRate::new(instance(&world, Duration::ZERO), "all", rate(2), 2);
+    world.run(join_all((0..60).map(|n: u64| {
+        let (rate, times, clock) = (&rate, &times, &world.clock);
+        async move {
+            // Forty at once, and the others while these wait.
+            clock.sleep(millis(n.saturating_sub(40) * 300)).await;
+            rate.acquire(None).await.unwrap();
+            times.lock().unwrap().push(clock.now() - begin);
+        }
+    })));
+    check_rate(&times.into_inner().unwrap(), 2, 2).unwrap();
+    let left = world.run(world.ports().counters.unwrap().names()).unwrap();
+    assert!(left.len() < 20, "{left:?}");
+}
+
 #[test]
 fn a_ticket_beyond_the_deadline_is_refused_at_once() {
     let world = World::new();

@@ -6,20 +6,18 @@
 
 use super::Shared;
 
-/// Periods that are remembered.
-const KEPT: usize = 8;
+/// Periods that are remembered. More than that can only be ahead of the present
+/// where calls wait for a rate that is far too low for them.
+const KEPT: usize = 64;
 
-/// Notes that `period` of `series` has begun, and removes the counters of those
-/// that ended `grace` periods ago. Best effort: the limits do not depend on it.
-pub(super) async fn begun(shared: &Shared, series: &str, period: u64, grace: u64) {
-    let key = format!("limits:{series}");
-    let noted = shared.get(&key).await.unwrap_or_default();
-    let noted = String::from_utf8(noted).unwrap_or_default();
-    let noted = noted
-        .split(',')
-        .filter_map(|number| number.parse::<u64>().ok());
-    let (past, mut recent): (Vec<u64>, Vec<u64>) =
-        noted.partition(|noted: &u64| noted.saturating_add(grace) < period);
+/// Notes that the counter of `period` of `series` is in use, and removes those
+/// that ended `grace` periods before `present`. Best effort: the limits do not
+/// depend on it.
+pub(super) async fn begun(shared: &Shared, series: &str, period: u64, present: u64, grace: u64) {
+    let key = key(series);
+    let (past, mut recent): (Vec<u64>, Vec<u64>) = noted(shared, series)
+        .await
+        .partition(|noted: &u64| noted.saturating_add(grace) < present);
     for old in past {
         shared.remove(&name(series, old)).await;
     }
@@ -27,6 +25,23 @@ pub(super) async fn begun(shared: &Shared, series: &str, period: u64, grace: u64
     let from = recent.len().saturating_sub(KEPT);
     let recent: Vec<String> = recent[from..].iter().map(u64::to_string).collect();
     shared.set(&key, recent.join(",").as_bytes()).await;
+}
+
+/// Whether the counter of `period` is in use, by a plain read: asking the
+/// counter itself would make one that nobody removes.
+pub(super) async fn is_used(shared: &Shared, series: &str, period: u64) -> bool {
+    noted(shared, series).await.any(|noted| noted == period)
+}
+
+fn key(series: &str) -> String {
+    format!("limits:{series}")
+}
+
+async fn noted(shared: &Shared, series: &str) -> impl Iterator<Item = u64> {
+    let noted = shared.get(&key(series)).await.unwrap_or_default();
+    let noted = String::from_utf8(noted).unwrap_or_default();
+    let numbers: Vec<u64> = noted.split(',').filter_map(|n| n.parse().ok()).collect();
+    numbers.into_iter()
 }
 
 /// The counter of a period.
