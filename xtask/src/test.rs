@@ -35,6 +35,12 @@ fn rust(filter: Option<&str>, not_run: &mut Vec<String>) -> Result<()> {
         }
         Err(error) => not_run.push(format!("`wasmtime serve`: no wasmtime ({error:#})")),
     }
+    match tools::system("redis-server", &["redis-server"]) {
+        Ok(path) => {
+            tests.env("SPINLANE_REDIS", path);
+        }
+        Err(error) => not_run.push(format!("on Redis: no redis-server ({error:#})")),
+    }
     match on_path("spin") {
         Some(path) => {
             tests.env("SPINLANE_SPIN", path);

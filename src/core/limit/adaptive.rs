@@ -79,6 +79,17 @@ impl Adaptive {
         self.with(|state| state.limit)
     }
 
+    /// Takes over what another instance has learned.
+    pub fn adopt(&self, limit: u32) -> u32 {
+        self.with(|state| {
+            if limit != state.limit {
+                state.limit = limit.clamp(self.limits.min, self.max);
+                state.good = 0;
+            }
+            state.limit
+        })
+    }
+
     /// Learns from `sample`. Returns the new limit if it has changed.
     pub fn learn(&self, sample: Sample) -> Option<u32> {
         let bad = sample.overloaded || sample.ended - sample.launched > self.limits.slow;

@@ -373,7 +373,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(300))]
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
 
         #[test]
         fn no_interval_admits_too_much_and_waits_are_exact(

@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::adaptive::{Adaptive, Sample};
 use super::call::{Call, CallError};
 use super::config::{Limits, Scope};
 use super::global::{GLOBAL, Global};
 use super::lane::{Ask, Lane, LaneError, LaneName, Permit};
-use super::shared::{Health, Lease, LeaseTimes, Shared, SharedLane, SharedPause, SharedRate};
+use super::shared::{
+    Health, Lease, LeaseTimes, Shared, SharedLane, SharedLimit, SharedPause, SharedRate,
+};
 use crate::core::ports::{Clock, Instant, Ports};
 
 /// A ticket or a look at the pause that is older counts as stale: the call was
@@ -36,6 +39,7 @@ pub(super) struct Gate {
 /// One lane.
 pub(super) struct Entry {
     pub(super) lane: Lane,
+    adaptive: Option<Adaptive>,
     shared: Option<SharedEntry>,
 }
 
@@ -43,6 +47,7 @@ struct SharedEntry {
     slots: SharedLane,
     rate: Option<SharedRate>,
     pause: SharedPause,
+    limit: SharedLimit,
 }
 
 /// A call's place in its lane. The lease goes first, so that it is on its way
@@ -96,16 +101,20 @@ impl Gate {
     }
 
     fn make(&self, name: &LaneName) -> Entry {
-        let limits = self.limits.lane(name).limits;
+        let config = self.limits.lane(name);
+        let limits = config.limits;
+        let adaptive = |adaptive| Adaptive::new(adaptive, limits.concurrency);
         let shared = self.shared.as_ref().map(|(shared, _)| SharedEntry {
             slots: SharedLane::new(shared.clone(), name, LeaseTimes::default()),
             rate: limits.rate.map(|(rate, burst)| {
                 SharedRate::new(shared.clone(), &format!("lane-{name}"), rate, burst)
             }),
             pause: SharedPause::new(shared.clone(), name),
+            limit: SharedLimit::new(shared.clone(), name),
         });
         Entry {
             lane: Lane::new(name.clone(), limits, Arc::clone(&self.clock)),
+            adaptive: config.adaptive.map(adaptive),
             shared,
         }
     }
@@ -132,6 +141,7 @@ impl Gate {
             weight: call.weight,
             deadline: call.deadline,
         };
+        entry.adopt().await;
         let lane = &entry.lane;
         let granted = lane.acquire(ask).await;
         let permit = granted.map_err(|error| refused(lane, error))?;
@@ -205,6 +215,35 @@ impl Gate {
 }
 
 impl Entry {
+    /// Takes over what other instances have learned of the upstream.
+    async fn adopt(&self) {
+        if let (Some(adaptive), Some(shared)) = (&self.adaptive, &self.shared)
+            && let Some(limit) = shared.limit.get().await
+        {
+            self.lane.set_limit(adaptive.adopt(limit));
+        }
+    }
+
+    /// Learns how an attempt went that was launched at `launched`, for this
+    /// instance and the others.
+    pub(super) async fn learn(&self, launched: Instant, ended: Instant, overloaded: bool) {
+        let Some(adaptive) = &self.adaptive else {
+            return;
+        };
+        let sample = Sample {
+            launched,
+            ended,
+            overloaded,
+            in_flight: self.lane.snapshot().in_flight,
+        };
+        if let Some(limit) = adaptive.learn(sample) {
+            self.lane.set_limit(limit);
+            if let Some(shared) = &self.shared {
+                shared.limit.set(limit).await;
+            }
+        }
+    }
+
     /// A slot of the store, held next to the instance's.
     async fn lease(&self, call: &Call) -> Result<Option<Lease>, CallError> {
         let Some(shared) = &self.shared else {

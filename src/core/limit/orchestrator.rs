@@ -60,6 +60,14 @@ impl Outcome {
         }
     }
 
+    /// Whether the upstream had too much to do, as far as it can be told.
+    fn is_overload(&self) -> bool {
+        match self {
+            Self::Answer(_, verdict) => matches!(verdict, Verdict::Overloaded { .. }),
+            Self::Failure(error) => matches!(error, HttpError::Timeout(_)),
+        }
+    }
+
     /// How long the upstream asks to be left alone.
     fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -217,10 +225,13 @@ impl Orchestrator {
         charge.made = true;
         let timeouts = call.timeouts;
         let timeouts = timeouts.unwrap_or(self.0.gate.limits.lane(&call.lane).timeouts);
+        let launched = clock.now();
         let sent = self.0.ports.http.send(call.request.clone(), timeouts);
         let response = sent.await;
+        let ended = clock.now();
         drop(launch);
         let outcome = self.read(call, response, slot).await;
+        entry.learn(launched, ended, outcome.is_overload()).await;
         if let Some(wait) = outcome.retry_after() {
             self.0.gate.pause(entry, wait).await;
         }

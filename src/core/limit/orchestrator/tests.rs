@@ -1,5 +1,5 @@
 use super::*;
-use crate::core::limit::{Observer, Scope};
+use crate::core::limit::{AdaptiveLimits, LaneConfig, Observer, Scope};
 use crate::core::ports::Clock;
 use crate::core::testing::{ScriptedHttp, World};
 use bytes::Bytes;
@@ -246,6 +246,48 @@ fn who_waits_is_told() {
     assert_eq!(notes.retries.load(Ordering::SeqCst), 1);
     assert_eq!(answered.stats.waited, 12 * SECOND);
     assert_eq!(world.clock.pending_timers(), 0);
+}
+
+/// An instance lowers a lane's limit, another takes it over and raises it, up
+/// to what is configured.
+#[test]
+fn an_adaptive_lane_follows_its_upstream_in_all_instances() {
+    let upstream = Upstream::new(&[(529, None), (529, None), (200, None)]);
+    let world = &upstream.world;
+    let lane = LaneConfig::new(4).adaptive(AdaptiveLimits {
+        min: 1,
+        slow: 10 * SECOND,
+    });
+    let limits = Limits {
+        lanes: [("x".into(), lane)].into(),
+        ..Limits::default()
+    };
+    let new_instance = || Orchestrator::new(limits.clone(), world.ports());
+    let budget = Budget::default();
+    let limit = |door: &Orchestrator| door.lane(&"x".into()).snapshot().limit;
+    let one = new_instance();
+    assert_eq!(limit(&one), 4);
+    for lower in [3, 2] {
+        world.run(door_call(&one, &budget));
+        assert_eq!(limit(&one), lower);
+        world.clock.advance(SECOND);
+    }
+    let two = new_instance();
+    // Calls that fill the lane: one that nobody fills learns nothing.
+    for _ in 0..10 {
+        world.run(join_all((0..4).map(|_| door_call(&two, &budget))));
+    }
+    assert_eq!(limit(&two), 4);
+    assert_eq!(world.http.calls(), 42);
+    let three = new_instance();
+    world.run(door_call(&three, &budget));
+    assert_eq!(limit(&three), 4);
+}
+
+async fn door_call(door: &Orchestrator, budget: &Budget) {
+    let answered = door.run(call("x", budget)).await.unwrap();
+    // Read to the end, so that the slot is free again.
+    answered.response.into_body().collect::<Vec<_>>().await;
 }
 
 #[test]

@@ -6,6 +6,7 @@
 //! - [`SharedLane`]: concurrent calls, by leases of a lane. One increment to
 //!   take one, one to give it back, one for each renewal.
 //! - [`SharedPause`]: an upstream's `Retry-After`. One plain read.
+//! - [`SharedLimit`]: what an adaptive lane has learned. One plain read.
 //!
 //! So a call that does not wait and ends within its first lease costs three
 //! increments (two more where it begins in the last part of a lease period,
@@ -19,12 +20,14 @@
 //!
 //! [`Counters::increment`]: crate::core::ports::Counters::increment
 
+mod adapted;
 mod health;
 mod lane;
 mod pause;
 mod rate;
 mod trail;
 
+pub use adapted::SharedLimit;
 pub use health::Health;
 pub use lane::{Lease, LeaseTimes, SharedLane};
 pub use pause::SharedPause;
