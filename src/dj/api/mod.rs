@@ -25,12 +25,15 @@ use super::error::{Code, ErrorObject};
 use super::{AppState, random_hex};
 use crate::core::abort::AbortHandle;
 use crate::core::limit::Budget;
-use crate::core::ports::Ports;
+use crate::core::ports::{Instant, Ports};
 use crate::core::scope::{self, Scope};
 use problem::Problem;
 
 /// Names a request in logs, in answers, and between services.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// How long the head took, and how many upstream calls were made for it.
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// What handlers learn about their request beside the request itself.
 #[derive(Clone, Debug)]
@@ -62,6 +65,7 @@ pub(super) async fn handle(
     let head = request.method() == Method::HEAD;
     let options = request.method() == Method::OPTIONS;
     let request_id = request_id(ports, &request);
+    let asked = Asked::new(ports, &request);
     let mut response = match state {
         Ok(state) => {
             let abort = AbortHandle::new();
@@ -77,10 +81,12 @@ pub(super) async fn handle(
             request.extensions_mut().insert(context);
             let router = routes.get_or_init(|| router(state.clone())).clone();
             let span = tracing::info_span!("request", request_id);
-            let answer = scope::run(scope, router.oneshot(request))
-                .instrument(span)
+            let answer = scope::run(Arc::clone(&scope), router.oneshot(request))
+                .instrument(span.clone())
                 .await;
-            answer.unwrap_or_else(|never| match never {})
+            let mut response = answer.unwrap_or_else(|never| match never {});
+            span.in_scope(|| asked.answered(ports, &scope.budget, &mut response));
+            response
         }
         Err(_) if request.uri().path() == "/health" => status::health().await.into_response(),
         Err(errors) => Problem::misconfigured(errors).into_response(),
@@ -95,6 +101,49 @@ pub(super) async fn handle(
         response.headers_mut().insert(X_REQUEST_ID, value);
     }
     response
+}
+
+/// What the log says of a request when its head is ready. What comes after the
+/// head of a stream has a line of its own.
+struct Asked {
+    at: Instant,
+    method: Method,
+    /// Without the query, which may hold what nobody should read.
+    path: String,
+}
+
+impl Asked {
+    fn new(ports: &Ports, request: &Request) -> Self {
+        Self {
+            at: ports.clock.now(),
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+        }
+    }
+
+    /// Logs the answer, and tells its receiver how long it took to make.
+    fn answered(&self, ports: &Ports, budget: &Budget, response: &mut Response) {
+        let took = ports.clock.now() - self.at;
+        let millis = took.as_secs_f64() * 1_000.0;
+        let (status, calls) = (response.status().as_u16(), budget.used());
+        let timing = format!("head;dur={millis:.3}, calls;desc=\"{calls}\"");
+        if let Ok(value) = HeaderValue::from_str(&timing) {
+            response.headers_mut().insert(SERVER_TIMING, value);
+        }
+        let (method, path) = (self.method.as_str(), self.path.as_str());
+        if path == "/health" {
+            // Asked every few seconds by whoever watches over the host.
+            return;
+        }
+        tracing::info!(
+            method,
+            path,
+            status,
+            head_ms = millis,
+            upstream_calls = calls,
+            "answered"
+        );
+    }
 }
 
 /// The caller's own id where it is harmless, so that logs of several services

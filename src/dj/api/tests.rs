@@ -90,6 +90,8 @@ fn health_is_ok() {
     let answer = ask(get("/health"));
     assert_eq!(answer.status, StatusCode::OK);
     assert_eq!(answer.json(), json!({"status": "ok"}));
+    let timing = answer.header("server-timing");
+    assert!(timing.starts_with("head;dur="), "{timing}");
     assert_eq!(answer.header("content-type"), "application/json");
 }
 
