@@ -1,9 +1,13 @@
-//! `cargo xtask bench`: what relaying an Anthropic stream costs.
+//! `cargo xtask bench`: what relaying an Anthropic stream costs, and what shared
+//! limits add to a call.
 //!
 //! Upstream, host and client are three processes, so that the CPU time of the
 //! host's process is that of the host and the component alone. The figures are
 //! only good as ratios, and for comparing two builds on one machine.
 
+mod shared;
+
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -62,9 +66,23 @@ impl Server {
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [host, upstreams, component] = arguments.as_slice() else {
+    let [
+        host,
+        upstreams,
+        component,
+        fixture,
+        fixture_manifest,
+        redis @ ..,
+    ] = arguments.as_slice()
+    else {
         bail!("run me by `cargo xtask bench`");
     };
+    relay(host, upstreams, component).await?;
+    let redis = redis.first().map(PathBuf::from);
+    shared::run(Path::new(fixture), Path::new(fixture_manifest), redis).await
+}
+
+async fn relay(host: &str, upstreams: &str, component: &str) -> Result<()> {
     let upstreams = Server::start(
         Command::new(upstreams).args(["--json", "--until-stdin-closes"]),
         |line| {
@@ -80,6 +98,7 @@ async fn main() -> Result<()> {
             .args(["--variable", "anthropic_api_key=bench"])
             .args(["--variable", "caller_limit=off"])
             .args(["--variable", "lane_limits=anthropic=100"])
+            .args(["--variable", "global_rps=100000"])
             .args([
                 "--variable",
                 &format!("anthropic_base_url={}", upstreams.origin),

@@ -3,10 +3,12 @@
 use anyhow::Result;
 
 use crate::build;
-use crate::steps::{cargo, program, step};
+use crate::steps::{cargo, program, root, step};
+use crate::tools;
 
 pub(crate) fn run() -> Result<()> {
     build::spin()?;
+    build::fixture()?;
     step(
         "build host, upstreams and bench, optimised (takes minutes)",
         cargo().args([
@@ -23,11 +25,18 @@ pub(crate) fn run() -> Result<()> {
     )?;
     // The profile `bench` builds into the folder of `release`.
     let built = |name: &str| build::target_dir().join("release").join(name);
-    step(
-        "relay",
-        program(built("spinlane-bench"))
-            .arg(built("spinlane-host"))
-            .arg(built("spinlane-upstreams"))
-            .arg(build::spin_component()),
-    )
+    let mut bench = program(built("spinlane-bench"));
+    bench
+        .arg(built("spinlane-host"))
+        .arg(built("spinlane-upstreams"))
+        .arg(build::spin_component())
+        .arg(build::fixture_component())
+        .arg(root().join("tests/fixture/spin.toml"));
+    match tools::system("redis-server", &["redis-server"]) {
+        Ok(redis) => {
+            bench.arg(redis);
+        }
+        Err(error) => eprintln!("no redis-server ({error:#})"),
+    }
+    step("measure", &mut bench)
 }
