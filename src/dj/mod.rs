@@ -7,8 +7,11 @@ pub mod api;
 mod chat;
 mod clients;
 pub mod config;
+mod enrich;
 pub mod error;
 mod limits;
+mod music;
+mod run;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -20,6 +23,7 @@ use bytes::Bytes;
 use crate::core::limit::shared::Health;
 use crate::core::limit::{CallerLimit, Orchestrator};
 use crate::core::ports::Ports;
+use clients::spotify::AppToken;
 use config::{Config, ConfigErrors};
 
 /// What every handler can reach.
@@ -35,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) upstreams: Orchestrator,
     /// How often a caller may ask, where that is limited.
     pub(crate) caller_limit: Option<CallerLimit>,
+    /// The application's own access to the catalogue.
+    pub(crate) spotify_token: AppToken,
 }
 
 impl AppState {
@@ -44,6 +50,7 @@ impl AppState {
         Self(Arc::new(Shared {
             upstreams: limits::orchestrator(&config, &ports, Arc::clone(&health)),
             caller_limit: limits::caller_limit(&config, &ports, health),
+            spotify_token: AppToken::default(),
             ports,
             config,
         }))

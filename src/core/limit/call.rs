@@ -26,6 +26,9 @@ pub struct Call {
     /// Whether it may be sent more than once: carrying it out twice does no
     /// harm. Not assumed.
     pub repeatable: bool,
+    /// Whether it is the request's own overhead (renewing a token, saving a
+    /// session): it may use the budget's reserve.
+    pub overhead: bool,
     /// When to give up waiting: no attempt starts later. What an attempt takes
     /// once it has started is bounded by its timeouts.
     pub deadline: Option<Instant>,
@@ -50,6 +53,7 @@ impl Call {
             request,
             budget,
             repeatable: false,
+            overhead: false,
             deadline: None,
             timeouts: None,
             priority: Priority::Interactive,
@@ -63,6 +67,14 @@ impl Call {
     pub fn repeatable(self) -> Self {
         Self {
             repeatable: true,
+            ..self
+        }
+    }
+
+    /// The same, as the request's own overhead.
+    pub fn overhead(self) -> Self {
+        Self {
+            overhead: true,
             ..self
         }
     }

@@ -84,8 +84,12 @@ struct Charge<'a> {
 }
 
 impl<'a> Charge<'a> {
-    fn take(budget: &'a Budget) -> Result<(Self, Taken), BudgetExhausted> {
-        let taken = budget.take(1)?;
+    fn take(call: &'a Call) -> Result<(Self, Taken), BudgetExhausted> {
+        let budget = &call.budget;
+        let taken = match call.overhead {
+            true => budget.take_overhead(1)?,
+            false => budget.take(1)?,
+        };
         let made = false;
         Ok((Self { budget, made }, taken))
     }
@@ -134,7 +138,7 @@ impl Orchestrator {
             let again = outcome.is_retryable()
                 && call.repeatable
                 && stats.attempts < self.0.gate.limits.retry.attempts
-                && call.budget.can_make(1);
+                && can_pay(&call);
             if !again {
                 return finish(&call, outcome, stats);
             }
@@ -210,7 +214,7 @@ impl Orchestrator {
         entry: &Entry,
         stats: &mut CallStats,
     ) -> Result<Outcome, CallError> {
-        let (mut charge, taken) = Charge::take(&call.budget)?;
+        let (mut charge, taken) = Charge::take(call)?;
         stats.budget_warning |= taken.warn;
         let clock = &self.0.ports.clock;
         let asked = clock.now();
@@ -311,6 +315,14 @@ enum Next {
     /// The deadline comes before the backoff has ended.
     TooLate,
     Paused(CallError),
+}
+
+/// Whether the budget has another attempt. Only the attempt itself decides.
+fn can_pay(call: &Call) -> bool {
+    match call.overhead {
+        true => call.budget.used() < call.budget.total(),
+        false => call.budget.can_make(1),
+    }
 }
 
 fn finish(call: &Call, outcome: Outcome, stats: CallStats) -> Result<Answered, CallError> {

@@ -1,28 +1,24 @@
 //! `POST /api/chat-stream/message`.
 
 use axum::Extension;
-use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use garde::Validate;
-use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName};
 use serde::Deserialize;
 
 use super::RequestContext;
 use super::caller;
 use super::json::Valid;
 use super::problem::Problem;
-use crate::core::sse;
+use super::stream;
+use crate::dj::chat::Chat;
 use crate::dj::config::{Config, Environment};
-use crate::dj::{AppState, chat, random_hex};
+use crate::dj::run::Run;
+use crate::dj::{AppState, random_hex};
 
 /// Carries the operator's token.
 const X_ADMIN_TOKEN: HeaderName = HeaderName::from_static("x-admin-token");
-/// The run's id, before the first frame says it.
-const X_RUN_ID: HeaderName = HeaderName::from_static("x-run-id");
-/// Tells nginx and its kind not to collect the stream first.
-const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// A prompt, and what led to it. Unknown fields are ignored.
 #[derive(Clone, Debug, Deserialize, Validate)]
@@ -89,36 +85,17 @@ pub(super) async fn message(
         return Err(Problem::not_configured("anthropic_api_key"));
     };
     let allowance = caller::count(&app, &headers).await?;
-    let id = random_hex::<16>(&app.ports);
-    let debug = request.debug && may_debug(&app.config, &headers);
-    let run_id = HeaderValue::from_str(&id).ok();
-    let run = chat::Run {
-        id,
-        request,
-        debug,
-        api_key,
+    let run = Run {
+        id: random_hex::<16>(&app.ports),
+        debug: request.debug && may_debug(&app.config, &headers),
     };
-    let (body, last_words) = chat::start(&app, &context, run);
-    let mut response = Response::new(Body::new(body));
-    response.extensions_mut().insert(last_words);
-    let head = response.headers_mut();
-    head.insert(CONTENT_TYPE, HeaderValue::from_static(sse::CONTENT_TYPE));
-    head.insert(
-        CACHE_CONTROL,
-        HeaderValue::from_static("no-cache, no-transform"),
-    );
-    head.insert(CONTENT_ENCODING, HeaderValue::from_static("identity"));
-    head.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
-    head.extend(run_id.map(|id| (X_RUN_ID, id)));
-    if let Some(allowance) = allowance {
-        head.extend(allowance.headers());
-    }
-    Ok(response)
+    let work = Chat::new(&app, request, api_key);
+    Ok(stream::start(&app, &context, run, work, allowance))
 }
 
 /// The log may name what users should not see, so before real users it takes
 /// the operator's token.
-fn may_debug(config: &Config, headers: &HeaderMap) -> bool {
+pub(super) fn may_debug(config: &Config, headers: &HeaderMap) -> bool {
     if config.environment != Environment::Production {
         return true;
     }

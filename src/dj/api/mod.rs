@@ -5,6 +5,7 @@ pub(crate) mod chat;
 pub mod json;
 pub mod problem;
 mod status;
+mod stream;
 #[cfg(test)]
 mod tests;
 

@@ -2,31 +2,16 @@
 
 use tracing::{info, warn};
 
-use super::frame::Reason;
-use super::output::{Closed, Held, Output};
 use super::prompt;
 use crate::dj::api::chat::ChatRequest;
 use crate::dj::clients::UpstreamError;
 use crate::dj::clients::anthropic::{
     Block, Client, Delta, Request, StopReason, StreamEvent, Usage,
 };
-use crate::dj::error::ErrorObject;
+use crate::dj::run::{Closed, Ending, Held, Output, Reason};
 
 /// The longest answer, in tokens.
 const MAX_TOKENS: u32 = 4096;
-
-/// How a run ends.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Ending {
-    /// The answer is whole.
-    Whole,
-    /// A part of it was said.
-    Incomplete(Reason),
-    /// Nothing was said, and why.
-    Failed(ErrorObject),
-    /// There is nobody to tell.
-    Gone,
-}
 
 /// What has happened until now. Outlives the work, which may be dropped at any
 /// point.

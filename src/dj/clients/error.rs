@@ -23,6 +23,8 @@ pub(crate) struct Service {
     pub(crate) url_variable: &'static str,
     /// What to check when the service does not know what was asked for.
     pub(crate) not_found: &'static str,
+    /// What to do when the service knows the caller and refuses all the same.
+    pub(crate) forbidden: Option<&'static str>,
 }
 
 /// What happened.
@@ -45,6 +47,12 @@ pub(crate) enum Failure {
         /// What the service says about it.
         detail: String,
     },
+    /// The service says that there is no such thing.
+    Absent,
+    /// What a user once allowed is not accepted any more.
+    Grant,
+    /// A variable that the call needs is not set. Nothing was sent.
+    NotConfigured(&'static str),
     /// The answer is not what the interface promises.
     Protocol(String),
     /// The answer ended before it was complete.
@@ -75,6 +83,9 @@ impl fmt::Display for UpstreamError {
             Failure::Limit(error) => write!(f, "{name}: {error}"),
             Failure::Status { status, .. } => write!(f, "{name}: answered {status}"),
             Failure::Reported { code, .. } => write!(f, "{name}: reported {}", code.as_str()),
+            Failure::Absent => write!(f, "{name}: there is no such thing"),
+            Failure::Grant => write!(f, "{name}: the login is not accepted any more"),
+            Failure::NotConfigured(variable) => write!(f, "{name}: `{variable}` is not set"),
             Failure::Protocol(reason) => write!(f, "{name}: {reason}"),
             Failure::Cut => write!(f, "{name}: the answer ended early"),
         }
@@ -97,6 +108,17 @@ impl UpstreamError {
                 detail,
             } => self.error_status(*status, *retry_after, detail.as_deref()),
             Failure::Reported { code, detail } => (*code, self.explain(*code, None, Some(detail))),
+            Failure::Absent => (Code::UpstreamRejected, self.absent()),
+            Failure::Grant => {
+                let title = self.service.title;
+                let message = format!("{title} does not accept this login any more: log in again");
+                (Code::UpstreamAuth, message)
+            }
+            Failure::NotConfigured(variable) => {
+                let title = self.service.title;
+                let message = format!("{title} cannot be asked: set the variable `{variable}`");
+                (Code::NotConfigured, message)
+            }
             Failure::Protocol(reason) => {
                 let Service {
                     title,
@@ -196,14 +218,15 @@ impl UpstreamError {
         detail: Option<&str>,
     ) -> (Code, String) {
         let code = match status.as_u16() {
-            401 | 403 => Code::UpstreamAuth,
-            404 => {
+            403 if self.service.forbidden.is_some() => {
                 let Service {
-                    title, not_found, ..
+                    title, forbidden, ..
                 } = self.service;
-                let message = format!("{title} does not know what was asked for: {not_found}");
+                let message = format!("{title} does not allow this: {}", forbidden.unwrap_or(""));
                 return (Code::UpstreamRejected, message);
             }
+            401 | 403 => Code::UpstreamAuth,
+            404 => return (Code::UpstreamRejected, self.absent()),
             429 => Code::RateLimited,
             529 => Code::Overloaded,
             400..=499 => Code::UpstreamRejected,
@@ -217,6 +240,13 @@ impl UpstreamError {
             }
         };
         (code, self.explain(code, retry_after, detail))
+    }
+
+    fn absent(&self) -> String {
+        let Service {
+            title, not_found, ..
+        } = self.service;
+        format!("{title} does not know what was asked for: {not_found}")
     }
 
     fn explain(&self, code: Code, retry_after: Option<Duration>, detail: Option<&str>) -> String {

@@ -7,11 +7,10 @@ use futures::StreamExt;
 use futures::future::select;
 
 use super::wire::{ApiError, StreamEvent};
-use super::{SERVICE, detail};
 use crate::core::ports::{BodyStream, Clock, HttpError};
 use crate::core::sse::Decoder;
+use crate::dj::clients::api::Api;
 use crate::dj::clients::{Failure, UpstreamError};
-use crate::dj::config::Secret;
 use crate::dj::error::Code;
 
 /// The largest event that is taken, in bytes. The service's own are far below.
@@ -24,18 +23,18 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 pub(crate) struct MessageStream {
     body: BodyStream,
     decoder: Decoder,
-    /// To keep it out of what the service says.
-    api_key: Secret,
+    /// Whose answer it is.
+    api: Api,
     /// Whether `message_stop` has come. Without it the answer was cut.
     stopped: bool,
 }
 
 impl MessageStream {
-    pub(super) fn new(body: BodyStream, api_key: Secret) -> Self {
+    pub(super) fn new(body: BodyStream, api: Api) -> Self {
         Self {
             body,
             decoder: Decoder::new(MAX_EVENT),
-            api_key,
+            api,
             stopped: false,
         }
     }
@@ -51,37 +50,35 @@ impl MessageStream {
         &mut self,
         mut on_event: impl FnMut(StreamEvent<'_>),
     ) -> Result<bool, UpstreamError> {
-        let fail = |failure| UpstreamError {
-            service: &SERVICE,
-            failure,
-        };
+        let (stopped, api) = (&mut self.stopped, &self.api);
         let chunk = match self.body.next().await {
             Some(Ok(chunk)) => chunk,
-            Some(Err(HttpError::Broken(_))) | None => return Err(fail(Failure::Cut)),
-            Some(Err(error)) => return Err(fail(Failure::Http(error))),
+            Some(Err(HttpError::Broken(_))) | None => return Err(api.fail(Failure::Cut)),
+            Some(Err(error)) => return Err(api.fail(Failure::Http(error))),
         };
         let mut failure = None;
-        let (stopped, api_key) = (&mut self.stopped, &self.api_key);
         let decoded = self.decoder.push(&chunk, |event| {
             if failure.is_some() || *stopped {
                 return;
             }
             match StreamEvent::parse(&event.event, &event.data) {
-                Ok(StreamEvent::Error(error)) => failure = Some(reported(&error, api_key)),
+                Ok(StreamEvent::Error(error)) => failure = Some(reported(&error, api)),
                 Ok(event) => {
                     *stopped = matches!(event, StreamEvent::MessageStop);
                     on_event(event);
                 }
                 // What serde says may quote the data: the name is enough.
                 Err(_) => {
-                    let name = detail(api_key, &event.event);
+                    let name = api.detail(&event.event);
                     failure = Some(Failure::Protocol(format!("a broken `{name}` event")));
                 }
             }
         });
         match (failure, decoded) {
-            (Some(failure), _) => Err(fail(failure)),
-            (None, Err(error)) if !self.stopped => Err(fail(Failure::Protocol(error.to_string()))),
+            (Some(failure), _) => Err(api.fail(failure)),
+            (None, Err(error)) if !self.stopped => {
+                Err(api.fail(Failure::Protocol(error.to_string())))
+            }
             _ => Ok(!self.stopped),
         }
     }
@@ -97,7 +94,7 @@ impl MessageStream {
 }
 
 /// The service's error event, as a failure.
-fn reported(error: &ApiError, api_key: &Secret) -> Failure {
+fn reported(error: &ApiError, api: &Api) -> Failure {
     let code = match error.kind.as_str() {
         "overloaded_error" => Code::Overloaded,
         "rate_limit_error" => Code::RateLimited,
@@ -108,6 +105,6 @@ fn reported(error: &ApiError, api_key: &Secret) -> Failure {
     };
     Failure::Reported {
         code,
-        detail: detail(api_key, &error.message),
+        detail: api.detail(&error.message),
     }
 }

@@ -6,24 +6,24 @@ use super::frame::{Frame, UsageReport};
 use crate::core::log::{Record, Sink};
 use crate::core::sse::{Event, EventError, FeedError, Writer};
 
-pub(super) use crate::core::sse::Closed;
+pub(crate) use crate::core::sse::Closed;
 
 /// Writes the frames of one run, in the run's own terms.
 #[derive(Clone, Debug)]
-pub(super) struct Output(Writer);
+pub(crate) struct Output(Writer);
 
 /// Content of one upstream read that found the queue full.
 #[derive(Debug, Default)]
-pub(super) struct Held(Vec<Event>);
+pub(crate) struct Held(Vec<Event>);
 
 impl Output {
-    pub(super) fn new(writer: Writer) -> Self {
+    pub(crate) fn new(writer: Writer) -> Self {
         Self(writer)
     }
 
     /// The first frame. Resolves when the host has taken it, and so the head:
     /// what comes after cannot delay it.
-    pub(super) async fn run(&self, id: &str) -> Result<(), Closed> {
+    pub(crate) async fn run(&self, id: &str) -> Result<(), Closed> {
         match Event::json(&Frame::Run { id }) {
             Ok(event) => self.0.send(event).await,
             Err(error) => give_up(&error),
@@ -33,7 +33,7 @@ impl Output {
     /// A piece of the answer. Never waits: with the queue full it is held, in
     /// order, until [`release`](Self::release). A reader's callback uses it, so
     /// that all pieces of one upstream read leave in one write.
-    pub(super) fn content(&self, text: &str, held: &mut Held) -> Result<(), Closed> {
+    pub(crate) fn content(&self, text: &str, held: &mut Held) -> Result<(), Closed> {
         let frame = Frame::Content(text);
         let queued = held.0.is_empty()
             && self.0.try_feed_json(&frame).or_else(|error| match error {
@@ -49,7 +49,7 @@ impl Output {
 
     /// Queues what was held, as room comes. Whoever reads an upstream waits
     /// here: this is where its back-pressure comes from.
-    pub(super) async fn release(&self, held: Held) -> Result<(), Closed> {
+    pub(crate) async fn release(&self, held: Held) -> Result<(), Closed> {
         for event in held.0 {
             self.0.feed(event).await?;
         }
@@ -58,14 +58,22 @@ impl Output {
 
     /// A line of progress. Under back-pressure the newest one waits, and the
     /// others are dropped.
-    pub(super) fn thinking(&self, line: &str) {
+    pub(crate) fn thinking(&self, line: &str) {
         if let Ok(event) = Event::json(&Frame::Thinking(line)) {
             self.0.post(event.coalesce("thinking"));
         }
     }
 
+    /// How far a long piece of work has come. Under back-pressure the newest
+    /// one waits, and the others are dropped.
+    pub(crate) fn progress(&self, done: usize, total: usize, label: &str) {
+        if let Ok(event) = Event::json(&Frame::Progress { done, total, label }) {
+            self.0.post(event.coalesce("progress"));
+        }
+    }
+
     /// Where the request's log goes.
-    pub(super) fn log_sink(&self) -> Sink {
+    pub(crate) fn log_sink(&self) -> Sink {
         let writer = self.0.clone();
         Arc::new(move |record: &Record| {
             if let Ok(event) = Event::json(&Frame::Log(record)) {
@@ -75,7 +83,7 @@ impl Output {
     }
 
     /// The end: what was used, then the terminal frame, then nothing more.
-    pub(super) async fn end(
+    pub(crate) async fn end(
         &self,
         usage: &UsageReport,
         terminal: &Frame<'_>,

@@ -8,13 +8,13 @@ use crate::core::limit::Observer;
 
 /// Tells the client of waits, and adds them up.
 #[derive(Debug)]
-pub(super) struct Waits {
+pub(crate) struct Waits {
     output: Output,
     millis: AtomicU64,
 }
 
 impl Waits {
-    pub(super) fn new(output: Output) -> Self {
+    pub(crate) fn new(output: Output) -> Self {
         Self {
             output,
             millis: AtomicU64::new(0),
@@ -22,7 +22,7 @@ impl Waits {
     }
 
     /// Time spent waiting for slots and tokens.
-    pub(super) fn millis(&self) -> u64 {
+    pub(crate) fn millis(&self) -> u64 {
         self.millis.load(Ordering::Relaxed)
     }
 }

@@ -1,8 +1,9 @@
-//! What a chat stream says: `data: {"type":T,"data":D}`.
+//! What a run's stream says: `data: {"type":T,"data":D}`.
 
 use serde::{Serialize, Serializer};
 
 use crate::core::log::Record;
+use crate::core::scope;
 use crate::dj::error::ErrorObject;
 
 /// One frame's data. The last one of every stream is `Done` or `Error`.
@@ -15,6 +16,12 @@ pub(crate) enum Frame<'a> {
     Content(&'a str),
     /// A line of progress for a person.
     Thinking(&'a str),
+    /// How far a long piece of work has come.
+    Progress {
+        done: usize,
+        total: usize,
+        label: &'a str,
+    },
     /// Once, before the end.
     Usage(&'a UsageReport),
     /// An event of the request's log.
@@ -90,6 +97,19 @@ pub(crate) struct UsageReport {
     pub(crate) budget_left: u32,
     /// Time spent waiting for slots and tokens.
     pub(crate) lane_wait_ms: u64,
+}
+
+impl UsageReport {
+    /// What the request that is being polled has used, as its scope knows it.
+    pub(crate) fn of_request() -> Self {
+        let scope = scope::current();
+        let budget = scope.as_ref().map(|scope| &scope.budget);
+        Self {
+            upstream_calls: budget.map_or(0, |budget| budget.used()),
+            budget_left: budget.map_or(0, |budget| budget.remaining()),
+            ..Self::default()
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,44 @@
+//! The head of an answer that is a stream.
+
+use axum::body::Body;
+use axum::response::Response;
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderName, HeaderValue};
+
+use super::RequestContext;
+use super::caller::Allowance;
+use crate::core::sse;
+use crate::dj::AppState;
+use crate::dj::run::{self, Run, Work};
+
+/// The run's id, before the first frame says it.
+const X_RUN_ID: HeaderName = HeaderName::from_static("x-run-id");
+/// Tells nginx and its kind not to collect the stream first.
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// Answers with a stream at once, and starts the run that feeds it.
+pub(super) fn start(
+    app: &AppState,
+    context: &RequestContext,
+    run: Run,
+    work: impl Work,
+    allowance: Option<Allowance>,
+) -> Response {
+    let run_id = HeaderValue::from_str(&run.id).ok();
+    let (body, last_words) = run::start(app, context, run, work);
+    let mut response = Response::new(Body::new(body));
+    response.extensions_mut().insert(last_words);
+    let head = response.headers_mut();
+    head.insert(CONTENT_TYPE, HeaderValue::from_static(sse::CONTENT_TYPE));
+    head.insert(
+        CACHE_CONTROL,
+        HeaderValue::from_static("no-cache, no-transform"),
+    );
+    head.insert(CONTENT_ENCODING, HeaderValue::from_static("identity"));
+    head.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    head.extend(run_id.map(|id| (X_RUN_ID, id)));
+    if let Some(allowance) = allowance {
+        head.extend(allowance.headers());
+    }
+    response
+}

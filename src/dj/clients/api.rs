@@ -1,0 +1,502 @@
+//! What all upstream APIs have in common: here requests are built, sent through
+//! all limits, and logged, and answers are read and their errors understood.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use futures::future::{Either, select};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
+use http::{Method, StatusCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tracing::{debug, info, warn};
+
+use super::{Failure, Service, UpstreamError};
+use crate::core::limit::{
+    Answered, Budget, Call, CallError, CallStats, Inspect, Observer, Priority, Verdict, retry_after,
+};
+use crate::core::ports::{BodyStream, HttpError, Instant, TimeoutPhase};
+use crate::core::scope;
+use crate::dj::AppState;
+use crate::dj::config::{Origin, Secret};
+use crate::dj::error::Code;
+
+/// The largest JSON answer that is read, in bytes.
+pub(super) const MAX_ANSWER: usize = 4 * 1024 * 1024;
+
+/// How much of an error answer is read, and for how long.
+const MAX_ERROR_BODY: usize = 64 * 1024;
+const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a good answer may take from its head to its end. The upstream's
+/// timeouts alone would let one trickle for ever.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The longest part of an upstream's own message that is passed on.
+const MAX_DETAIL: usize = 300;
+
+/// How one API is spoken to.
+pub(crate) struct Dialect {
+    pub(crate) service: &'static Service,
+    pub(crate) lane: &'static str,
+    /// How the limits read its answers.
+    pub(crate) inspect: Inspect,
+    /// What the body of an error says, as far as it can be read.
+    pub(crate) complaint: fn(&[u8]) -> Option<Complaint>,
+}
+
+/// What a service says about an error of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Complaint {
+    /// Where the service's words tell more than the status does.
+    pub(crate) meaning: Option<Meaning>,
+    pub(crate) message: String,
+}
+
+/// What an error means, whatever its status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Meaning {
+    /// There is no such thing.
+    Absent,
+    /// What a user once allowed is not accepted any more.
+    Grant,
+    /// Something else that has a name.
+    Code(Code),
+}
+
+/// One API, as one request uses it.
+#[derive(Clone)]
+pub(crate) struct Api {
+    pub(crate) app: AppState,
+    dialect: &'static Dialect,
+    base_url: Origin,
+    observer: Arc<dyn Observer>,
+    /// Who pays; the request's own budget where nobody else does.
+    budget: Option<Budget>,
+    priority: Priority,
+    /// Kept out of what the service says.
+    secrets: Vec<Secret>,
+}
+
+/// What is asked of an API.
+#[derive(Clone)]
+pub(crate) struct Ask {
+    /// For the log: what it is for. Never anything of the user's.
+    what: &'static str,
+    method: Method,
+    /// With the query.
+    path: String,
+    headers: Vec<(HeaderName, String)>,
+    body: Bytes,
+    /// What cannot be sent, and why.
+    invalid: Option<String>,
+    repeatable: bool,
+    overhead: bool,
+}
+
+/// Neither headers nor body nor the query: they may hold keys.
+impl fmt::Debug for Ask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ask")
+            .field("what", &self.what)
+            .field("method", &self.method)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Ask {
+    fn new(what: &'static str, method: Method, path: impl Into<String>) -> Self {
+        Self {
+            what,
+            repeatable: method.is_safe(),
+            method,
+            path: path.into(),
+            headers: Vec::new(),
+            body: Bytes::new(),
+            invalid: None,
+            overhead: false,
+        }
+    }
+
+    /// Reads `path`, which begins with a slash and is encoded already. May be
+    /// sent again.
+    pub(crate) fn get(what: &'static str, path: impl Into<String>) -> Self {
+        Self::new(what, Method::GET, path)
+    }
+
+    /// Writes to `path`; sent once.
+    pub(crate) fn post(what: &'static str, path: impl Into<String>) -> Self {
+        Self::new(what, Method::POST, path)
+    }
+
+    /// Changes what is at `path`; sent once.
+    pub(crate) fn put(what: &'static str, path: impl Into<String>) -> Self {
+        Self::new(what, Method::PUT, path)
+    }
+
+    /// Removes what is at `path`; sent once.
+    pub(crate) fn delete(what: &'static str, path: impl Into<String>) -> Self {
+        Self::new(what, Method::DELETE, path)
+    }
+
+    /// With these fields as the query.
+    pub(crate) fn query(mut self, fields: &[(&str, &str)]) -> Self {
+        self.path.push('?');
+        self.path.push_str(&form(fields));
+        self
+    }
+
+    /// With a header. One that cannot be sent fails the call, unsent.
+    pub(crate) fn header(mut self, name: HeaderName, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// With `body` as JSON.
+    pub(crate) fn json(mut self, body: &impl Serialize) -> Self {
+        match serde_json::to_vec(body) {
+            Ok(bytes) => self.body = bytes.into(),
+            Err(error) => self.invalid = Some(error.to_string()),
+        }
+        self.header(CONTENT_TYPE, "application/json")
+    }
+
+    /// With these fields as the body, as forms send them.
+    pub(crate) fn form(mut self, fields: &[(&str, &str)]) -> Self {
+        self.body = form(fields).into();
+        self.header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+    }
+
+    /// May be sent again: doing it twice does no harm.
+    pub(crate) fn repeatable(self) -> Self {
+        Self {
+            repeatable: true,
+            ..self
+        }
+    }
+
+    /// Is the request's own overhead: may use the budget's reserve.
+    pub(crate) fn overhead(self) -> Self {
+        Self {
+            overhead: true,
+            ..self
+        }
+    }
+
+    fn request(&self, base_url: &Origin) -> Result<http::Request<Bytes>, String> {
+        if let Some(reason) = &self.invalid {
+            return Err(reason.clone());
+        }
+        let mut request = http::Request::builder()
+            .method(self.method.clone())
+            .uri(base_url.url(&self.path))
+            .header(USER_AGENT, concat!("spinlane/", env!("CARGO_PKG_VERSION")));
+        let accepts = self.headers.iter().any(|(name, _)| name == ACCEPT);
+        if !accepts {
+            request = request.header(ACCEPT, "application/json");
+        }
+        for (name, value) in &self.headers {
+            // Not in the error either: it may be a key.
+            let value = HeaderValue::from_str(value)
+                .map_err(|_| format!("the header `{name}` has characters that it must not"))?;
+            request = request.header(name, value);
+        }
+        request
+            .body(self.body.clone())
+            .map_err(|error| error.to_string())
+    }
+}
+
+/// `application/x-www-form-urlencoded`.
+fn form(fields: &[(&str, &str)]) -> String {
+    form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(fields)
+        .finish()
+}
+
+/// A good answer, read whole.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    dialect: &'static Dialect,
+    pub(crate) status: StatusCode,
+    pub(crate) body: Bytes,
+}
+
+impl fmt::Debug for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Dialect").field(&self.service.name).finish()
+    }
+}
+
+impl Answer {
+    /// Reads it as JSON.
+    ///
+    /// # Errors
+    /// [`Failure::Protocol`] when it is something else.
+    pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, UpstreamError> {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            // What serde says may quote the answer: the place is enough.
+            let (line, column) = (error.line(), error.column());
+            let reason = match error.classify() {
+                serde_json::error::Category::Data => "an answer of another shape",
+                _ => "no JSON",
+            };
+            UpstreamError {
+                service: self.dialect.service,
+                failure: Failure::Protocol(format!("{reason}, line {line}, column {column}")),
+            }
+        })
+    }
+}
+
+impl Api {
+    /// The API at `base_url`. `observer` is told how its calls go.
+    pub(crate) fn new(
+        app: &AppState,
+        dialect: &'static Dialect,
+        base_url: &Origin,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
+        Self {
+            app: app.clone(),
+            dialect,
+            base_url: base_url.clone(),
+            observer,
+            budget: None,
+            priority: Priority::Interactive,
+            secrets: Vec::new(),
+        }
+    }
+
+    /// The same, for many calls at once that others may overtake.
+    pub(crate) fn bulk(self) -> Self {
+        Self {
+            priority: Priority::Background,
+            ..self
+        }
+    }
+
+    /// The same, paid from `budget`.
+    pub(crate) fn paid_by(&self, budget: Budget) -> Self {
+        Self {
+            budget: Some(budget),
+            ..self.clone()
+        }
+    }
+
+    /// The same, with `secret` kept out of what the service says.
+    pub(crate) fn hiding(mut self, secret: &Secret) -> Self {
+        self.secrets.push(secret.clone());
+        self
+    }
+
+    /// A failed call to this API.
+    pub(crate) fn fail(&self, failure: Failure) -> UpstreamError {
+        UpstreamError {
+            service: self.dialect.service,
+            failure,
+        }
+    }
+
+    /// Asks, and reads the answer whole. `None` when the service says that
+    /// there is no such thing. Dropping the future cancels the call.
+    ///
+    /// # Errors
+    /// When there is no good answer.
+    pub(crate) async fn ask(&self, ask: &Ask) -> Result<Option<Answer>, UpstreamError> {
+        let answered = self.send(ask).await?;
+        let verdict = answered.verdict;
+        let (head, body) = answered.response.into_parts();
+        match verdict {
+            Verdict::Good if head.status.is_success() => {
+                let body = self.whole(body).await?;
+                Ok(Some(Answer {
+                    dialect: self.dialect,
+                    status: head.status,
+                    body,
+                }))
+            }
+            Verdict::Absent => Ok(None),
+            verdict => match self.refused(verdict, &head, body).await {
+                UpstreamError {
+                    failure: Failure::Absent,
+                    ..
+                } => Ok(None),
+                error => Err(error),
+            },
+        }
+    }
+
+    /// The same, for what must be there.
+    ///
+    /// # Errors
+    /// When there is no good answer, or no such thing.
+    pub(crate) async fn must(&self, ask: &Ask) -> Result<Answer, UpstreamError> {
+        let answer = self.ask(ask).await?;
+        answer.ok_or_else(|| self.fail(Failure::Absent))
+    }
+
+    /// Asks through all limits, and resolves with the head of the answer,
+    /// whatever it says.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub(crate) async fn send(&self, ask: &Ask) -> Result<Answered, UpstreamError> {
+        let request = ask.request(&self.base_url);
+        let request =
+            request.map_err(|reason| self.fail(Failure::Http(HttpError::Invalid(reason))))?;
+        let clock = &self.app.ports.clock;
+        let began = clock.now();
+        let mut call = Call::new(self.dialect.lane, request, self.budget());
+        call.repeatable = ask.repeatable;
+        call.overhead = ask.overhead;
+        call.deadline = Some(began + self.app.config.limits.queue_deadline);
+        call.priority = self.priority;
+        call.inspect = self.dialect.inspect;
+        call.observer = Some(Arc::clone(&self.observer));
+        let answered = self.app.upstreams.run(call).await;
+        self.log(ask, began, &answered);
+        answered.map_err(|error| self.fail(error.into()))
+    }
+
+    /// A call outside a request has a budget of its own.
+    fn budget(&self) -> Budget {
+        let request = || scope::current().map(|scope| Budget::clone(&scope.budget));
+        let budget = self.budget.clone().or_else(request);
+        budget.unwrap_or_else(|| Budget::new(self.app.config.limits.subrequest_budget))
+    }
+
+    fn log(&self, ask: &Ask, began: Instant, answered: &Result<Answered, CallError>) {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let duration_ms = millis(self.app.ports.clock.now() - began);
+        let (upstream, call) = (self.dialect.service.name, ask.what);
+        let answered = match answered {
+            Ok(answered) => answered,
+            Err(error) => {
+                warn!(upstream, call, duration_ms, %error, "an upstream call got no answer");
+                return;
+            }
+        };
+        let status = answered.response.status().as_u16();
+        let CallStats {
+            attempts, waited, ..
+        } = answered.stats;
+        let waited_ms = millis(waited);
+        macro_rules! say {
+            ($level:ident, $message:literal) => {
+                $level!(
+                    upstream,
+                    call,
+                    status,
+                    attempts,
+                    waited_ms,
+                    duration_ms,
+                    $message
+                )
+            };
+        }
+        match (answered.verdict, self.priority) {
+            (Verdict::Good | Verdict::Absent, Priority::Interactive) => {
+                say!(info, "an upstream has answered");
+            }
+            // By the hundred: for who asks for a request's own log.
+            (Verdict::Good | Verdict::Absent, Priority::Background) => {
+                say!(debug, "an upstream has answered");
+            }
+            _ => say!(warn, "an upstream call has failed"),
+        }
+    }
+
+    /// What an answer says that is not good. Its body is read only for the
+    /// service's own message, within limits: without it the rest is enough.
+    pub(crate) async fn refused(
+        &self,
+        verdict: Verdict,
+        head: &http::response::Parts,
+        body: BodyStream,
+    ) -> UpstreamError {
+        let timeout = self.app.ports.clock.sleep(ERROR_BODY_TIMEOUT);
+        let body = match select(Box::pin(start_of(body)), timeout).await {
+            Either::Left((body, _)) => body,
+            Either::Right(_) => Vec::new(),
+        };
+        let complaint = (self.dialect.complaint)(&body);
+        let meaning = complaint.as_ref().and_then(|complaint| complaint.meaning);
+        let detail = complaint.map(|complaint| self.detail(&complaint.message));
+        let reported = |code, detail: Option<String>| Failure::Reported {
+            code,
+            detail: detail.unwrap_or_default(),
+        };
+        self.fail(match meaning {
+            Some(Meaning::Absent) => Failure::Absent,
+            Some(Meaning::Grant) => Failure::Grant,
+            Some(Meaning::Code(code)) => reported(code, detail),
+            None if head.status.is_success() => match verdict {
+                Verdict::Overloaded { .. } => reported(Code::RateLimited, detail),
+                _ => reported(Code::UpstreamError, detail),
+            },
+            None => Failure::Status {
+                status: head.status,
+                retry_after: retry_after(&head.headers, self.app.ports.clock.unix()),
+                detail,
+            },
+        })
+    }
+
+    /// The whole of a good answer.
+    async fn whole(&self, body: BodyStream) -> Result<Bytes, UpstreamError> {
+        let timeout = self.app.ports.clock.sleep(ANSWER_TIMEOUT);
+        let read = match select(Box::pin(all_of(body)), timeout).await {
+            Either::Left((read, _)) => read,
+            Either::Right(_) => Err(Failure::Http(HttpError::Timeout(TimeoutPhase::Idle))),
+        };
+        read.map_err(|failure| {
+            let error = self.fail(failure);
+            warn!(%error, "an upstream's answer did not arrive whole");
+            error
+        })
+    }
+
+    /// The service's own words, fit to be shown: without secrets, on one line,
+    /// not too long.
+    pub(crate) fn detail(&self, message: &str) -> String {
+        let redact = |message: String, secret: &Secret| secret.redact(&message);
+        let message = self.secrets.iter().fold(message.to_owned(), redact);
+        let line = message
+            .chars()
+            .map(|char| if char.is_control() { ' ' } else { char });
+        line.take(MAX_DETAIL).collect()
+    }
+}
+
+/// As much of `body` as is read of an error.
+async fn start_of(mut body: BodyStream) -> Vec<u8> {
+    let mut start = Vec::new();
+    while let Some(Ok(chunk)) = body.next().await {
+        let room = MAX_ERROR_BODY - start.len();
+        start.extend_from_slice(&chunk[..room.min(chunk.len())]);
+        if start.len() == MAX_ERROR_BODY {
+            break;
+        }
+    }
+    start
+}
+
+async fn all_of(mut body: BodyStream) -> Result<Bytes, Failure> {
+    let mut whole = BytesMut::new();
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk.map_err(|error| match error {
+            HttpError::Broken(_) => Failure::Cut,
+            error => Failure::Http(error),
+        })?;
+        if whole.len() + chunk.len() > MAX_ANSWER {
+            let reason = format!("more than {MAX_ANSWER} bytes");
+            return Err(Failure::Protocol(reason));
+        }
+        whole.extend_from_slice(&chunk);
+    }
+    Ok(whole.freeze())
+}

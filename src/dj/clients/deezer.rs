@@ -1,0 +1,211 @@
+//! Deezer's catalogue: what tempo a recording has.
+//!
+//! Errors come inside a 200, as `{"error": {"type", "message", "code"}}`.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::api::{Api, Ask, Complaint, Dialect, MAX_ANSWER, Meaning};
+use super::{Service, UpstreamError};
+use crate::core::limit::{Budget, Inspect, Observer, Verdict};
+use crate::dj::AppState;
+use crate::dj::error::Code;
+
+static SERVICE: Service = Service {
+    name: "deezer",
+    title: "Deezer",
+    key_variable: "deezer_base_url",
+    url_variable: "deezer_base_url",
+    not_found: "check the variable `deezer_base_url`",
+    forbidden: None,
+};
+
+static DIALECT: Dialect = Dialect {
+    service: &SERVICE,
+    lane: "deezer",
+    inspect: Inspect::Body {
+        limit: MAX_ANSWER,
+        read: |_, body| match read_error(body) {
+            Some(error) => error.verdict(),
+            None => Verdict::Good,
+        },
+    },
+    complaint: |body| Some(read_error(body)?.complaint()),
+};
+
+/// Candidates that a search by name is given.
+const CANDIDATES: &str = "10";
+
+/// A recording as Deezer has it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Recording {
+    pub(crate) id: u64,
+    pub(crate) title: String,
+    pub(crate) artist: String,
+    pub(crate) seconds: Option<u64>,
+    /// Beats per minute, where they are known. A search does not tell.
+    pub(crate) bpm: Option<f32>,
+}
+
+/// The API. It needs no key.
+#[derive(Clone)]
+pub(crate) struct Deezer {
+    api: Api,
+}
+
+impl Deezer {
+    /// The service as configured. `observer` is told how its calls go.
+    pub(crate) fn new(app: &AppState, observer: Arc<dyn Observer>) -> Self {
+        let api = Api::new(app, &DIALECT, &app.config.deezer_base_url, observer);
+        Self { api: api.bulk() }
+    }
+
+    /// The same, paid from `budget`.
+    pub(crate) fn paid_by(&self, budget: Budget) -> Self {
+        let api = self.api.paid_by(budget);
+        Self { api }
+    }
+
+    /// The recording that `isrc` names, which must be in its normal form.
+    ///
+    /// # Errors
+    /// When there is no good answer.
+    pub(crate) async fn by_isrc(&self, isrc: &str) -> Result<Option<Recording>, UpstreamError> {
+        let ask = Ask::get("get a track by ISRC", format!("/track/isrc:{isrc}"));
+        self.recording(&ask).await
+    }
+
+    /// A recording by its id.
+    ///
+    /// # Errors
+    /// When there is no good answer.
+    pub(crate) async fn by_id(&self, id: u64) -> Result<Option<Recording>, UpstreamError> {
+        let ask = Ask::get("get a track", format!("/track/{id}"));
+        self.recording(&ask).await
+    }
+
+    /// Recordings that are called so, best first.
+    ///
+    /// # Errors
+    /// When there is no good answer.
+    pub(crate) async fn search(
+        &self,
+        artist: &str,
+        title: &str,
+    ) -> Result<Vec<Recording>, UpstreamError> {
+        let bare = |text: &str| text.replace('"', " ");
+        let query = format!("artist:\"{}\" track:\"{}\"", bare(artist), bare(title));
+        let ask =
+            Ask::get("search tracks", "/search").query(&[("q", &query), ("limit", CANDIDATES)]);
+        let Some(answer) = self.api.ask(&ask).await? else {
+            return Ok(Vec::new());
+        };
+        let found: Found = answer.json()?;
+        let entries = found.data.into_iter();
+        // An entry that cannot be read is no candidate.
+        let entries = entries.filter_map(|entry| Track::deserialize(entry).ok());
+        Ok(entries.filter_map(Track::recording).collect())
+    }
+
+    async fn recording(&self, ask: &Ask) -> Result<Option<Recording>, UpstreamError> {
+        let Some(answer) = self.api.ask(ask).await? else {
+            return Ok(None);
+        };
+        Ok(answer.json::<Track>()?.recording())
+    }
+}
+
+#[derive(Deserialize)]
+struct Found {
+    data: Vec<Value>,
+}
+
+#[derive(Deserialize)]
+struct Track {
+    id: u64,
+    #[serde(default)]
+    title: Option<String>,
+    #[serde(default)]
+    artist: Option<Artist>,
+    #[serde(default)]
+    duration: Option<Value>,
+    #[serde(default)]
+    bpm: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct Artist {
+    #[serde(default)]
+    name: Option<String>,
+}
+
+impl Track {
+    fn recording(self) -> Option<Recording> {
+        let bpm = self.bpm.as_ref().and_then(Value::as_f64);
+        Some(Recording {
+            id: self.id,
+            title: self.title?,
+            artist: self.artist.and_then(|artist| artist.name)?,
+            seconds: self.duration.as_ref().and_then(Value::as_u64),
+            bpm: bpm.and_then(known_tempo),
+        })
+    }
+}
+
+/// 0 means that the tempo is not known, and so does what no music has.
+fn known_tempo(bpm: f64) -> Option<f32> {
+    (20.0..=400.0).contains(&bpm).then_some(bpm as f32)
+}
+
+#[derive(Deserialize)]
+struct ErrorAnswer {
+    error: Error,
+}
+
+#[derive(Deserialize)]
+struct Error {
+    #[serde(default)]
+    code: i64,
+    #[serde(default)]
+    message: String,
+}
+
+/// The error that `body` is, if it is one.
+fn read_error(body: &[u8]) -> Option<Error> {
+    let answer: ErrorAnswer = serde_json::from_slice(body).ok()?;
+    Some(answer.error)
+}
+
+impl Error {
+    const QUOTA: i64 = 4;
+    const BUSY: i64 = 700;
+    const NO_DATA: i64 = 800;
+
+    fn verdict(&self) -> Verdict {
+        match self.code {
+            Self::QUOTA => Verdict::Overloaded { retry_after: None },
+            Self::BUSY => Verdict::Failed { retryable: true },
+            Self::NO_DATA => Verdict::Absent,
+            _ => Verdict::Failed { retryable: false },
+        }
+    }
+
+    fn complaint(self) -> Complaint {
+        let meaning = match self.code {
+            Self::QUOTA => Some(Meaning::Code(Code::RateLimited)),
+            Self::BUSY => Some(Meaning::Code(Code::Overloaded)),
+            Self::NO_DATA => Some(Meaning::Absent),
+            // Permission, token.
+            200 | 300 => Some(Meaning::Code(Code::UpstreamAuth)),
+            // Parameters, queries.
+            500..=600 => Some(Meaning::Code(Code::UpstreamRejected)),
+            _ => None,
+        };
+        Complaint {
+            meaning,
+            message: self.message,
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Last.fm: what its listeners say of a track.
+//!
+//! Errors come inside a 200 as well as with a status: `{"error": 6, "message":
+//! …}`. Its JSON is made from XML: numbers are strings, a list of one is no
+//! list, and an empty one may be `""`.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::api::{Api, Ask, Complaint, Dialect, MAX_ANSWER, Meaning};
+use super::{Service, UpstreamError};
+use crate::core::limit::{Budget, Inspect, Observer, Verdict};
+use crate::dj::AppState;
+use crate::dj::config::Secret;
+use crate::dj::error::Code;
+
+static SERVICE: Service = Service {
+    name: "lastfm",
+    title: "Last.fm",
+    key_variable: "lastfm_api_key",
+    url_variable: "lastfm_base_url",
+    not_found: "check the variable `lastfm_base_url`",
+    forbidden: None,
+};
+
+static DIALECT: Dialect = Dialect {
+    service: &SERVICE,
+    lane: "lastfm",
+    inspect: Inspect::Body {
+        limit: MAX_ANSWER,
+        read: |_, body| match read_error(body) {
+            Some(error) => error.verdict(),
+            None => Verdict::Good,
+        },
+    },
+    complaint: |body| Some(read_error(body)?.complaint()),
+};
+
+/// Tags that are kept of a track, most used first.
+const TAGS: usize = 10;
+
+/// What the listeners of a track say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TrackInfo {
+    pub(crate) tags: Vec<String>,
+    pub(crate) listeners: Option<u64>,
+    pub(crate) playcount: Option<u64>,
+}
+
+/// The API with a key.
+#[derive(Clone)]
+pub(crate) struct Lastfm {
+    api: Api,
+    api_key: Secret,
+}
+
+impl Lastfm {
+    /// The service as configured; `None` without a key. `observer` is told how
+    /// its calls go.
+    pub(crate) fn new(app: &AppState, observer: Arc<dyn Observer>) -> Option<Self> {
+        let config = &app.config.lastfm;
+        let api_key = config.api_key.clone()?;
+        let api = Api::new(app, &DIALECT, &config.base_url, observer);
+        Some(Self {
+            api: api.bulk().hiding(&api_key),
+            api_key,
+        })
+    }
+
+    /// The same, paid from `budget`.
+    pub(crate) fn paid_by(&self, budget: Budget) -> Self {
+        Self {
+            api: self.api.paid_by(budget),
+            api_key: self.api_key.clone(),
+        }
+    }
+
+    /// What is said of a track.
+    ///
+    /// # Errors
+    /// When there is no good answer.
+    pub(crate) async fn track(
+        &self,
+        artist: &str,
+        title: &str,
+    ) -> Result<Option<TrackInfo>, UpstreamError> {
+        let ask = Ask::get("get a track's tags", "/2.0/").query(&[
+            ("method", "track.getInfo"),
+            ("artist", artist),
+            ("track", title),
+            ("autocorrect", "1"),
+            ("api_key", self.api_key.expose()),
+            ("format", "json"),
+        ]);
+        let Some(answer) = self.api.ask(&ask).await? else {
+            return Ok(None);
+        };
+        Ok(Some(answer.json::<TrackAnswer>()?.track.info()))
+    }
+}
+
+#[derive(Deserialize)]
+struct TrackAnswer {
+    track: Track,
+}
+
+#[derive(Deserialize)]
+struct Track {
+    #[serde(default)]
+    listeners: Value,
+    #[serde(default)]
+    playcount: Value,
+    #[serde(default)]
+    toptags: Value,
+}
+
+impl Track {
+    fn info(&self) -> TrackInfo {
+        let tags = match &self.toptags["tag"] {
+            Value::Array(tags) => tags.as_slice(),
+            tag @ Value::Object(_) => std::slice::from_ref(tag),
+            _ => &[],
+        };
+        let names = tags.iter().filter_map(|tag| tag["name"].as_str());
+        let names = names.map(str::trim).filter(|name| !name.is_empty());
+        TrackInfo {
+            tags: names.take(TAGS).map(str::to_lowercase).collect(),
+            listeners: number(&self.listeners),
+            playcount: number(&self.playcount),
+        }
+    }
+}
+
+/// A number, or a string that is one.
+fn number(value: &Value) -> Option<u64> {
+    value
+        .as_u64()
+        .or_else(|| value.as_str()?.trim().parse().ok())
+}
+
+#[derive(Deserialize)]
+struct Error {
+    error: i64,
+    #[serde(default)]
+    message: String,
+}
+
+/// The error that `body` is, if it is one.
+fn read_error(body: &[u8]) -> Option<Error> {
+    serde_json::from_slice(body).ok()
+}
+
+impl Error {
+    /// Of the parameters; in practice: a track that is not known.
+    const NOT_FOUND: i64 = 6;
+    const FAILED: i64 = 8;
+    const BAD_KEY: i64 = 10;
+    const OFFLINE: i64 = 11;
+    const UNAVAILABLE: i64 = 16;
+    const SUSPENDED_KEY: i64 = 26;
+    const RATE: i64 = 29;
+
+    fn verdict(&self) -> Verdict {
+        match self.error {
+            Self::NOT_FOUND => Verdict::Absent,
+            Self::RATE => Verdict::Overloaded { retry_after: None },
+            Self::FAILED | Self::OFFLINE | Self::UNAVAILABLE => Verdict::Failed { retryable: true },
+            _ => Verdict::Failed { retryable: false },
+        }
+    }
+
+    fn complaint(self) -> Complaint {
+        let meaning = match self.error {
+            Self::NOT_FOUND => Some(Meaning::Absent),
+            Self::RATE => Some(Meaning::Code(Code::RateLimited)),
+            Self::OFFLINE | Self::UNAVAILABLE => Some(Meaning::Code(Code::Overloaded)),
+            Self::BAD_KEY | Self::SUSPENDED_KEY => Some(Meaning::Code(Code::UpstreamAuth)),
+            _ => None,
+        };
+        Complaint {
+            meaning,
+            message: self.message,
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Spotify's accounts service: where tokens come from.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use http::header::AUTHORIZATION;
+use serde::Deserialize;
+
+use crate::core::limit::{Inspect, Observer, Verdict};
+use crate::dj::AppState;
+use crate::dj::clients::api::{Api, Ask, Complaint, Dialect, Meaning};
+use crate::dj::clients::{Failure, Service, UpstreamError};
+use crate::dj::config::Secret;
+
+static SERVICE: Service = Service {
+    name: "spotify",
+    title: "Spotify",
+    key_variable: "spotify_client_secret",
+    url_variable: "spotify_accounts_url",
+    not_found: "check the variable `spotify_accounts_url`",
+    forbidden: None,
+};
+
+static DIALECT: Dialect = Dialect {
+    service: &SERVICE,
+    lane: "spotify",
+    inspect: Inspect::Body {
+        limit: super::super::api::MAX_ANSWER,
+        read: |_, _| Verdict::Good,
+    },
+    complaint,
+};
+
+/// What is refused: `{"error": "invalid_grant", "error_description": …}`.
+#[derive(Deserialize)]
+struct ErrorAnswer {
+    error: String,
+    #[serde(default)]
+    error_description: Option<String>,
+}
+
+fn complaint(body: &[u8]) -> Option<Complaint> {
+    let answer: ErrorAnswer = serde_json::from_slice(body).ok()?;
+    let meaning = match answer.error.as_str() {
+        "invalid_grant" => Some(Meaning::Grant),
+        "invalid_client" | "unauthorized_client" => {
+            Some(Meaning::Code(crate::dj::error::Code::UpstreamAuth))
+        }
+        _ => None,
+    };
+    Some(Complaint {
+        meaning,
+        message: answer.error_description.unwrap_or(answer.error),
+    })
+}
+
+/// What a grant gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TokenSet {
+    pub(crate) access_token: Secret,
+    /// Absent in an answer to a refresh: the old one stays good.
+    pub(crate) refresh_token: Option<Secret>,
+    pub(crate) expires_in: Duration,
+    /// What was allowed, separated by spaces.
+    pub(crate) scope: String,
+}
+
+#[derive(Deserialize)]
+struct TokenAnswer {
+    access_token: String,
+    #[serde(default)]
+    refresh_token: Option<String>,
+    #[serde(default = "an_hour")]
+    expires_in: u64,
+    #[serde(default)]
+    scope: Option<String>,
+}
+
+/// What is assumed where the service does not say.
+const fn an_hour() -> u64 {
+    3_600
+}
+
+/// The accounts service, as configured.
+pub(crate) struct Accounts {
+    api: Api,
+}
+
+impl Accounts {
+    /// `observer` is told how its calls go.
+    pub(crate) fn new(app: &AppState, observer: Arc<dyn Observer>) -> Self {
+        let api = Api::new(app, &DIALECT, &app.config.spotify.accounts_url, observer);
+        Self { api }
+    }
+
+    /// The application's own token.
+    ///
+    /// # Errors
+    /// When there is no good answer, or the application has no id and secret.
+    pub(crate) async fn client_credentials(&self) -> Result<TokenSet, UpstreamError> {
+        let fields = [("grant_type", "client_credentials")];
+        let ask = Ask::post("get the application's token", "/api/token").form(&fields);
+        self.token(ask.repeatable(), &[]).await
+    }
+
+    /// A user's tokens, for the code that the login has brought. A code is good
+    /// once, so this is sent once.
+    ///
+    /// # Errors
+    /// When there is no good answer; [`Failure::Grant`] when the code is not
+    /// accepted.
+    pub(crate) async fn exchange_code(
+        &self,
+        code: &Secret,
+        verifier: &Secret,
+        redirect_uri: &str,
+    ) -> Result<TokenSet, UpstreamError> {
+        let fields = [
+            ("grant_type", "authorization_code"),
+            ("code", code.expose()),
+            ("redirect_uri", redirect_uri),
+            ("code_verifier", verifier.expose()),
+        ];
+        let ask = Ask::post("exchange a code", "/api/token").form(&fields);
+        self.token(ask, &[code, verifier]).await
+    }
+
+    /// A user's new token. May be sent again: should a reply be lost, the old
+    /// refresh token is lost with it or good as before.
+    ///
+    /// # Errors
+    /// When there is no good answer; [`Failure::Grant`] when the user has to
+    /// log in again.
+    pub(crate) async fn refresh(&self, refresh_token: &Secret) -> Result<TokenSet, UpstreamError> {
+        let fields = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", refresh_token.expose()),
+        ];
+        let ask = Ask::post("refresh a token", "/api/token").form(&fields);
+        self.token(ask.repeatable(), &[refresh_token]).await
+    }
+
+    async fn token(&self, ask: Ask, hidden: &[&Secret]) -> Result<TokenSet, UpstreamError> {
+        let config = &self.api.app.config.spotify;
+        let unset = |variable| self.api.fail(Failure::NotConfigured(variable));
+        let id = config.client_id.as_ref();
+        let id = id.ok_or_else(|| unset("spotify_client_id"))?;
+        let secret = config.client_secret.as_ref();
+        let secret = secret.ok_or_else(|| unset("spotify_client_secret"))?;
+        let basic = BASE64_STANDARD.encode(format!("{id}:{}", secret.expose()));
+        let ask = ask
+            .header(AUTHORIZATION, format!("Basic {basic}"))
+            .overhead();
+        let api = self.api.clone().hiding(secret);
+        let api = hidden.iter().fold(api, |api, secret| api.hiding(secret));
+        let answer: TokenAnswer = api.must(&ask).await?.json()?;
+        Ok(TokenSet {
+            access_token: Secret::new(answer.access_token),
+            refresh_token: answer.refresh_token.map(Secret::new),
+            expires_in: Duration::from_secs(answer.expires_in),
+            scope: answer.scope.unwrap_or_default(),
+        })
+    }
+}

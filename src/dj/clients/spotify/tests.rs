@@ -1,0 +1,1 @@
+//! The client against an upstream in virtual time.

@@ -1,0 +1,156 @@
+//! A run: work that is done while its answer is being streamed.
+//!
+//! [`start`] gives the response body and spawns the work that feeds it. A run
+//! ends in exactly one terminal frame, whatever happens upstream, unless the
+//! client goes: then everything is dropped, and with it the upstream calls.
+
+mod frame;
+mod output;
+mod waits;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::{Either, select};
+use tracing::{Instrument, info};
+
+use super::AppState;
+use super::api::RequestContext;
+use super::error::ErrorObject;
+use crate::core::abort::{AbortReason, AbortSignal};
+use crate::core::ports::{BoxFuture, Instant, LastWords};
+use crate::core::sse::{self, Event, WriterConfig};
+use crate::core::{log, scope};
+
+pub(crate) use frame::{Frame, Reason, UsageReport};
+pub(crate) use output::{Closed, Held, Output};
+pub(crate) use waits::Waits;
+
+/// Names a run.
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    /// 128 random bits: who knows it may stop the run.
+    pub(crate) id: String,
+    /// Whether the log is sent as well.
+    pub(crate) debug: bool,
+}
+
+/// What a run does.
+pub(crate) trait Work: Send + 'static {
+    /// Does it, and tells how it ended. Dropped at any point when the client
+    /// goes, when somebody stops the run, and at its deadline: what has been
+    /// done by then is in `self`.
+    fn work<'a>(&'a mut self, output: &'a Output, waits: &'a Arc<Waits>) -> BoxFuture<'a, Ending>;
+
+    /// Adds what only the work itself knows to `report`.
+    fn report(&self, report: &mut UsageReport);
+}
+
+/// How a run ends.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Ending {
+    /// The answer is whole.
+    Whole,
+    /// A part of it was said.
+    Incomplete(Reason),
+    /// Nothing was said, and why.
+    Failed(ErrorObject),
+    /// There is nobody to tell.
+    Gone,
+}
+
+/// Starts `run`: its stream, and what the stream still says should the
+/// component panic. When the body is dropped before its end the run is aborted.
+pub(crate) fn start(
+    app: &AppState,
+    context: &RequestContext,
+    run: Run,
+    work: impl Work,
+) -> (sse::Body, LastWords) {
+    let (writer, body) = sse::channel(
+        Arc::clone(&app.ports.clock),
+        WriterConfig {
+            heartbeat: app.config.heartbeat,
+            numbered: true,
+            ..WriterConfig::default()
+        },
+        Some(context.abort.clone()),
+    );
+    let last_words = body.last_words(|request_id| {
+        Event::json(&Frame::Error(&ErrorObject::internal(request_id))).ok()
+    });
+    let output = Output::new(writer);
+    let sink = run.debug.then(|| output.log_sink());
+    let started = app.ports.clock.now();
+    let work = drive(
+        app.clone(),
+        context.scope.abort.clone(),
+        run,
+        work,
+        output,
+        started,
+    );
+    let work = work.instrument(tracing::Span::current());
+    let work = scope::run(Arc::clone(&context.scope), log::with_sink(sink, work));
+    app.ports.spawner.spawn(Box::pin(work));
+    (body, last_words)
+}
+
+/// The whole life of a run.
+async fn drive(
+    app: AppState,
+    abort: AbortSignal,
+    run: Run,
+    mut work: impl Work,
+    output: Output,
+    started: Instant,
+) {
+    if output.run(&run.id).await.is_err() {
+        return;
+    }
+    let waits = Arc::new(Waits::new(output.clone()));
+    let ending = {
+        let deadline = match app.config.request_deadline {
+            Some(deadline) => app.ports.clock.sleep_until(started + deadline),
+            None => futures::future::pending().boxed(),
+        };
+        let work = select(work.work(&output, &waits), deadline);
+        match abort.guard(work).await {
+            Ok(Either::Left((ending, _))) => ending,
+            Ok(Either::Right(_)) => Ending::Incomplete(Reason::Deadline),
+            Err(AbortReason::Deadline) => Ending::Incomplete(Reason::Deadline),
+            Err(AbortReason::Stopped) => Ending::Incomplete(Reason::Stopped),
+            Err(AbortReason::ClientGone) => Ending::Gone,
+        }
+    };
+    let took = app.ports.clock.now() - started;
+    let mut usage = UsageReport::of_request();
+    usage.lane_wait_ms = waits.millis();
+    work.report(&mut usage);
+    finish(&output, &usage, &ending, took).await;
+}
+
+/// Says how the run ended: to the client, if it is still there, and to the log.
+async fn finish(output: &Output, usage: &UsageReport, ending: &Ending, took: Duration) {
+    let (outcome, terminal) = match ending {
+        Ending::Whole => ("done", Frame::Done(None)),
+        Ending::Incomplete(reason) => (reason.as_str(), Frame::Done(Some((*reason).into()))),
+        Ending::Failed(error) => (error.code.as_str(), Frame::Error(error)),
+        Ending::Gone => ("client_gone", Frame::Done(None)),
+    };
+    info!(
+        outcome,
+        duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        input_tokens = usage.input_tokens,
+        output_tokens = usage.output_tokens,
+        upstream_calls = usage.upstream_calls,
+        budget_left = usage.budget_left,
+        lane_wait_ms = usage.lane_wait_ms,
+        "the run has ended"
+    );
+    if *ending != Ending::Gone {
+        // A client that goes at the very end misses only the end.
+        let _ = output.end(usage, &terminal).await;
+    }
+}
