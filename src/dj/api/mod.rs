@@ -1,5 +1,6 @@
 //! HTTP: routes, what they take, and what is said when they cannot.
 
+mod assets;
 mod caller;
 pub(crate) mod chat;
 pub mod json;
@@ -16,7 +17,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use http::header::{ALLOW, CONTENT_TYPE};
+use http::header::{ALLOW, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use tower::ServiceExt;
 use tracing::Instrument;
@@ -47,11 +48,11 @@ pub(crate) struct RequestContext {
 
 fn router(state: AppState) -> Router {
     Router::new()
-        .route("/", get(home))
         .route("/health", get(status::health))
         .route("/api/status", get(status::status))
         .route("/api/chat-stream/message", post(chat::message))
-        .fallback(not_found)
+        .route("/assets/{*file}", get(assets::asset))
+        .fallback(assets::fallback)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(state)
 }
@@ -98,8 +99,10 @@ pub(super) async fn handle(
     if head {
         *response.body_mut() = Body::empty();
     }
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if let Ok(value) = HeaderValue::from_str(&request_id) {
-        response.headers_mut().insert(X_REQUEST_ID, value);
+        headers.insert(X_REQUEST_ID, value);
     }
     response
 }
@@ -178,14 +181,6 @@ fn allow(response: &mut Response, options: bool) {
     if let Ok(methods) = HeaderValue::from_str(&methods) {
         response.headers_mut().insert(ALLOW, methods);
     }
-}
-
-async fn home() -> impl IntoResponse {
-    const TEXT: &str = "Spinlane is running.\n\n\
-        curl -N -H 'content-type: application/json' \\\n  \
-        -d '{\"message\":\"Play something warm\"}' \\\n  \
-        http://HOST/api/chat-stream/message\n";
-    ([(CONTENT_TYPE, "text/plain; charset=utf-8")], TEXT)
 }
 
 async fn not_found(uri: Uri) -> Problem {

@@ -12,26 +12,26 @@ use crate::dj::App;
 
 const CHAT: &str = "/api/chat-stream/message";
 
-struct Answer {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Bytes,
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
 }
 
 impl Answer {
-    fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|error| panic!("{error}: {:?}", self.body))
     }
 
-    fn header(&self, name: &str) -> &str {
+    pub(super) fn header(&self, name: &str) -> &str {
         self.headers
             .get(name)
             .map_or("", |value| value.to_str().unwrap())
     }
 
     /// The problem document's code, after a look at what all of them have.
-    fn problem(&self) -> String {
+    pub(super) fn problem(&self) -> String {
         assert_eq!(self.header("content-type"), "application/problem+json");
         let body = self.json();
         assert_eq!(body["status"], self.status.as_u16());
@@ -57,7 +57,7 @@ fn variables(name: &str) -> Option<String> {
 }
 
 /// Asks an application whose upstream must not be called.
-fn ask_with(variables: fn(&str) -> Option<String>, request: Request<Body>) -> Answer {
+pub(super) fn ask_with(variables: fn(&str) -> Option<String>, request: Request<Body>) -> Answer {
     let world = World::with_http(ScriptedHttp::refusing());
     let app = App::from_variables(world.ports(), variables);
     let answer = world.run(async {
@@ -72,11 +72,11 @@ fn ask_with(variables: fn(&str) -> Option<String>, request: Request<Body>) -> An
     answer
 }
 
-fn ask(request: Request<Body>) -> Answer {
+pub(super) fn ask(request: Request<Body>) -> Answer {
     ask_with(variables, request)
 }
 
-fn get(path: &str) -> Request<Body> {
+pub(super) fn get(path: &str) -> Request<Body> {
     Request::get(path).body(Body::empty()).unwrap()
 }
 

@@ -1,0 +1,170 @@
+//! Embeds the page: everything under `web/` becomes a table of assets for
+//! `dj::api::assets`.
+//!
+//! `web/x.html` is a page. Any other file is an asset, named in sources as
+//! `/assets/FILE` (its path under `web/`) and served under a name that holds a
+//! hash of its content, so that browsers may keep it for good. References are
+//! rewritten here, so nothing is hashed or searched for while the program runs.
+//! A reference to a file that does not exist, or a circle of references, fails
+//! the build.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use sha2::{Digest, Sha256};
+
+const PREFIX: &str = "/assets/";
+
+fn main() {
+    println!("cargo:rerun-if-changed=web");
+    if env::var_os("CARGO_FEATURE_APP").is_none() {
+        return;
+    }
+    let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("set by cargo"));
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("set by cargo"));
+    let mut web = Web::read(&root.join("web"));
+    let names: Vec<String> = web.sources.keys().cloned().collect();
+    for name in &names {
+        web.build(name, &mut Vec::new());
+    }
+    web.write(&out);
+}
+
+/// The files of `web/`, and what has become of them.
+struct Web {
+    /// By path under `web/`.
+    sources: BTreeMap<String, Vec<u8>>,
+    built: BTreeMap<String, Built>,
+}
+
+struct Built {
+    bytes: Vec<u8>,
+    /// Of the content, with its references rewritten.
+    hash: String,
+    /// What it is served as.
+    url: String,
+}
+
+impl Web {
+    fn read(folder: &Path) -> Self {
+        let mut sources = BTreeMap::new();
+        collect(folder, "", &mut sources);
+        Self {
+            sources,
+            built: BTreeMap::new(),
+        }
+    }
+
+    /// Builds `name` after all that it refers to. `within` are those that wait
+    /// for it.
+    fn build(&mut self, name: &str, within: &mut Vec<String>) {
+        if self.built.contains_key(name) {
+            return;
+        }
+        assert!(
+            !within.iter().any(|outer| outer == name),
+            "web/{name} refers to itself through {within:?}"
+        );
+        within.push(name.to_owned());
+        let source = self.sources[name].clone();
+        let bytes = match media_type(name).1 {
+            true => self.rewrite(name, source, within),
+            false => source,
+        };
+        within.pop();
+        let hash = hex(&Sha256::digest(&bytes)[..8]);
+        let url = match name.rsplit_once('.') {
+            Some((page, "html")) => format!("/{page}.html"),
+            Some((stem, extension)) => format!("{PREFIX}{stem}-{hash}.{extension}"),
+            None => panic!("web/{name} has no extension"),
+        };
+        self.built
+            .insert(name.to_owned(), Built { bytes, hash, url });
+    }
+
+    /// Puts served names in the place of those of the sources.
+    fn rewrite(&mut self, name: &str, source: Vec<u8>, within: &mut Vec<String>) -> Vec<u8> {
+        let text = String::from_utf8(source).unwrap_or_else(|_| panic!("web/{name} is not UTF-8"));
+        let mut parts = text.split(PREFIX);
+        let mut built = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let is_name = |char: char| char.is_ascii_alphanumeric() || "._-/".contains(char);
+            let end = part.find(|char| !is_name(char)).unwrap_or(part.len());
+            let (reference, rest) = part.split_at(end);
+            if reference.is_empty() {
+                built.push_str(PREFIX);
+            } else {
+                assert!(
+                    self.sources.contains_key(reference),
+                    "web/{name} refers to {PREFIX}{reference}, and there is no web/{reference}"
+                );
+                self.build(reference, within);
+                built.push_str(&self.built[reference].url);
+            }
+            built.push_str(rest);
+        }
+        built.into_bytes()
+    }
+
+    /// Writes the files and the table of them.
+    fn write(&self, out: &Path) {
+        let mut table = String::from("&[\n");
+        for (name, Built { bytes, hash, url }) in &self.built {
+            let file = format!("web-{hash}");
+            fs::write(out.join(&file), bytes).expect("OUT_DIR can be written to");
+            let media_type = media_type(name).0;
+            writeln!(
+                table,
+                "    Asset {{ path: {url:?}, media_type: {media_type:?}, etag: {:?}, \
+                 body: include_bytes!(concat!(env!(\"OUT_DIR\"), {:?})) }},",
+                format!("\"{hash}\""),
+                format!("/{file}"),
+            )
+            .expect("writing to a string cannot fail");
+        }
+        table.push(']');
+        fs::write(out.join("assets.rs"), table).expect("OUT_DIR can be written to");
+    }
+}
+
+fn collect(folder: &Path, prefix: &str, files: &mut BTreeMap<String, Vec<u8>>) {
+    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
+    for entry in entries {
+        let path = entry.expect("a folder that can be read").path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        let name = name.unwrap_or_else(|| panic!("{path:?} is not UTF-8"));
+        if name.starts_with('.') {
+            continue;
+        }
+        if path.is_dir() {
+            collect(&path, &format!("{prefix}{name}/"), files);
+        } else {
+            let bytes = fs::read(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+            files.insert(format!("{prefix}{name}"), bytes);
+        }
+    }
+}
+
+/// What a file is, and whether it is text that may hold references.
+fn media_type(name: &str) -> (&'static str, bool) {
+    match name.rsplit_once('.').map(|(_, extension)| extension) {
+        Some("html") => ("text/html; charset=utf-8", true),
+        Some("css") => ("text/css; charset=utf-8", true),
+        Some("js" | "mjs") => ("text/javascript; charset=utf-8", true),
+        Some("svg") => ("image/svg+xml", true),
+        Some("webmanifest") => ("application/manifest+json", true),
+        Some("json") => ("application/json", true),
+        Some("txt") => ("text/plain; charset=utf-8", true),
+        Some("png") => ("image/png", false),
+        Some("ico") => ("image/x-icon", false),
+        Some("webp") => ("image/webp", false),
+        Some("woff2") => ("font/woff2", false),
+        _ => panic!("web/{name}: build.rs does not know this kind of file"),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

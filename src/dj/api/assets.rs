@@ -1,0 +1,291 @@
+//! The page and its assets, embedded at build time.
+//!
+//! `build.rs` turns `web/` into a table of finished answers: an asset's name
+//! holds a hash of its content, so browsers keep it for good; a page is asked
+//! for again each time, and answered 304 while it is the same. A name is looked
+//! up in the table and nowhere else: there is no file system to climb out into.
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
+    IF_NONE_MATCH, REFERRER_POLICY,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+
+use super::problem::Problem;
+use super::{method_not_allowed, not_found};
+
+/// A finished answer.
+struct Asset {
+    /// What it is served as.
+    path: &'static str,
+    media_type: &'static str,
+    /// Quoted, as it is sent.
+    etag: &'static str,
+    body: &'static [u8],
+}
+
+static ASSETS: &[Asset] = include!(concat!(env!("OUT_DIR"), "/assets.rs"));
+
+/// Beneath these nothing falls back to the page: a program asks there, and
+/// wants to know.
+const NOT_PAGES: [&str; 3] = ["/api", "/assets", "/health"];
+
+/// An asset's name changes with its content.
+const FOR_GOOD: &str = "public, max-age=31536000, immutable";
+/// A page is kept, but asked for each time.
+const ASK: &str = "no-cache";
+
+/// Everything is the application's own, and inline code is nobody's.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+    img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self'; \
+    form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// What a page's head has beside its kind: nothing of it may be framed, or
+/// reach for devices, and other sites learn nothing of where a user was.
+const PAGE_HEADERS: [(HeaderName, &str); 4] = [
+    (CONTENT_SECURITY_POLICY, POLICY),
+    (REFERRER_POLICY, "same-origin"),
+    (
+        HeaderName::from_static("permissions-policy"),
+        "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
+    ),
+    (
+        HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    ),
+];
+
+const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName =
+    HeaderName::from_static("cross-origin-resource-policy");
+
+/// `GET /assets/…`.
+pub(super) async fn asset(headers: HeaderMap, uri: Uri) -> Result<Response, Problem> {
+    match find(uri.path()) {
+        Some(asset) => Ok(answer(asset, &headers, FOR_GOOD)),
+        None => Err(not_found(uri).await),
+    }
+}
+
+/// Every path without a route: the page, which finds its way by the path.
+pub(super) async fn fallback(
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let path = uri.path();
+    let beneath = |prefix: &&str| {
+        let rest = path.strip_prefix(*prefix);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    if NOT_PAGES.iter().any(beneath) {
+        return Err(not_found(uri).await);
+    }
+    if !matches!(method, Method::GET | Method::HEAD) {
+        let allow = (ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return Err(method_not_allowed(method).await.with_headers([allow]));
+    }
+    Ok(page("/index.html", &headers))
+}
+
+/// A page, by the name that its file has.
+pub(super) fn page(path: &str, headers: &HeaderMap) -> Response {
+    let Some(page) = find(path) else {
+        // Cannot be: a test asks for each page.
+        return Response::new(Body::empty());
+    };
+    let mut response = answer(page, headers, ASK);
+    for (name, value) in PAGE_HEADERS {
+        let value = HeaderValue::from_static(value);
+        response.headers_mut().insert(name, value);
+    }
+    response
+}
+
+fn find(path: &str) -> Option<&'static Asset> {
+    ASSETS.iter().find(|asset| asset.path == path)
+}
+
+fn answer(asset: &'static Asset, headers: &HeaderMap, cache: &'static str) -> Response {
+    let known = is_known(headers, asset.etag);
+    let body = if known { &[][..] } else { asset.body };
+    let mut response = Response::new(Body::from(Bytes::from_static(body)));
+    let head = response.headers_mut();
+    head.insert(ETAG, HeaderValue::from_static(asset.etag));
+    head.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
+    head.insert(
+        CROSS_ORIGIN_RESOURCE_POLICY,
+        HeaderValue::from_static("same-origin"),
+    );
+    if known {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    } else {
+        head.insert(CONTENT_TYPE, HeaderValue::from_static(asset.media_type));
+        head.insert(CONTENT_LENGTH, body.len().into());
+    }
+    response
+}
+
+/// Whether the client says that it has the content already: `If-None-Match`,
+/// compared weakly (RFC 9110, 13.1.2).
+fn is_known(headers: &HeaderMap, etag: &str) -> bool {
+    let values = headers.get_all(IF_NONE_MATCH).iter();
+    let values = values.filter_map(|value| value.to_str().ok());
+    let mut tags = values.flat_map(|value| value.split(',')).map(str::trim);
+    tags.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+    use crate::dj::api::tests::{Answer, ask, get};
+
+    /// The served name of an asset that the page refers to.
+    fn referred(page: &Answer, stem: &str) -> String {
+        let html = std::str::from_utf8(&page.body).unwrap();
+        let begin = format!("/assets/{stem}-");
+        let start = html.find(&begin).unwrap_or_else(|| panic!("{html}"));
+        html[start..].split('"').next().unwrap().to_owned()
+    }
+
+    fn ask_known(path: &str, etags: &str) -> Answer {
+        let request = Request::get(path).header(IF_NONE_MATCH, etags);
+        ask(request.body(Body::empty()).unwrap())
+    }
+
+    #[test]
+    fn the_page_is_at_every_path_that_is_not_a_programs() {
+        let index = ask(get("/"));
+        for path in [
+            "/",
+            "/index.html",
+            "/playlists/7?x=1",
+            "/apis",
+            "//api/status",
+            "/..%2f..%2fetc/passwd",
+        ] {
+            let answer = ask(get(path));
+            assert_eq!(answer.status, StatusCode::OK, "{path}");
+            assert_eq!(answer.body, index.body, "{path}");
+            assert_eq!(answer.header("content-type"), "text/html; charset=utf-8");
+        }
+        for path in [
+            "/api",
+            "/api/",
+            "/api/nothing",
+            "/health/x",
+            "/assets",
+            "/assets/",
+            "/assets/app.js",
+            "/assets/../Cargo.toml",
+            "/assets/..%2f..%2fCargo.toml",
+            "/assets//etc/passwd",
+            "/assets/index.html",
+        ] {
+            let answer = ask(get(path));
+            assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+            assert_eq!(answer.problem(), "not_found", "{path}");
+        }
+    }
+
+    #[test]
+    fn the_page_lets_nothing_in_that_is_not_its_own() {
+        let page = ask(get("/"));
+        let policy = page.header("content-security-policy");
+        for directive in [
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            "base-uri 'none'",
+            "frame-ancestors 'none'",
+        ] {
+            assert!(policy.split("; ").any(|own| own == directive), "{policy}");
+        }
+        assert!(!policy.contains("unsafe"), "{policy}");
+        assert_eq!(page.header("x-content-type-options"), "nosniff");
+        assert_eq!(page.header("referrer-policy"), "same-origin");
+        assert_eq!(page.header("cross-origin-opener-policy"), "same-origin");
+        assert!(page.header("permissions-policy").contains("camera=()"));
+        // What the policy forbids is not there in the first place.
+        for asset in ASSETS.iter().filter(|asset| asset.path.ends_with(".html")) {
+            let html = std::str::from_utf8(asset.body).unwrap();
+            for inline in ["<style", "style=", "onclick=", "javascript:"] {
+                assert!(!html.contains(inline), "{}: {inline}", asset.path);
+            }
+            let scripts = html.matches("<script").count();
+            assert_eq!(html.matches("\"></script>").count(), scripts, "{html}");
+        }
+    }
+
+    #[test]
+    fn assets_are_kept_for_good_and_pages_asked_for() {
+        let page = ask(get("/"));
+        assert_eq!(page.header("cache-control"), "no-cache");
+        for (stem, media_type) in [
+            ("app", "text/javascript; charset=utf-8"),
+            ("app", "text/css; charset=utf-8"),
+        ] {
+            let served = ASSETS.iter().filter(|asset| asset.media_type == media_type);
+            let begin = format!("/assets/{stem}-");
+            let mut served = served.filter(|asset| asset.path.starts_with(&begin));
+            let path = served.next().unwrap().path;
+            let answer = ask(get(path));
+            assert_eq!(answer.status, StatusCode::OK);
+            assert_eq!(answer.header("content-type"), media_type);
+            assert_eq!(answer.header("cache-control"), FOR_GOOD);
+            assert_eq!(answer.header("x-content-type-options"), "nosniff");
+            let length = answer.body.len().to_string();
+            assert_eq!(answer.header("content-length"), length);
+        }
+        let answer = ask(get(&referred(&page, "app")));
+        assert_eq!(answer.status, StatusCode::OK);
+    }
+
+    #[test]
+    fn what_is_known_is_not_sent_again() {
+        let page = ask(get("/"));
+        let etag = page.header("etag").to_owned();
+        for known in [
+            &etag,
+            "*",
+            &format!("W/{etag}"),
+            &format!("\"x\", {etag} ,\"y\""),
+        ] {
+            let answer = ask_known("/deep/link", known);
+            assert_eq!(answer.status, StatusCode::NOT_MODIFIED, "{known}");
+            assert!(answer.body.is_empty());
+            assert_eq!(answer.header("etag"), etag);
+            assert_eq!(answer.header("content-type"), "");
+        }
+        for other in ["\"x\"", etag.trim_matches('"'), ""] {
+            assert_eq!(ask_known("/", other).status, StatusCode::OK, "{other}");
+        }
+        let asset = referred(&page, "app");
+        let etag = ask(get(&asset)).header("etag").to_owned();
+        assert_eq!(ask_known(&asset, &etag).status, StatusCode::NOT_MODIFIED);
+    }
+
+    #[test]
+    fn other_methods() {
+        let page = ask(get("/"));
+        for path in ["/", &referred(&page, "app")] {
+            let whole = ask(get(path));
+            let head = ask(Request::head(path).body(Body::empty()).unwrap());
+            assert_eq!(head.status, StatusCode::OK);
+            assert!(head.body.is_empty());
+            for name in ["content-length", "content-type", "etag", "cache-control"] {
+                assert_eq!(head.header(name), whole.header(name), "{path}: {name}");
+            }
+            let answer = ask(Request::post(path).body(Body::empty()).unwrap());
+            assert_eq!(answer.problem(), "method_not_allowed");
+            assert_eq!(answer.header("allow"), "GET, HEAD, OPTIONS");
+            let answer = ask(Request::options(path).body(Body::empty()).unwrap());
+            let allow = answer.header("allow");
+            assert_eq!((answer.status.as_u16(), allow), (204, "GET, HEAD, OPTIONS"));
+        }
+    }
+}
