@@ -4,6 +4,7 @@
 //! does it, and names at the end what it could not do.
 
 mod bench;
+mod browser;
 mod build;
 mod lint;
 mod steps;

@@ -2,9 +2,9 @@
 
 use anyhow::{Result, bail};
 
-use crate::build;
 use crate::steps::{cargo, on_path, program, root, step};
 use crate::tools;
+use crate::{browser, build};
 
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let filter = match arguments {
@@ -17,6 +17,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     rust(filter.map(String::as_str), &mut not_run)?;
     if filter.is_none() {
         npm(&mut not_run)?;
+        browser::run(&mut not_run)?;
     }
     report(&not_run);
     Ok(())
@@ -56,24 +57,14 @@ fn npm(not_run: &mut Vec<String>) -> Result<()> {
     if !folder.join("package.json").is_file() {
         return Ok(());
     }
-    let tools = tools::system("node", &["nodejs", "npm"])
-        .and_then(|node| Ok((node, tools::system("npm", &["npm"])?)));
-    let (node, npm) = match tools {
+    let (node, npm) = match tools::node() {
         Ok(tools) => tools,
         Err(error) => {
             not_run.push(format!("npm peers: no Node.js ({error:#})"));
             return Ok(());
         }
     };
-    step(
-        "install the npm peers",
-        program(npm).current_dir(&folder).args([
-            "ci",
-            "--no-audit",
-            "--no-fund",
-            "--loglevel=error",
-        ]),
-    )?;
+    tools::npm_ci(&npm, "the npm peers", &folder)?;
     step(
         "build the simulated upstreams",
         cargo().args(["build", "--package", "spinlane-upstreams"]),

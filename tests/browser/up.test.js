@@ -1,0 +1,28 @@
+// The way that all walks begin.
+import assert from 'node:assert/strict';
+import test, { after, before } from 'node:test';
+import { browser, up } from './harness.js';
+
+let dj;
+let chromium;
+
+before(async () => {
+  dj = await up();
+  chromium = await browser();
+});
+
+after(async () => {
+  await chromium?.close();
+  await dj?.stop();
+});
+
+test('the DJ answers in a browser', async () => {
+  const page = await chromium.newPage();
+  const response = await page.goto(`${dj.origin}/`);
+  assert.equal(response.status(), 200);
+  assert.match(response.headers()['x-request-id'], /^[0-9a-f]{16}$/);
+});
+
+test('every stand-in is named', () => {
+  assert.match(dj.upstreams.anthropic, /^http:\/\/127\.0\.0\.1:\d+$/);
+});

@@ -1,0 +1,40 @@
+//! The walks in Chromium: what a person sees.
+
+use anyhow::Result;
+
+use crate::build;
+use crate::steps::{cargo, program, root, step};
+use crate::tools;
+
+/// Runs them against the DJ as `cargo xtask up` runs it. The component must
+/// have been built.
+pub(crate) fn run(not_run: &mut Vec<String>) -> Result<()> {
+    let folder = root().join("tests/browser");
+    let tools = tools::node()
+        .and_then(|(node, npm)| Ok((node, npm, tools::system("chromium", &["chromium"])?)));
+    let (node, npm, chromium) = match tools {
+        Ok(tools) => tools,
+        Err(error) => {
+            not_run.push(format!("in a browser: no Node.js or Chromium ({error:#})"));
+            return Ok(());
+        }
+    };
+    tools::npm_ci(&npm, "the browser's driver", &folder)?;
+    step(
+        "build the host and the simulated upstreams",
+        cargo().args(["build", "--package", "spinlane-up"]),
+    )?;
+    let target = build::target_dir();
+    step(
+        "walks in a browser",
+        program(node)
+            .current_dir(&folder)
+            // One at a time: each has a host and a browser of its own.
+            .args(["--test", "--test-concurrency=1"])
+            .env("SPINLANE_ROOT", root())
+            .env("SPINLANE_UP", target.join("debug/spinlane-up"))
+            .env("SPINLANE_COMPONENT", build::spin_component())
+            .env("SPINLANE_STATE", target.join("browser"))
+            .env("SPINLANE_CHROMIUM", chromium),
+    )
+}
