@@ -15,7 +15,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::abort::AbortSignal;
-use super::cache;
 use super::limit::Budget;
 
 /// What belongs to one request.
@@ -27,8 +26,6 @@ pub struct Scope {
     pub budget: Arc<Budget>,
     /// Fires when the request's work should end.
     pub abort: AbortSignal,
-    /// What the cache has done for the request.
-    pub cache: Arc<cache::Stats>,
 }
 
 thread_local! {
@@ -103,7 +100,6 @@ mod tests {
             request_id: id.into(),
             budget: Arc::new(Budget::new(950)),
             abort: AbortSignal::never(),
-            cache: Arc::default(),
         })
     }
 

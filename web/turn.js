@@ -1,0 +1,147 @@
+// One exchange: what was asked, and what the stream has said until now. Plain
+// data, so that it can be kept over a reload.
+
+const HISTORY_ENTRIES = 20;
+const ENTRY_LENGTH = 20_000;
+// The API takes 512 KiB; some room for the message and JSON's own characters.
+const HISTORY_BYTES = 400 * 1024;
+
+/** A turn to which nothing was answered yet. */
+export function newTurn(number, { message, mode, playlistId }) {
+  return {
+    number,
+    message,
+    mode,
+    playlistId: playlistId || null,
+    run: null,
+    text: '',
+    thinking: null,
+    tools: [],
+    progress: [],
+    tracks: [],
+    usage: null,
+    // {kind: 'whole' | 'incomplete' | 'error' | 'interrupted', …} once it is over.
+    ending: null,
+  };
+}
+
+/** `A1` to `A6`, then the record is turned: `B1`. */
+export function side(number) {
+  const per = 6;
+  const letter = String.fromCharCode(65 + (Math.floor((number - 1) / per) % 26));
+  return `${letter}${((number - 1) % per) + 1}`;
+}
+
+/**
+ * Takes one frame of the stream. `at` is the time since the turn began, in
+ * milliseconds. Frames of a type that is not known are left alone: the API may
+ * grow.
+ */
+export function apply(turn, { type, data }, at) {
+  switch (type) {
+    case 'run':
+      turn.run = data.id;
+      break;
+    case 'content':
+      turn.text += after(turn) + data;
+      turn.thinking = null;
+      break;
+    case 'thinking':
+      turn.thinking = data;
+      break;
+    case 'tool_start':
+      turn.tools.push({
+        id: data.id,
+        tool: data.tool,
+        args: data.args,
+        from: at,
+        ms: null,
+        failed: false,
+        result: null,
+      });
+      break;
+    case 'tool_end':
+      endTool(turn, data);
+      break;
+    case 'progress':
+      note(turn.progress, data);
+      break;
+    case 'usage':
+      turn.usage = data;
+      break;
+    case 'done':
+      end(turn, data?.incomplete ? { kind: 'incomplete', reason: data.reason } : { kind: 'whole' });
+      break;
+    case 'error':
+      end(turn, { kind: 'error', error: data });
+      break;
+  }
+}
+
+/** Nothing more will come. The first ending stays. */
+export function end(turn, ending) {
+  turn.ending ??= ending;
+  turn.thinking = null;
+}
+
+// What is said after a tool is a paragraph of its own.
+function after(turn) {
+  const paused = turn.tools.length > (turn.toolsAtText ?? 0);
+  turn.toolsAtText = turn.tools.length;
+  return paused && turn.text !== '' && !turn.text.endsWith('\n') ? '\n\n' : '';
+}
+
+function endTool(turn, { id, ms, result, error }) {
+  const tool = turn.tools.find((known) => known.id === id);
+  if (!tool) return;
+  Object.assign(tool, { ms, result, failed: Boolean(error) });
+  const tracks = Array.isArray(result?.tracks) ? result.tracks : [];
+  for (const track of tracks) merge(turn.tracks, track);
+}
+
+// A later tool knows more of a track: its BPM, its tags.
+function merge(tracks, track) {
+  const key = (one) => one.id ?? `${one.title}\n${one.artists?.join('\n')}`;
+  const known = tracks.find((one) => key(one) === key(track));
+  if (known) Object.assign(known, track);
+  else tracks.push({ ...track });
+}
+
+function note(progress, { done, total, label }) {
+  const known = progress.find((one) => one.label === label);
+  if (known) Object.assign(known, { done, total });
+  else progress.push({ done, total, label });
+}
+
+/** What the model is told of earlier turns: oldest first, within the API's limits. */
+export function history(turns) {
+  const entries = turns
+    .filter((turn) => turn.text.trim() !== '')
+    .flatMap((turn) => [
+      { role: 'user', content: turn.message },
+      { role: 'assistant', content: cut(turn.text, ENTRY_LENGTH) },
+    ])
+    .slice(-HISTORY_ENTRIES);
+  const bytes = (entry) => new TextEncoder().encode(JSON.stringify(entry)).length;
+  let room = HISTORY_BYTES;
+  // From the newest: what no longer fits is what was said first.
+  let keep = entries.length;
+  while (keep > 0 && (room -= bytes(entries[keep - 1])) >= 0) keep -= 1;
+  // An answer without its question helps nobody.
+  return entries.slice(keep + (keep % 2));
+}
+
+/** The first `length` code points: half an emoji is not valid JSON text. */
+export function cut(text, length) {
+  return text.length <= length ? text : Array.from(text).slice(0, length).join('');
+}
+
+/** How the API counts. */
+export const codePoints = (text) => Array.from(text).length;
+
+/** A playlist's id in what people paste: a link, a URI, the id. `null`: none. */
+export function playlistId(pasted) {
+  const text = pasted.trim();
+  const link = /^(?:https?:\/\/open\.spotify\.com\/(?:[\w-]+\/)*playlist\/|spotify:playlist:)(\w+)/;
+  return link.exec(text)?.[1] ?? (/^\w{8,64}$/.test(text) ? text : null);
+}
