@@ -231,6 +231,25 @@ pub trait HttpClient: Send + Sync {
 pub trait Spawner: Send + Sync {
     /// Starts `task`. The instance lives until every spawned task has ended.
     fn spawn(&self, task: BoxFuture<'static, ()>);
+
+    /// Starts `task` when the response has ended, at once when it has already.
+    /// By default at once.
+    fn after_response(&self, task: BoxFuture<'static, ()>) {
+        self.spawn(task);
+    }
+
+    /// Resolves when nothing else here is ready to go on. By default when
+    /// whatever is ready now has had its turn.
+    fn idle(&self) -> BoxFuture<'static, ()> {
+        let mut turn = false;
+        Box::pin(std::future::poll_fn(move |cx| {
+            if std::mem::replace(&mut turn, true) {
+                return std::task::Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            std::task::Poll::Pending
+        }))
+    }
 }
 
 /// Cryptographically secure random bytes.

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::abort::AbortSignal;
+use super::cache;
 use super::limit::Budget;
 
 /// What belongs to one request.
@@ -26,6 +27,8 @@ pub struct Scope {
     pub budget: Arc<Budget>,
     /// Fires when the request's work should end.
     pub abort: AbortSignal,
+    /// What the cache has done for the request.
+    pub cache: Arc<cache::Stats>,
 }
 
 thread_local! {
@@ -100,6 +103,7 @@ mod tests {
             request_id: id.into(),
             budget: Arc::new(Budget::new(950)),
             abort: AbortSignal::never(),
+            cache: Arc::default(),
         })
     }
 

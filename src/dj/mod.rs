@@ -20,6 +20,7 @@ use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
 
+use crate::core::cache::Cache;
 use crate::core::limit::shared::Health;
 use crate::core::limit::{CallerLimit, Orchestrator};
 use crate::core::ports::Ports;
@@ -37,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     /// The one door to every upstream.
     pub(crate) upstreams: Orchestrator,
+    /// What upstreams have said before.
+    pub(crate) cache: Cache,
     /// How often a caller may ask, where that is limited.
     pub(crate) caller_limit: Option<CallerLimit>,
     /// The application's own access to the catalogue.
@@ -49,7 +52,8 @@ impl AppState {
         let health = Arc::new(Health::new());
         Self(Arc::new(Shared {
             upstreams: limits::orchestrator(&config, &ports, Arc::clone(&health)),
-            caller_limit: limits::caller_limit(&config, &ports, health),
+            caller_limit: limits::caller_limit(&config, &ports, Arc::clone(&health)),
+            cache: Cache::new(&ports, health),
             spotify_token: AppToken::default(),
             ports,
             config,

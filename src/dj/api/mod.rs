@@ -75,6 +75,7 @@ pub(super) async fn handle(
                 request_id: request_id.as_str().into(),
                 budget: Arc::new(Budget::new(state.config.limits.subrequest_budget)),
                 abort: abort.signal(),
+                cache: Arc::default(),
             });
             let context = RequestContext {
                 scope: Arc::clone(&scope),

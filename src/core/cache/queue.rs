@@ -1,0 +1,161 @@
+//! Writes that wait until nothing else has to be done.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use super::stamp::Stamp;
+use super::store::Store;
+use crate::core::ports::Spawner;
+use crate::core::scope;
+
+/// Beyond either, who writes waits until all is written.
+const MOST_BYTES: usize = 1 << 20;
+const MOST_WRITES: usize = 512;
+
+/// The write-behind queue of an instance.
+///
+/// A store call blocks the guest, so writes wait until nothing else in it is
+/// ready: between two frames of a stream, at the latest after the response. The
+/// spawned task that writes them keeps the instance alive until then. What
+/// waits is read from here.
+#[derive(Clone)]
+pub(super) struct Queue(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    spawner: Arc<dyn Spawner>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: BTreeMap<String, Waiting>,
+    bytes: usize,
+    /// Whether a task is on its way to write.
+    draining: bool,
+}
+
+struct Waiting {
+    value: Bytes,
+    /// When it may be removed from the store.
+    until: Stamp,
+    /// Whether it is being written at the moment.
+    writing: bool,
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state();
+        f.debug_struct("Queue")
+            .field("writes", &state.waiting.len())
+            .field("bytes", &state.bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Queue {
+    pub(super) fn new(store: Store, spawner: Arc<dyn Spawner>) -> Self {
+        let state = Mutex::default();
+        Self(Arc::new(Inner {
+            store,
+            spawner,
+            state,
+        }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What waits to be written under `key`.
+    pub(super) fn get(&self, key: &str) -> Option<Bytes> {
+        self.state()
+            .waiting
+            .get(key)
+            .map(|write| write.value.clone())
+    }
+
+    /// Puts a write into the queue. While the store is left alone it is not
+    /// kept: the cache is off then.
+    pub(super) async fn push(&self, key: String, value: Vec<u8>, until: Stamp) {
+        if !self.0.store.is_used() {
+            return;
+        }
+        let (full, begin) = {
+            let mut state = self.state();
+            let write = Waiting {
+                value: value.into(),
+                until,
+                writing: false,
+            };
+            state.bytes += write.value.len();
+            if let Some(before) = state.waiting.insert(key, write) {
+                state.bytes -= before.value.len();
+            }
+            let full = state.bytes > MOST_BYTES || state.waiting.len() > MOST_WRITES;
+            (full, !std::mem::replace(&mut state.draining, true))
+        };
+        if begin {
+            let this = self.clone();
+            let task = async move { this.drain().await };
+            self.0.spawner.spawn(match scope::current() {
+                Some(scope) => Box::pin(scope::run(scope, task)),
+                None => Box::pin(task),
+            });
+        }
+        if full {
+            self.flush().await;
+        }
+    }
+
+    /// Writes one after the other, each when nothing else is ready.
+    async fn drain(&self) {
+        loop {
+            self.0.spawner.idle().await;
+            if !self.write_next().await {
+                let mut state = self.state();
+                if state.waiting.is_empty() {
+                    state.draining = false;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Writes all that waits, now.
+    pub(super) async fn flush(&self) {
+        while self.write_next().await {}
+    }
+
+    /// Writes what is next in the queue; false when there is nothing, or when
+    /// it did not work: all is forgotten then.
+    async fn write_next(&self) -> bool {
+        let Some((key, value)) = self.begin_next() else {
+            return false;
+        };
+        let written = self.0.store.set(&key, &value).await;
+        let mut state = self.state();
+        if written.is_err() {
+            state.waiting.clear();
+            state.bytes = 0;
+            return false;
+        }
+        // Unless it was replaced meanwhile.
+        if state.waiting.get(&key).is_some_and(|write| write.writing) {
+            state.waiting.remove(&key);
+            state.bytes -= value.len();
+        }
+        true
+    }
+
+    fn begin_next(&self) -> Option<(String, Bytes)> {
+        let mut state = self.state();
+        let mut waiting = state.waiting.iter_mut();
+        let (key, write) = waiting.find(|(_, write)| !write.writing)?;
+        write.writing = true;
+        Some((key.clone(), write.value.clone()))
+    }
+}
