@@ -12,6 +12,8 @@ pub mod error;
 mod limits;
 mod music;
 mod run;
+#[cfg(test)]
+mod testing;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};

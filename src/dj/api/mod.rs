@@ -3,6 +3,7 @@
 mod assets;
 mod caller;
 pub(crate) mod chat;
+pub(crate) mod enrich;
 pub mod json;
 pub mod problem;
 mod status;
@@ -52,6 +53,7 @@ fn router(state: AppState) -> Router {
         .route("/api/status", get(status::status))
         .route("/api/chat-stream/message", post(chat::message))
         .route("/assets/{*file}", get(assets::asset))
+        .route("/api/enrich", post(enrich::enrich))
         .fallback(assets::fallback)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(state)

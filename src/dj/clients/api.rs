@@ -232,22 +232,26 @@ impl fmt::Debug for Dialect {
 }
 
 impl Answer {
-    /// Reads it as JSON.
+    /// Reads it as a JSON object.
     ///
     /// # Errors
     /// [`Failure::Protocol`] when it is something else.
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, UpstreamError> {
+        // What serde says may quote the answer: the place is enough.
+        let fail = |reason: &str, line: usize, column: usize| UpstreamError {
+            service: self.dialect.service,
+            failure: Failure::Protocol(format!("{reason}, line {line}, column {column}")),
+        };
+        if self.body.trim_ascii_start().starts_with(b"[") {
+            // serde would take it for an object's values in a row.
+            return Err(fail("an answer of another shape", 1, 1));
+        }
         serde_json::from_slice(&self.body).map_err(|error| {
-            // What serde says may quote the answer: the place is enough.
-            let (line, column) = (error.line(), error.column());
             let reason = match error.classify() {
                 serde_json::error::Category::Data => "an answer of another shape",
                 _ => "no JSON",
             };
-            UpstreamError {
-                service: self.dialect.service,
-                failure: Failure::Protocol(format!("{reason}, line {line}, column {column}")),
-            }
+            fail(reason, error.line(), error.column())
         })
     }
 }

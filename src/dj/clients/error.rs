@@ -11,7 +11,7 @@ use crate::core::ports::HttpError;
 use crate::dj::error::{Code, ErrorObject};
 
 /// An upstream, as its errors speak of it.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Service {
     /// For programs: `anthropic`.
     pub(crate) name: &'static str,
@@ -69,7 +69,7 @@ impl From<CallError> for Failure {
 }
 
 /// A call to `service` that failed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct UpstreamError {
     pub(crate) service: &'static Service,
     pub(crate) failure: Failure,

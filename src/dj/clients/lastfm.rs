@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::api::{Api, Ask, Complaint, Dialect, MAX_ANSWER, Meaning};
@@ -42,7 +42,7 @@ static DIALECT: Dialect = Dialect {
 const TAGS: usize = 10;
 
 /// What the listeners of a track say.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TrackInfo {
     pub(crate) tags: Vec<String>,
     pub(crate) listeners: Option<u64>,

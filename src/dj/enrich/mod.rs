@@ -1,100 +1,98 @@
-//! What other services know of tracks: their tempo, and what their listeners
-//! say.
+//! What other services know of tracks: their tempo (Deezer), and what their
+//! listeners say (Last.fm).
+//!
+//! The cache comes first, and what it knows costs nothing. The rest of the
+//! request's calls is shared half and half; each half begins only what it can
+//! finish. What was not looked up is reported, with the reason, so that asking
+//! again goes on from there.
+
+mod audio;
+mod crowd;
+mod names;
+mod purse;
+mod report;
+mod run;
+mod sweep;
+#[cfg(test)]
+mod tests;
+mod watch;
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use futures::future::join;
 
-use crate::core::limit::Observer;
+pub(crate) use report::{EnrichedTrack, Report, SkipReason, Skipped, What};
+pub(crate) use run::Enrichment;
+
+use crate::core::cache::Policy;
+use crate::core::limit::{Budget, Observer};
+use crate::core::ports::Instant;
+use crate::core::scope;
 use crate::dj::AppState;
-use crate::dj::error::ErrorObject;
+use crate::dj::clients::deezer::Deezer;
+use crate::dj::clients::lastfm::Lastfm;
 use crate::dj::music::Track;
+use audio::AudioEnrichment;
+use crowd::CrowdEnrichment;
+use sweep::Sweep;
+use watch::{Steps, Watch};
 
-/// A track with what was found out about it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct EnrichedTrack {
-    #[serde(flatten)]
-    pub(crate) track: Track,
-    /// Beats per minute.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) bpm: Option<f32>,
-    /// Most used first.
-    pub(crate) tags: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) listeners: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) playcount: Option<u64>,
-}
+/// How long what was found is good. That several instances ask about the same
+/// track at the same time is rare, and does no harm: it is not worth an
+/// increment for each of hundreds of tracks.
+const POLICY: Policy = Policy {
+    one_asks: false,
+    ..Policy::DEFAULT
+};
 
-/// What was to be found out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum What {
-    Bpm,
-    Tags,
-}
-
-/// Why it was not tried, or not found out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum SkipReason {
-    /// The request may not make the calls that it takes. Ask again: what is
-    /// known by now costs nothing.
-    Budget,
-    /// The upstream asks for fewer calls, or its slots are taken.
-    RateLimited,
-    /// The upstream did not answer, or not with what its interface promises.
-    UpstreamFailed,
-}
-
-/// What was not found out about a track.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Skipped {
-    /// The track's place in what was asked.
-    pub(crate) index: usize,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub(crate) id: String,
-    pub(crate) title: String,
-    pub(crate) what: What,
-    pub(crate) reason: SkipReason,
-}
-
-/// What came of it all.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub(crate) struct Report {
-    /// All tracks, in their order.
-    pub(crate) tracks: Vec<EnrichedTrack>,
-    /// In the tracks' order.
-    pub(crate) skipped: Vec<Skipped>,
-    /// What went wrong, once for each upstream; an upstream that is off is
-    /// named here, and nothing is skipped for it.
-    pub(crate) notes: Vec<ErrorObject>,
-}
-
-/// Is told how far it has come: pieces done, of how many, and which they are.
+/// Is told how far it has come: steps done, of how many, and what they are.
 pub(crate) type Progress<'a> = dyn Fn(usize, usize, &str) + Send + Sync + 'a;
 
-/// Finds out what is known of `tracks`, from the cache first. Never fails:
-/// what could not be found out is in the report. Dropping the future cancels
-/// the calls under way.
+/// Finds out what is known of `tracks`. Never fails: what could not be found
+/// out is in the report. Dropping the future cancels the calls under way; what
+/// was found by then stays in the cache.
 pub(crate) async fn enrich(
-    _app: &AppState,
-    _observer: &Arc<dyn Observer>,
+    app: &AppState,
+    observer: &Arc<dyn Observer>,
     tracks: &[Track],
     progress: &Progress<'_>,
 ) -> Report {
-    progress(0, tracks.len(), "Looking up tempo and tags");
-    let tracks = tracks.iter().cloned().map(|track| EnrichedTrack {
-        track,
-        bpm: None,
-        tags: Vec::new(),
-        listeners: None,
-        playcount: None,
-    });
-    Report {
-        tracks: tracks.collect(),
-        ..Report::default()
-    }
+    enrich_until(app, observer, tracks, progress, None).await
+}
+
+/// The same, ending at `deadline` with what there is.
+pub(crate) async fn enrich_until(
+    app: &AppState,
+    observer: &Arc<dyn Observer>,
+    tracks: &[Track],
+    progress: &Progress<'_>,
+    deadline: Option<Instant>,
+) -> Report {
+    let watch: Arc<dyn Observer> = Arc::new(Watch::new(app, Arc::clone(observer)));
+    let deezer = Deezer::new(app, Arc::clone(&watch));
+    let lastfm = Lastfm::new(app, watch);
+    let (audio_budget, crowd_budget) = shares(app, lastfm.is_some());
+    let audio = AudioEnrichment::new(app, deezer);
+    let crowd = lastfm.map(|lastfm| CrowdEnrichment::new(app, lastfm));
+    let sources = 1 + usize::from(crowd.is_some());
+    let steps = Steps::new(tracks.len() * sources, progress);
+    let clock = &*app.ports.clock;
+    let audio = Sweep::new(&audio, tracks, audio_budget, &steps, clock).until(deadline);
+    let crowd = async {
+        let sweep = Sweep::new(crowd.as_ref()?, tracks, crowd_budget, &steps, clock);
+        Some(sweep.until(deadline).await)
+    };
+    let (audio, crowd) = join(audio, crowd).await;
+    Report::of(tracks, audio, crowd)
+}
+
+/// What each source may spend: half of what the request has left, or all of it
+/// where the other source is off.
+fn shares(app: &AppState, both: bool) -> (Budget, Budget) {
+    let request = scope::current().map(|scope| Budget::clone(&scope.budget));
+    let budget = request.unwrap_or_else(|| Budget::new(app.config.limits.subrequest_budget));
+    let percents = if both { [50, 50] } else { [100, 0] };
+    let mut shares = budget.split(&percents).into_iter();
+    let mut next = || shares.next().unwrap_or_else(|| Budget::new(0));
+    (next(), next())
 }

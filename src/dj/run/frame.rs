@@ -4,6 +4,7 @@ use serde::{Serialize, Serializer};
 
 use crate::core::log::Record;
 use crate::core::scope;
+use crate::dj::enrich::Report;
 use crate::dj::error::ErrorObject;
 
 /// One frame's data. The last one of every stream is `Done` or `Error`.
@@ -22,6 +23,8 @@ pub(crate) enum Frame<'a> {
         total: usize,
         label: &'a str,
     },
+    /// All that an enrichment has found out.
+    Result(&'a Report),
     /// Once, before the end.
     Usage(&'a UsageReport),
     /// An event of the request's log.

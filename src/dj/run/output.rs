@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::frame::{Frame, UsageReport};
 use crate::core::log::{Record, Sink};
 use crate::core::sse::{Event, EventError, FeedError, Writer};
+use crate::dj::enrich::Report;
 
 pub(crate) use crate::core::sse::Closed;
 
@@ -70,6 +71,12 @@ impl Output {
         if let Ok(event) = Event::json(&Frame::Progress { done, total, label }) {
             self.0.post(event.coalesce("progress"));
         }
+    }
+
+    /// All that an enrichment has found out.
+    pub(crate) async fn result(&self, report: &Report) -> Result<(), Closed> {
+        let event = Event::json(&Frame::Result(report)).or_else(|error| give_up(&error))?;
+        self.0.feed(event).await
     }
 
     /// Where the request's log goes.

@@ -7,17 +7,29 @@ use super::output::Output;
 use crate::core::limit::Observer;
 
 /// Tells the client of waits, and adds them up.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Waits {
-    output: Output,
+    /// `None`: nobody sees it.
+    output: Option<Output>,
     millis: AtomicU64,
 }
 
 impl Waits {
     pub(crate) fn new(output: Output) -> Self {
         Self {
-            output,
+            output: Some(output),
             millis: AtomicU64::new(0),
+        }
+    }
+
+    /// Adds them up, and tells nobody.
+    pub(crate) fn unseen() -> Self {
+        Self::default()
+    }
+
+    fn say(&self, line: &str) {
+        if let Some(output) = &self.output {
+            output.thinking(line);
         }
     }
 
@@ -30,8 +42,7 @@ impl Waits {
 impl Observer for Waits {
     fn waiting(&self, lane: &str, waited: Duration) {
         let seconds = waited.as_secs().max(1);
-        self.output
-            .thinking(&format!("Waiting for a free slot ({lane}, {seconds} s)"));
+        self.say(&format!("Waiting for a free slot ({lane}, {seconds} s)"));
     }
 
     fn attempt(&self, _: &str, _: u32, waited: Duration) {
@@ -40,7 +51,6 @@ impl Observer for Waits {
     }
 
     fn retrying(&self, lane: &str, attempt: u32, _: Duration) {
-        self.output
-            .thinking(&format!("No use ({lane}, attempt {attempt}): trying again"));
+        self.say(&format!("No use ({lane}, attempt {attempt}): trying again"));
     }
 }

@@ -10,9 +10,10 @@ use serde::Deserialize;
 
 use crate::core::limit::{Inspect, Observer, Verdict};
 use crate::dj::AppState;
-use crate::dj::clients::api::{Api, Ask, Complaint, Dialect, Meaning};
+use crate::dj::clients::api::{Api, Ask, Complaint, Dialect, MAX_ANSWER, Meaning};
 use crate::dj::clients::{Failure, Service, UpstreamError};
 use crate::dj::config::Secret;
+use crate::dj::error::Code;
 
 static SERVICE: Service = Service {
     name: "spotify",
@@ -27,7 +28,7 @@ static DIALECT: Dialect = Dialect {
     service: &SERVICE,
     lane: "spotify",
     inspect: Inspect::Body {
-        limit: super::super::api::MAX_ANSWER,
+        limit: MAX_ANSWER,
         read: |_, _| Verdict::Good,
     },
     complaint,
@@ -45,9 +46,7 @@ fn complaint(body: &[u8]) -> Option<Complaint> {
     let answer: ErrorAnswer = serde_json::from_slice(body).ok()?;
     let meaning = match answer.error.as_str() {
         "invalid_grant" => Some(Meaning::Grant),
-        "invalid_client" | "unauthorized_client" => {
-            Some(Meaning::Code(crate::dj::error::Code::UpstreamAuth))
-        }
+        "invalid_client" | "unauthorized_client" => Some(Meaning::Code(Code::UpstreamAuth)),
         _ => None,
     };
     Some(Complaint {
@@ -92,6 +91,13 @@ impl Accounts {
     /// `observer` is told how its calls go.
     pub(crate) fn new(app: &AppState, observer: Arc<dyn Observer>) -> Self {
         let api = Api::new(app, &DIALECT, &app.config.spotify.accounts_url, observer);
+        Self { api }
+    }
+
+    /// The same, paid from `budget`.
+    #[cfg(test)]
+    pub(super) fn paid_by(&self, budget: crate::core::limit::Budget) -> Self {
+        let api = self.api.paid_by(budget);
         Self { api }
     }
 

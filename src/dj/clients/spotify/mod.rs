@@ -22,7 +22,7 @@ use http::header::AUTHORIZATION;
 pub(crate) use access::{Access, AccessTokens, AppToken};
 pub(crate) use id::{playlist_id, track_id};
 
-use super::api::{Answer, Api, Ask, Complaint, Dialect};
+use super::api::{Answer, Api, Ask, Complaint, Dialect, MAX_ANSWER};
 use super::{Failure, Service, UpstreamError};
 use crate::core::limit::{Inspect, Observer, Verdict};
 use crate::dj::AppState;
@@ -46,7 +46,7 @@ static DIALECT: Dialect = Dialect {
     lane: "spotify",
     // Read whole inside the limits: an answer that is cut is asked for again.
     inspect: Inspect::Body {
-        limit: super::api::MAX_ANSWER,
+        limit: MAX_ANSWER,
         read: |_, _| Verdict::Good,
     },
     complaint: |body| {

@@ -1,1 +1,535 @@
 //! The client against an upstream in virtual time.
+
+use super::edit::Move;
+use super::*;
+use crate::core::limit::Budget;
+use crate::core::ports::{BoxFuture, HttpError};
+use crate::dj::clients::spotify::accounts::Accounts;
+use crate::dj::error::Code;
+use crate::dj::testing::{Reply, Seen, Stage, nobody};
+use futures::FutureExt;
+use futures::future::join_all;
+use serde_json::{Value, json};
+use std::sync::Mutex as SyncMutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+const ID: &str = "37i9dQZF1DXcBWIGoYBM5M";
+const ACCOUNTS: &str = "accounts.spotify.com";
+
+/// Gives `token-0`, and the next one each time that it is asked for another.
+#[derive(Default)]
+struct Tokens {
+    refreshed: AtomicU32,
+    asked: SyncMutex<Vec<bool>>,
+}
+
+impl AccessTokens for Tokens {
+    fn token(&self, force_refresh: bool) -> BoxFuture<'_, Result<Secret, UpstreamError>> {
+        self.asked.lock().unwrap().push(force_refresh);
+        async move {
+            if force_refresh {
+                self.refreshed.fetch_add(1, Ordering::SeqCst);
+            }
+            let token = self.refreshed.load(Ordering::SeqCst);
+            Ok(Secret::new(format!("token-{token}")))
+        }
+        .boxed()
+    }
+}
+
+fn user(stage: &Stage, tokens: &Arc<Tokens>) -> Spotify {
+    Spotify::new(&stage.app, Access::User(Arc::clone(tokens) as _), nobody())
+}
+
+fn granted(token: &str) -> Reply {
+    Reply::Json(
+        200,
+        json!({"access_token": token, "token_type": "Bearer", "expires_in": 3600}),
+    )
+}
+
+fn track(n: usize) -> Value {
+    json!({
+        "id": format!("track{n}"), "uri": format!("spotify:track:track{n}"), "type": "track",
+        "name": format!("Song {n}"), "explicit": n % 2 == 1, "popularity": 40,
+        "duration_ms": 200_000 + n, "external_ids": {"isrc": format!("ZZ-A23-25-{n:05}")},
+        "artists": [{"id": "a1", "name": "Nena Rossi"}, null, {"id": "a2", "name": ""}],
+        "album": {"name": "Luce", "release_date": "2021-03-26"},
+    })
+}
+
+/// Answers with what `answer` says of all that is not about tokens.
+fn stage(answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Stage {
+    Stage::new(&[], move |seen| match seen.host.as_str() {
+        ACCOUNTS => granted("app-token"),
+        _ => answer(seen),
+    })
+}
+
+#[test]
+fn a_track_is_read_with_all_that_is_known() {
+    let stage = stage(|_| Reply::Json(200, track(7)));
+    let spotify = Spotify::new(&stage.app, Access::App, nobody());
+    let found = stage
+        .world
+        .run(spotify.track("spotify:track:track7"))
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        serde_json::to_value(&found).unwrap(),
+        json!({
+            "id": "track7", "uri": "spotify:track:track7", "title": "Song 7",
+            "artists": [{"id": "a1", "name": "Nena Rossi"}], "album": "Luce", "year": 2021,
+            "durationMs": 200_007, "isrc": "ZZA232500007", "popularity": 40, "explicit": true,
+        })
+    );
+    let [token, call] = &stage.seen()[..] else {
+        panic!("{:?}", stage.seen())
+    };
+    // client-id:client-secret
+    assert_eq!(
+        token.authorization,
+        "Basic Y2xpZW50LWlkOmNsaWVudC1zZWNyZXQ="
+    );
+    assert_eq!(
+        (token.path.as_str(), token.body.as_str()),
+        ("/api/token", "grant_type=client_credentials")
+    );
+    assert_eq!(
+        (call.path.as_str(), call.authorization.as_str()),
+        ("/v1/tracks/track7", "Bearer app-token")
+    );
+}
+
+#[test]
+fn what_is_missing_or_strange_is_left_out() {
+    let entries = json!({"total": 9, "next": null, "items": [
+        {"track": track(1)},
+        {"item": track(2), "track": null},
+        {"track": null},
+        null,
+        {"track": {"type": "episode", "name": "Talk", "id": "e1"}},
+        {"track": {"name": "Bare", "artists": null, "album": null, "external_ids": {}}},
+        {"track": {"name": "Own", "id": null, "uri": "spotify:local:x", "is_local": true,
+            "artists": [{"name": "Me"}], "duration_ms": "long", "popularity": 4000,
+            "album": {"name": null, "release_date": "0000"}}},
+        {"track": {"name": null, "id": "gone"}},
+        "nonsense",
+    ]});
+    let stage = stage(move |_| Reply::Json(200, entries.clone()));
+    let spotify = Spotify::new(&stage.app, Access::App, nobody());
+    let tracks = stage.world.run(spotify.playlist_tracks(ID, 100)).unwrap();
+    let titles: Vec<_> = tracks.iter().map(|track| track.title.as_str()).collect();
+    assert_eq!(titles, ["Song 1", "Song 2", "Bare", "Own"]);
+    let own = &tracks[3];
+    assert_eq!(
+        (own.id.as_str(), own.uri.as_str(), own.artist()),
+        ("", "spotify:local:x", "Me")
+    );
+    assert_eq!(
+        (own.duration_ms, own.popularity, own.year),
+        (None, None, None)
+    );
+}
+
+#[test]
+fn a_playlist_is_read_in_both_of_its_forms() {
+    for tracks in ["tracks", "items"] {
+        let stage = stage(move |_| {
+            let mut playlist = json!({"id": ID, "name": "Mix", "description": "",
+                "owner": {"id": "u1", "display_name": null}, "public": null, "snapshot_id": "s1"});
+            playlist[tracks] = json!({"href": "x", "total": 123});
+            Reply::Json(200, playlist)
+        });
+        let spotify = Spotify::new(&stage.app, Access::App, nobody());
+        let address = format!("https://open.spotify.com/playlist/{ID}?si=1");
+        let playlist = stage
+            .world
+            .run(spotify.playlist(&address))
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            (playlist.total, playlist.owner.as_deref()),
+            (123, Some("u1"))
+        );
+        assert_eq!(playlist.uri, format!("spotify:playlist:{ID}"));
+        assert_eq!(stage.seen()[1].path, format!("/v1/playlists/{ID}"));
+    }
+}
+
+/// A playlist of `total` tracks.
+fn playlist_page(seen: &Seen, total: usize) -> Reply {
+    let number = |name| seen.field(name).parse::<usize>().unwrap();
+    let (offset, limit) = (number("offset"), number("limit"));
+    let end = total.min(offset + limit);
+    let items: Vec<_> = (offset..end).map(|n| json!({"item": track(n)})).collect();
+    let next = (end < total).then_some("https://api.spotify.com/next");
+    Reply::Json(
+        200,
+        json!({"items": items, "total": total, "offset": offset, "next": next}),
+    )
+}
+
+#[test]
+fn all_pages_of_a_playlist_come_in_order() {
+    let stage = stage(|seen| {
+        // Later pages answer sooner.
+        let delay = 500 - seen.field("offset").parse::<u64>().unwrap();
+        Reply::After(
+            Duration::from_millis(delay),
+            Box::new(playlist_page(seen, 270)),
+        )
+    });
+    let spotify = Spotify::new(&stage.app, Access::App, nobody());
+    let tracks = stage.world.run(spotify.playlist_tracks(ID, 1_000)).unwrap();
+    let expected: Vec<_> = (0..270).map(|n| format!("track{n}")).collect();
+    let ids: Vec<_> = tracks.into_iter().map(|track| track.id).collect();
+    assert_eq!(ids, expected);
+    assert_eq!(stage.seen().len(), 1 + 6);
+
+    stage.take();
+    let tracks = stage.world.run(spotify.playlist_tracks(ID, 60)).unwrap();
+    assert_eq!(tracks.len(), 60);
+    assert_eq!(stage.seen().len(), 2, "no page that is not needed");
+}
+
+#[test]
+fn a_search_goes_on_until_it_has_enough() {
+    let stage = stage(|seen| {
+        let Reply::Json(_, page) = playlist_page(seen, 25) else {
+            unreachable!()
+        };
+        let items = page["items"].as_array().unwrap().iter();
+        let items: Vec<_> = items.map(|entry| entry["item"].clone()).collect();
+        let mut page = page;
+        page["items"] = items.into();
+        Reply::Json(200, json!({"tracks": page}))
+    });
+    let spotify = Spotify::new(&stage.app, Access::App, nobody());
+    let query = "artist:\"Ä & B\" year:1990-2000";
+    let page = stage
+        .world
+        .run(spotify.search_tracks(query, 13, 3))
+        .unwrap();
+    let ids: Vec<_> = page.items.iter().map(|track| track.id.as_str()).collect();
+    assert_eq!((ids.len(), ids[0], ids[12]), (13, "track3", "track15"));
+    assert_eq!((page.total, page.next), (25, Some(16)));
+    let seen = stage.seen();
+    let asked = |seen: &Seen| {
+        [seen.field("q"), seen.field("limit"), seen.field("offset")].map(str::to_owned)
+    };
+    assert_eq!(asked(&seen[1]), [query, "10", "3"].map(str::to_owned));
+    assert_eq!(asked(&seen[2]), [query, "3", "13"].map(str::to_owned));
+    let rest = stage
+        .world
+        .run(spotify.search_tracks(query, 50, 20))
+        .unwrap();
+    assert_eq!((rest.items.len(), rest.next), (5, None));
+}
+
+#[test]
+fn what_is_not_there_is_none_and_what_cannot_be_is_not_asked_for() {
+    let stage = stage(|_| {
+        Reply::Json(
+            404,
+            json!({"error": {"status": 404, "message": "Not found"}}),
+        )
+    });
+    let spotify = Spotify::new(&stage.app, Access::App, nobody());
+    let world = &stage.world;
+    assert_eq!(world.run(spotify.track("abc")), Ok(None));
+    assert_eq!(world.run(spotify.playlist(ID)), Ok(None));
+    assert_eq!(
+        world.run(spotify.artists(&["a", "b"])),
+        Ok(vec![None, None])
+    );
+    let error = world.run(spotify.playlist_tracks(ID, 10)).unwrap_err();
+    assert_eq!(error.failure, Failure::Absent);
+    assert!(
+        error.object().message.contains("check the id"),
+        "{:?}",
+        error.object()
+    );
+    stage.take();
+    for id in ["../../me", "a/b", "a?x", "spotify:track:x"] {
+        assert_eq!(world.run(spotify.playlist(id)), Ok(None));
+        assert_eq!(
+            world
+                .run(spotify.playlist_tracks(id, 10))
+                .unwrap_err()
+                .failure,
+            Failure::Absent
+        );
+    }
+    assert!(stage.seen().is_empty());
+}
+
+#[test]
+fn a_refused_token_is_replaced_once_for_all_calls() {
+    let stage = stage(|seen| {
+        let answer = match seen.authorization.as_str() {
+            "Bearer token-1" => Reply::Json(200, track(1)),
+            _ => Reply::Json(401, json!({"error": {"status": 401, "message": "expired"}})),
+        };
+        Reply::After(Duration::from_millis(100), Box::new(answer))
+    });
+    let tokens = Arc::default();
+    let spotify = user(&stage, &tokens);
+    let calls = join_all((0..5).map(|_| spotify.track("abc")));
+    let answers = stage.world.run(calls);
+    assert!(
+        answers.iter().all(|answer| matches!(answer, Ok(Some(_)))),
+        "{answers:?}"
+    );
+    assert_eq!(tokens.refreshed.load(Ordering::SeqCst), 1);
+    assert_eq!(stage.seen().len(), 10);
+}
+
+#[test]
+fn a_token_that_stays_refused_is_given_up() {
+    let stage = stage(|_| Reply::Json(401, json!({"error": {"message": "no token-1, please"}})));
+    let tokens = Arc::default();
+    let error = stage.world.run(user(&stage, &tokens).me()).unwrap_err();
+    assert_eq!(error.object().code, Code::UpstreamAuth);
+    assert_eq!(stage.seen().len(), 2);
+    assert!(!format!("{error:?}").contains("token-1"), "{error:?}");
+}
+
+#[test]
+fn the_applications_token_is_asked_for_once_and_again_before_its_end() {
+    let stage = stage(|_| Reply::Json(200, track(1)));
+    let spotify = Spotify::new(&stage.app, Access::App, nobody());
+    let grants = |stage: &Stage| {
+        let seen = stage.take();
+        seen.iter().filter(|seen| seen.host == ACCOUNTS).count()
+    };
+    stage
+        .world
+        .run(join_all((0..5).map(|_| spotify.track("abc"))));
+    assert_eq!(grants(&stage), 1);
+    stage.world.clock.advance(Duration::from_secs(3_500));
+    stage.world.run(spotify.track("abc")).unwrap();
+    assert_eq!(grants(&stage), 0);
+    stage.world.clock.advance(Duration::from_secs(60));
+    stage.world.run(spotify.track("abc")).unwrap();
+    assert_eq!(grants(&stage), 1);
+}
+
+#[test]
+fn changes_say_what_they_should_and_are_sent_once() {
+    let stage = stage(|seen| match (seen.method.as_str(), seen.path.as_str()) {
+        ("POST", "/v1/me/playlists") => {
+            Reply::Json(201, json!({"id": ID, "name": "New", "snapshot_id": "s0"}))
+        }
+        ("PUT", path) if path.ends_with(ID) => Reply::Text(200, ""),
+        _ => Reply::Json(201, json!({"snapshot_id": "s1"})),
+    });
+    let spotify = user(&stage, &Arc::default());
+    let uris: Vec<_> = (0..150).map(|n| format!("spotify:track:t{n}")).collect();
+    let uris: Vec<_> = uris.iter().map(String::as_str).collect();
+    let step = Move {
+        start: 3,
+        length: 2,
+        before: 0,
+    };
+    stage.world.run(async {
+        let playlist = spotify.create_playlist("New", "é", false).await.unwrap();
+        assert_eq!(playlist.id, ID);
+        let snapshot = spotify.add_tracks(ID, &uris, Some(5)).await.unwrap();
+        assert_eq!(snapshot.as_deref(), Some("s1"));
+        spotify.add_tracks(ID, &uris[..1], None).await.unwrap();
+        spotify.remove_tracks(ID, &uris[..2]).await.unwrap();
+        spotify.reorder(ID, step, Some("s1")).await.unwrap();
+        spotify.rename(ID, Some("Other"), None).await.unwrap();
+    });
+    let seen = stage.seen();
+    let bodies: Vec<_> = seen.iter().map(Seen::json).collect();
+    let items = format!("/v1/playlists/{ID}/items");
+    let asked: Vec<_> = seen
+        .iter()
+        .map(|seen| (seen.method.as_str(), seen.path.as_str()))
+        .collect();
+    let playlist = format!("/v1/playlists/{ID}");
+    assert_eq!(
+        asked,
+        [
+            ("POST", "/v1/me/playlists"),
+            ("POST", &items),
+            ("POST", &items),
+            ("POST", &items),
+            ("DELETE", &items),
+            ("PUT", &items),
+            ("PUT", &playlist),
+        ]
+    );
+    assert_eq!(
+        bodies[0],
+        json!({"name": "New", "description": "é", "public": false})
+    );
+    assert_eq!(bodies[1]["uris"].as_array().unwrap().len(), 100);
+    assert_eq!(
+        (&bodies[1]["position"], &bodies[2]["position"]),
+        (&json!(5), &json!(105))
+    );
+    assert_eq!(bodies[3], json!({"uris": ["spotify:track:t0"]}));
+    assert_eq!(
+        bodies[4],
+        json!({"items": [{"uri": "spotify:track:t0"}, {"uri": "spotify:track:t1"}]})
+    );
+    assert_eq!(
+        bodies[5],
+        json!({"range_start": 3, "range_length": 2, "insert_before": 0, "snapshot_id": "s1"})
+    );
+    assert_eq!(bodies[6], json!({"name": "Other"}));
+}
+
+#[test]
+fn reads_are_tried_again_and_changes_are_not() {
+    let faults = [
+        (Reply::Text(503, "down"), 3, 1),
+        (Reply::Fail(HttpError::Connect("refused".into())), 3, 1),
+        (Reply::Cut("{\"snapshot_"), 3, 1),
+        (Reply::Text(400, "<html>"), 1, 1),
+    ];
+    for (fault, reads, changes) in faults {
+        let stage = stage({
+            let fault = fault.clone();
+            move |_| fault.clone()
+        });
+        let spotify = user(&stage, &Arc::default());
+        let error = stage.world.run(spotify.track("abc")).unwrap_err();
+        assert_eq!(stage.take().len(), reads, "{fault:?}: {error}");
+        let error = stage
+            .world
+            .run(spotify.add_tracks(ID, &["spotify:track:x"], None))
+            .unwrap_err();
+        assert_eq!(stage.take().len(), changes, "{fault:?}: {error}");
+    }
+}
+
+#[test]
+fn garbage_is_named_and_not_quoted() {
+    for (garbage, reason) in [
+        ("<html>secret-page</html>", "no JSON"),
+        ("{\"name\": [\"secret-page\"", "no JSON"),
+        ("[\"secret-page\"]", "another shape"),
+        ("", "no JSON"),
+    ] {
+        let stage = stage(move |_| Reply::Text(200, garbage));
+        let spotify = user(&stage, &Arc::default());
+        let error = stage.world.run(spotify.playlist(ID)).unwrap_err();
+        assert_eq!(error.object().code, Code::UpstreamProtocol);
+        let text = format!("{error} {:?}", error.object());
+        assert!(
+            text.contains(reason) && !text.contains("secret-page"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn an_answer_without_an_end_is_given_up() {
+    let huge = "x".repeat(super::super::api::MAX_ANSWER + 1);
+    let huge: &'static str = huge.leak();
+    let stage = stage(move |_| Reply::Text(200, huge));
+    let error = stage
+        .world
+        .run(user(&stage, &Arc::default()).me())
+        .unwrap_err();
+    assert!(matches!(error.failure, Failure::Protocol(_)), "{error}");
+}
+
+#[test]
+fn codes_and_refresh_tokens_become_tokens() {
+    let stage = Stage::new(&[], |_| {
+        Reply::Json(
+            200,
+            json!({"access_token": "at", "refresh_token": "rt", "scope": "a b", "expires_in": 60}),
+        )
+    });
+    let accounts = Accounts::new(&stage.app, nobody());
+    let (code, verifier) = (Secret::new("the code"), Secret::new("ver"));
+    let redirect = "http://127.0.0.1:3000/api/auth/callback";
+    let tokens = stage
+        .world
+        .run(accounts.exchange_code(&code, &verifier, redirect))
+        .unwrap();
+    assert_eq!(tokens.refresh_token, Some(Secret::new("rt")));
+    assert_eq!(
+        (tokens.expires_in, tokens.scope.as_str()),
+        (Duration::from_secs(60), "a b")
+    );
+    stage
+        .world
+        .run(accounts.refresh(&Secret::new("rt+1")))
+        .unwrap();
+    let bodies: Vec<_> = stage.seen().into_iter().map(|seen| seen.body).collect();
+    assert_eq!(
+        bodies,
+        [
+            "grant_type=authorization_code&code=the+code&redirect_uri=\
+         http%3A%2F%2F127.0.0.1%3A3000%2Fapi%2Fauth%2Fcallback&code_verifier=ver",
+            "grant_type=refresh_token&refresh_token=rt%2B1",
+        ]
+    );
+}
+
+#[test]
+fn refusals_of_the_accounts_service_are_told_apart() {
+    let refused = |error: &'static str| {
+        let stage = Stage::new(&[], move |_| {
+            Reply::Json(
+                400,
+                json!({"error": error, "error_description": "no rt-secret"}),
+            )
+        });
+        let accounts = Accounts::new(&stage.app, nobody());
+        let error = stage
+            .world
+            .run(accounts.refresh(&Secret::new("rt-secret")))
+            .unwrap_err();
+        assert!(!format!("{error:?}").contains("rt-secret"));
+        error
+    };
+    assert_eq!(refused("invalid_grant").failure, Failure::Grant);
+    assert!(
+        refused("invalid_grant")
+            .object()
+            .message
+            .contains("log in again")
+    );
+    let error = refused("invalid_client").object();
+    assert_eq!(error.code, Code::UpstreamAuth);
+    assert!(error.message.contains("spotify_client_secret"), "{error:?}");
+    assert_eq!(
+        refused("invalid_request").object().code,
+        Code::UpstreamRejected
+    );
+}
+
+#[test]
+fn unset_keys_are_named_and_nothing_is_sent() {
+    for variable in ["spotify_client_id", "spotify_client_secret"] {
+        let stage = Stage::new(&[(variable, "")], |_| Reply::Text(200, "{}"));
+        let spotify = Spotify::new(&stage.app, Access::App, nobody());
+        let error = stage.world.run(spotify.track("abc")).unwrap_err();
+        assert_eq!(error.failure, Failure::NotConfigured(variable));
+        assert_eq!(error.object().code, Code::NotConfigured);
+        assert!(stage.seen().is_empty());
+    }
+}
+
+#[test]
+fn tokens_are_paid_from_the_reserve() {
+    let stage = stage(|_| Reply::Json(200, track(1)));
+    let mut accounts = Accounts::new(&stage.app, nobody());
+    let budget = Budget::with_reserve(10, 1);
+    let _ = budget.take(9).unwrap();
+    accounts = accounts.paid_by(budget.clone());
+    assert!(stage.world.run(accounts.client_credentials()).is_ok());
+    assert_eq!(budget.used(), 10);
+    let error = stage.world.run(accounts.client_credentials()).unwrap_err();
+    assert_eq!(error.object().code, Code::BudgetExhausted);
+    assert_eq!(stage.seen().len(), 1);
+}

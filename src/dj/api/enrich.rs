@@ -1,0 +1,217 @@
+//! `POST /api/enrich`.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::response::Response;
+use futures::stream;
+use garde::Validate;
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue};
+use serde::{Deserialize, Serialize};
+use tracing::Instrument;
+
+use super::RequestContext;
+use super::caller::{self, Allowance};
+use super::chat::may_debug;
+use super::json::Valid;
+use super::problem::Problem;
+use super::stream as event_stream;
+use crate::core::scope;
+use crate::dj::enrich::{Enrichment, Report};
+use crate::dj::music::{self, ArtistRef, Track};
+use crate::dj::run::{Run, UsageReport, Waits};
+use crate::dj::{AppState, random_hex};
+
+/// A day. No track is longer.
+const MAX_DURATION_MS: u64 = 86_400_000;
+
+/// Tracks to find out more about. Unknown fields are ignored.
+#[derive(Clone, Debug, Deserialize, Validate)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct EnrichRequest {
+    /// From 1 to 500.
+    #[garde(length(min = 1, max = 500), dive)]
+    pub(crate) tracks: Vec<TrackQuery>,
+    /// Send the request's log as frames, where that is allowed.
+    #[serde(default)]
+    #[garde(skip)]
+    pub(crate) debug: bool,
+}
+
+/// A track, as its sender knows it.
+#[derive(Clone, Debug, Deserialize, Validate)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TrackQuery {
+    /// Comes back with what is found.
+    #[serde(default)]
+    #[garde(length(chars, max = 200))]
+    pub(crate) id: Option<String>,
+    /// Lengths are in Unicode code points.
+    #[garde(length(chars, min = 1, max = 500))]
+    pub(crate) title: String,
+    /// The one to search by.
+    #[garde(length(chars, min = 1, max = 500))]
+    pub(crate) artist: String,
+    /// Names the recording; with or without hyphens.
+    #[serde(default)]
+    #[garde(custom(is_isrc))]
+    pub(crate) isrc: Option<String>,
+    /// In milliseconds; helps to tell versions of a title apart.
+    #[serde(default)]
+    #[garde(range(max = MAX_DURATION_MS))]
+    pub(crate) duration_ms: Option<u64>,
+}
+
+fn is_isrc(value: &Option<String>, (): &()) -> garde::Result {
+    match value {
+        Some(value) if music::isrc(value).is_none() => {
+            Err(garde::Error::new("is no ISRC such as USRC17607839"))
+        }
+        _ => Ok(()),
+    }
+}
+
+impl TrackQuery {
+    fn track(self) -> Track {
+        Track {
+            id: self.id.unwrap_or_default(),
+            title: self.title,
+            artists: vec![ArtistRef {
+                id: String::new(),
+                name: self.artist,
+            }],
+            duration_ms: self.duration_ms,
+            isrc: self.isrc.as_deref().and_then(music::isrc),
+            ..Track::default()
+        }
+    }
+}
+
+/// The whole answer, for who asks for JSON.
+#[derive(Debug, Serialize)]
+pub(crate) struct EnrichAnswer {
+    #[serde(flatten)]
+    report: Report,
+    usage: UsageReport,
+}
+
+/// Answers at once, and looks up what is asked while the answer is on its way:
+/// as events, or as one JSON document.
+pub(super) async fn enrich(
+    State(app): State<AppState>,
+    Extension(context): Extension<RequestContext>,
+    headers: HeaderMap,
+    Valid(request): Valid<EnrichRequest>,
+) -> Result<Response, Problem> {
+    let allowance = caller::count(&app, &headers).await?;
+    let tracks = request.tracks.into_iter().map(TrackQuery::track);
+    let work = Enrichment::new(&app, tracks.collect());
+    if wants_json(&headers) {
+        return Ok(document(&context, work, allowance));
+    }
+    let run = Run {
+        id: random_hex::<16>(&app.ports),
+        debug: request.debug && may_debug(&app.config, &headers),
+    };
+    Ok(event_stream::start(&app, &context, run, work, allowance))
+}
+
+/// The answer as one document. Its body is the work: when the client goes, both
+/// are dropped.
+fn document(context: &RequestContext, work: Enrichment, allowance: Option<Allowance>) -> Response {
+    let body = async move {
+        let waits = Arc::new(Waits::unseen());
+        let report = work.report(&waits, &|_, _, _| {}).await;
+        let mut usage = UsageReport::of_request();
+        usage.lane_wait_ms = waits.millis();
+        let bytes = serde_json::to_vec(&EnrichAnswer { report, usage });
+        Ok::<_, Infallible>(Bytes::from(bytes.unwrap_or_default()))
+    };
+    let body = body.instrument(tracing::Span::current());
+    let body = scope::run(Arc::clone(&context.scope), body);
+    let mut response = Response::new(Body::from_stream(stream::once(body)));
+    let head = response.headers_mut();
+    head.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    head.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(allowance) = allowance {
+        head.extend(allowance.headers());
+    }
+    response
+}
+
+/// Whether JSON is what the client would rather have. Who takes anything gets
+/// events.
+fn wants_json(headers: &HeaderMap) -> bool {
+    let ranges = headers.get_all(ACCEPT).iter();
+    let ranges = ranges.filter_map(|value| value.to_str().ok());
+    let ranges: Vec<_> = ranges
+        .flat_map(|value| value.split(','))
+        .map(range)
+        .collect();
+    let best = |wanted: [&str; 3]| {
+        let matching = ranges.iter().filter_map(|(name, quality)| {
+            let place = wanted.iter().position(|wanted| wanted == name)?;
+            Some((*quality, wanted.len() - place))
+        });
+        // The most specific range counts, whatever its quality.
+        matching.max_by_key(|(_, specific)| *specific)
+    };
+    let json = best(["application/json", "application/*", "*/*"]);
+    let events = best(["text/event-stream", "text/*", "*/*"]);
+    match (json, events) {
+        (Some(json), Some(events)) => json > events,
+        (json, None) => json.is_some_and(|(quality, _)| quality > 0),
+        (None, Some(_)) => false,
+    }
+}
+
+/// A media range and its quality, in thousandths.
+fn range(text: &str) -> (String, u16) {
+    let mut parts = text.split(';').map(str::trim);
+    let name = parts.next().unwrap_or_default().to_ascii_lowercase();
+    let quality = parts.find_map(|part| part.strip_prefix("q=")?.parse::<f32>().ok());
+    let quality = quality.unwrap_or(1.0).clamp(0.0, 1.0);
+    (name, (quality * 1_000.0) as u16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_sent_to_who_prefers_it() {
+        let wants = |accept: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT, accept.parse().unwrap());
+            wants_json(&headers)
+        };
+        for accept in [
+            "application/json",
+            "application/json, text/plain, */*",
+            "Application/JSON;charset=utf-8",
+            "application/json;q=0.9, text/event-stream;q=0.5",
+            "application/*",
+            "text/html, application/json;q=0.1",
+        ] {
+            assert!(wants(accept), "{accept}");
+        }
+        for accept in [
+            "",
+            "*/*",
+            "text/event-stream",
+            "application/json, text/event-stream",
+            "application/json;q=0.5, text/event-stream",
+            "text/html",
+            "application/json;q=0",
+            "application/json;q=0, */*",
+            ";;,,q=",
+        ] {
+            assert!(!wants(accept), "{accept}");
+        }
+        assert!(!wants_json(&HeaderMap::new()));
+    }
+}

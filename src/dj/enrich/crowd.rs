@@ -1,0 +1,79 @@
+//! What listeners say of a track: Last.fm counts their tags and plays.
+
+use futures::FutureExt;
+
+use super::purse::Purse;
+use super::sweep::{Known, Source};
+use crate::core::cache::{Key, Kind, Typed};
+use crate::core::ports::BoxFuture;
+use crate::dj::AppState;
+use crate::dj::clients::UpstreamError;
+use crate::dj::clients::lastfm::{Lastfm, TrackInfo};
+use crate::dj::music::Track;
+
+/// Tags, listeners and plays.
+static LASTFM: Kind = Kind::new("lastfm", 1).with_policy(super::POLICY);
+
+/// Tags and listeners of tracks, by artist and title.
+pub(super) struct CrowdEnrichment {
+    cache: Typed<TrackInfo>,
+    lastfm: Lastfm,
+}
+
+impl CrowdEnrichment {
+    pub(super) fn new(app: &AppState, lastfm: Lastfm) -> Self {
+        let cache = app.cache.of(&LASTFM);
+        Self { cache, lastfm }
+    }
+
+    async fn known(&self, track: &Track) -> Known<TrackInfo> {
+        let Some(key) = key(track) else {
+            return Known::Yes(None);
+        };
+        match self.cache.peek(&key).await {
+            Some(known) => Known::Yes(known),
+            None => Known::No { calls: 1 },
+        }
+    }
+
+    async fn find(&self, track: &Track, purse: Purse) -> Result<Option<TrackInfo>, UpstreamError> {
+        let Some(key) = key(track) else {
+            return Ok(None);
+        };
+        let lastfm = self.lastfm.clone();
+        let (artist, title) = (track.artist().to_owned(), track.title.clone());
+        let fetch = move || async move {
+            let lastfm = lastfm.paid_by(purse.pay());
+            lastfm.track(&artist, &title).await
+        };
+        self.cache.get_or_fetch(&key, fetch).await
+    }
+}
+
+impl Source for CrowdEnrichment {
+    type Value = TrackInfo;
+
+    const NAME: &'static str = "lastfm";
+
+    fn identity(track: &Track) -> String {
+        [track.artist(), &track.title].join("\n")
+    }
+
+    fn known<'a>(&'a self, track: &'a Track) -> BoxFuture<'a, Known<TrackInfo>> {
+        self.known(track).boxed()
+    }
+
+    fn find<'a>(
+        &'a self,
+        track: &'a Track,
+        purse: Purse,
+    ) -> BoxFuture<'a, Result<Option<TrackInfo>, UpstreamError>> {
+        self.find(track, purse).boxed()
+    }
+}
+
+/// `None` for a track without an artist: there is nothing to ask by.
+fn key(track: &Track) -> Option<Key> {
+    let (artist, title) = (track.artist().trim(), track.title.trim());
+    (!artist.is_empty() && !title.is_empty()).then(|| Key::new([artist, title]))
+}
