@@ -52,11 +52,11 @@ pub(super) struct Times {
 }
 
 impl Header {
-    pub(super) fn new(kind: &Kind, key: &[String], is: Is, times: Times) -> Self {
+    pub(super) fn new(kind: &str, version: u16, key: &[String], is: Is, times: Times) -> Self {
         Self {
             spinlane: FORMAT,
-            kind: kind.namespace.to_owned(),
-            version: kind.version,
+            kind: kind.to_owned(),
+            version,
             is,
             stored: times.stored,
             fresh_until: times.fresh_until,
@@ -84,8 +84,8 @@ impl Header {
         known.then_some((header, &bytes[end + 1..]))
     }
 
-    fn is_of(&self, kind: &Kind, key: &[String]) -> bool {
-        self.kind == kind.namespace && self.version == kind.version && self.key == key
+    pub(super) fn is_of(&self, kind: &str, version: u16, key: &[String]) -> bool {
+        self.kind == kind && self.version == version && self.key == key
     }
 }
 
@@ -97,7 +97,7 @@ pub(super) fn encode<T: Serialize>(
     times: Times,
 ) -> Option<Vec<u8>> {
     let is = if value.is_some() { Is::Hit } else { Is::Miss };
-    let mut bytes = Header::new(kind, key, is, times).line();
+    let mut bytes = Header::new(kind.namespace, kind.version, key, is, times).line();
     if let Some(value) = value {
         serde_json::to_writer(&mut bytes, value).ok()?;
     }
@@ -119,7 +119,7 @@ pub(super) fn decode<T: DeserializeOwned>(
     bytes: &[u8],
 ) -> Option<Opened<T>> {
     let (header, value) = Header::split(bytes)?;
-    if !header.is_of(kind, key) {
+    if !header.is_of(kind.namespace, kind.version, key) {
         return None;
     }
     let value = match header.is {

@@ -3,12 +3,15 @@
 
 mod envelope;
 mod flights;
+mod index;
 mod key;
 mod policy;
 mod queue;
+pub mod session;
 mod stamp;
 mod stats;
 mod store;
+mod sweep;
 mod typed;
 
 pub use key::Key;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
+use super::index;
 use super::stamp::Stamp;
 use super::store::Store;
 use crate::core::ports::Spawner;
@@ -42,8 +43,24 @@ struct Waiting {
     value: Bytes,
     /// When it may be removed from the store.
     until: Stamp,
-    /// Whether it is being written at the moment.
-    writing: bool,
+    at: Stage,
+}
+
+/// How far a write has come. A key is noted in the index before its value is
+/// written: what breaks off in between leaves a note too many, and no value
+/// that nobody finds again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    New,
+    Noted,
+    Writing,
+}
+
+/// What is to be done next.
+enum Next {
+    Note(Vec<(String, Stamp)>),
+    Write(String, Bytes),
+    Nothing,
 }
 
 impl fmt::Debug for Queue {
@@ -89,7 +106,7 @@ impl Queue {
             let write = Waiting {
                 value: value.into(),
                 until,
-                writing: false,
+                at: Stage::New,
             };
             state.bytes += write.value.len();
             if let Some(before) = state.waiting.insert(key, write) {
@@ -115,7 +132,7 @@ impl Queue {
     async fn drain(&self) {
         loop {
             self.0.spawner.idle().await;
-            if !self.write_next().await {
+            if !self.step().await {
                 let mut state = self.state();
                 if state.waiting.is_empty() {
                     state.draining = false;
@@ -127,35 +144,59 @@ impl Queue {
 
     /// Writes all that waits, now.
     pub(super) async fn flush(&self) {
-        while self.write_next().await {}
+        while self.step().await {}
     }
 
-    /// Writes what is next in the queue; false when there is nothing, or when
-    /// it did not work: all is forgotten then.
-    async fn write_next(&self) -> bool {
-        let Some((key, value)) = self.begin_next() else {
-            return false;
+    /// Does what is next; false when there is nothing, or when it did not work:
+    /// all is forgotten then.
+    async fn step(&self) -> bool {
+        let done = match self.next() {
+            Next::Nothing => return false,
+            Next::Note(notes) => index::note(&self.0.store, &notes).await,
+            Next::Write(key, value) => {
+                let written = self.0.store.set(&key, &value).await;
+                self.written(&key);
+                written
+            }
         };
-        let written = self.0.store.set(&key, &value).await;
-        let mut state = self.state();
-        if written.is_err() {
+        if done.is_err() {
+            let mut state = self.state();
             state.waiting.clear();
             state.bytes = 0;
-            return false;
         }
-        // Unless it was replaced meanwhile.
-        if state.waiting.get(&key).is_some_and(|write| write.writing) {
-            state.waiting.remove(&key);
-            state.bytes -= value.len();
-        }
-        true
+        done.is_ok()
     }
 
-    fn begin_next(&self) -> Option<(String, Bytes)> {
+    fn next(&self) -> Next {
         let mut state = self.state();
-        let mut waiting = state.waiting.iter_mut();
-        let (key, write) = waiting.find(|(_, write)| !write.writing)?;
-        write.writing = true;
-        Some((key.clone(), write.value.clone()))
+        let mut notes = Vec::new();
+        for (key, write) in &mut state.waiting {
+            match write.at {
+                Stage::New => {
+                    write.at = Stage::Noted;
+                    notes.push((key.clone(), write.until));
+                }
+                Stage::Noted if notes.is_empty() => {
+                    write.at = Stage::Writing;
+                    return Next::Write(key.clone(), write.value.clone());
+                }
+                Stage::Noted | Stage::Writing => {}
+            }
+        }
+        if notes.is_empty() {
+            return Next::Nothing;
+        }
+        Next::Note(notes)
+    }
+
+    /// Takes a write off the queue, unless it was replaced meanwhile.
+    fn written(&self, key: &str) {
+        let mut state = self.state();
+        let current = state.waiting.get(key);
+        if current.is_some_and(|write| write.at == Stage::Writing)
+            && let Some(write) = state.waiting.remove(key)
+        {
+            state.bytes -= write.value.len();
+        }
     }
 }

@@ -67,6 +67,16 @@ impl Cache {
         }
     }
 
+    /// What sessions in the same store are made of.
+    pub(super) fn parts(&self) -> (Store, Arc<dyn Spawner>, Arc<dyn Entropy>) {
+        let inner = &self.0;
+        (
+            inner.store.clone(),
+            Arc::clone(&inner.spawner),
+            Arc::clone(&inner.entropy),
+        )
+    }
+
     /// Writes what waits to be written, now. It would be written by itself,
     /// before the instance ends.
     pub async fn flush(&self) {
