@@ -1,5 +1,6 @@
 //! Every call that a stand-in has seen: counted, logged, waited for.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -40,12 +41,18 @@ pub enum Outcome {
 pub struct Call {
     /// From 1.
     pub number: u64,
+    /// The request's method.
+    pub method: String,
     /// The request's path.
     pub path: String,
+    /// The request's query as it was sent, without a key that was in it.
+    pub query: String,
     /// The request's body; null when it was not JSON.
     pub request: Value,
     /// Whether a key came with it. The key itself is not kept.
     pub has_key: bool,
+    /// The status that was answered; `None` while there is no head.
+    pub status: Option<u16>,
     /// When it began, since the stand-in was started.
     pub started: Duration,
     /// When it ended, and how; `None` while it is under way.
@@ -56,7 +63,26 @@ pub struct Call {
 struct State {
     /// Tells calls from before a reset apart.
     era: u64,
-    log: Vec<Call>,
+    log: VecDeque<Call>,
+}
+
+impl State {
+    /// The call with that number, if the log still has it.
+    fn call(&mut self, number: u64) -> Option<&mut Call> {
+        let first = self.log.front()?.number;
+        let at = usize::try_from(number.checked_sub(first)?).ok()?;
+        self.log.get_mut(at)
+    }
+}
+
+/// What is noted of a request.
+#[derive(Debug, Default)]
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) query: String,
+    pub(crate) body: Value,
+    pub(crate) has_key: bool,
 }
 
 /// The calls of one stand-in.
@@ -73,7 +99,7 @@ impl Calls {
             begin: Instant::now(),
             state: Arc::new(Mutex::new(State {
                 era: 0,
-                log: Vec::new(),
+                log: VecDeque::new(),
             })),
             counts: watch::Sender::new(Counts::default()),
         }
@@ -84,17 +110,20 @@ impl Calls {
     }
 
     /// Notes that a call has begun.
-    pub(crate) fn begin(&self, path: &str, request: Value, has_key: bool) -> Guard {
+    pub(crate) fn begin(&self, request: Request) -> Guard {
         let mut state = self.state();
         if state.log.len() == KEPT {
-            state.log.remove(0);
+            state.log.pop_front();
         }
         let number = self.counts.borrow().started + 1;
-        state.log.push(Call {
+        state.log.push_back(Call {
             number,
-            path: path.to_owned(),
-            request,
-            has_key,
+            method: request.method,
+            path: request.path,
+            query: request.query,
+            request: request.body,
+            has_key: request.has_key,
+            status: None,
             started: self.begin.elapsed(),
             ended: None,
         });
@@ -112,17 +141,22 @@ impl Calls {
         }
     }
 
+    fn head(&self, guard: &Guard, status: u16) {
+        let mut state = self.state();
+        if state.era == guard.era
+            && let Some(call) = state.call(guard.number)
+        {
+            call.status = Some(status);
+        }
+    }
+
     fn end(&self, guard: &Guard) {
         let mut state = self.state();
         if state.era != guard.era {
             return;
         }
         let elapsed = self.begin.elapsed();
-        if let Some(call) = state
-            .log
-            .iter_mut()
-            .find(|call| call.number == guard.number)
-        {
+        if let Some(call) = state.call(guard.number) {
             call.ended = Some((elapsed, guard.outcome));
         }
         self.counts.send_modify(|counts| {
@@ -139,7 +173,7 @@ impl Calls {
     }
 
     pub(crate) fn log(&self) -> Vec<Call> {
-        self.state().log.clone()
+        self.state().log.iter().cloned().collect()
     }
 
     pub(crate) fn reset(&self) {
@@ -177,6 +211,11 @@ impl Guard {
     /// Says that the answer was given as it was meant to be.
     pub(crate) fn finish(&mut self) {
         self.outcome = Outcome::Finished;
+    }
+
+    /// Notes the status of the head that is about to go.
+    pub(crate) fn head(&self, status: u16) {
+        self.calls.head(self, status);
     }
 
     pub(crate) fn number(&self) -> u64 {

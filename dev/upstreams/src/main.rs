@@ -1,6 +1,7 @@
 //! `spinlane-upstreams`: the stand-ins as a program.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use spinlane_upstreams::{Options, Upstreams};
@@ -10,7 +11,10 @@ const HELP: &str = "\
 spinlane-upstreams [OPTIONS]
 
   --anthropic ADDR   where the Messages API listens (default 127.0.0.1:0)
+  --spotify ADDR, --spotify-accounts ADDR, --deezer ADDR, --lastfm ADDR
+                     where the others listen
   --seed N           the same seed gives the same answers (default 1)
+  --latency-ms N     how long each call takes, the model's excepted (default 0)
   --json             print the origins as one line of JSON
   --until-stdin-closes
                      end when standard input does, for a parent process
@@ -29,7 +33,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<()> {
     let mut options = Options::default();
-    let (mut json, mut until_stdin_closes) = (false, false);
+    let (mut json, mut until_stdin_closes, mut latency) = (false, false, 0);
     let mut arguments = std::env::args().skip(1);
     while let Some(flag) = arguments.next() {
         let mut value = || {
@@ -39,7 +43,14 @@ async fn run() -> Result<()> {
         };
         match flag.as_str() {
             "--anthropic" => options.anthropic = value()?.parse().context("--anthropic")?,
+            "--spotify" => options.spotify = value()?.parse().context("--spotify")?,
+            "--spotify-accounts" => {
+                options.spotify_accounts = value()?.parse().context("--spotify-accounts")?;
+            }
+            "--deezer" => options.deezer = value()?.parse().context("--deezer")?,
+            "--lastfm" => options.lastfm = value()?.parse().context("--lastfm")?,
             "--seed" => options.seed = value()?.parse().context("--seed")?,
+            "--latency-ms" => latency = value()?.parse().context("--latency-ms")?,
             "--json" => json = true,
             "--until-stdin-closes" => until_stdin_closes = true,
             "-h" | "--help" => {
@@ -50,11 +61,24 @@ async fn run() -> Result<()> {
         }
     }
     let upstreams = Upstreams::start(options).await?;
-    let origin = upstreams.anthropic().origin();
+    upstreams.latency(Duration::from_millis(latency));
+    let origins = [
+        ("anthropic", upstreams.anthropic().origin()),
+        ("spotify", upstreams.spotify().origin()),
+        ("spotify_accounts", upstreams.spotify_accounts().origin()),
+        ("deezer", upstreams.deezer().origin()),
+        ("lastfm", upstreams.lastfm().origin()),
+    ];
     if json {
-        println!("{}", serde_json::json!({ "anthropic": origin }));
+        let origins: serde_json::Map<_, _> = origins
+            .map(|(name, origin)| (name.to_owned(), origin.into()))
+            .into_iter()
+            .collect();
+        println!("{}", serde_json::Value::from(origins));
     } else {
-        println!("anthropic  {origin}");
+        for (name, origin) in origins {
+            println!("{name:<18}{origin}");
+        }
     }
     let parent = async {
         if !until_stdin_closes {

@@ -11,12 +11,11 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, Uri};
-use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::answer::{Piece, body};
-use crate::calls::{Call, Calls, Counts};
+use crate::calls::{Call, Calls, Counts, Request};
 
 /// How a [`Sink`] answers.
 #[derive(Clone, Debug)]
@@ -144,7 +143,10 @@ impl Drop for Sink {
 }
 
 async fn answer(State(this): State<Shared>, uri: Uri) -> Response {
-    let guard = this.calls.begin(uri.path(), Value::Null, false);
+    let guard = this.calls.begin(Request {
+        path: uri.path().to_owned(),
+        ..Request::default()
+    });
     let reply = {
         let mut replies = this.replies();
         let next = replies.next.pop_front();

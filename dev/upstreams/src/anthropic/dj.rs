@@ -1,6 +1,6 @@
 //! The seeded DJ: invented songs, in a friendly voice.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use crate::dice::Dice;
 
 const OPENINGS: [&str; 4] = [
     "Good call. Here is where I would begin.",
@@ -73,29 +73,4 @@ pub(super) fn answer(seed: u64, prompt: &str) -> Vec<String> {
     text += "\n\n";
     text += dice.pick(&CLOSINGS);
     text.split_inclusive(' ').map(str::to_owned).collect()
-}
-
-/// SplitMix64: small, and the same on every machine.
-struct Dice(u64);
-
-impl Dice {
-    fn new(seed: u64, prompt: &str) -> Self {
-        let mut hasher = DefaultHasher::new();
-        (seed, prompt).hash(&mut hasher);
-        Self(hasher.finish())
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let z = z ^ (z >> 31);
-        // Below `bound`, and so within `usize`.
-        (z % bound as u64) as usize
-    }
-
-    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
-        from[self.below(from.len())]
-    }
 }

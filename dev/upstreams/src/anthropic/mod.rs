@@ -24,7 +24,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use serde_json::{Value, json};
 
 use crate::answer::{Piece, body};
-use crate::calls::{Call, Calls, Counts, Guard};
+use crate::calls::{Call, Calls, Counts, Guard, Request};
 use request::Refusal;
 pub use script::Script;
 
@@ -131,8 +131,13 @@ impl Anthropic {
 async fn messages(State(this): State<Anthropic>, headers: HeaderMap, body: Bytes) -> Response {
     let document: Result<Value, _> = serde_json::from_slice(&body);
     let has_key = request::key(&headers).is_some();
-    let request = document.as_ref().cloned().unwrap_or_default();
-    let guard = this.calls.begin("/v1/messages", request, has_key);
+    let guard = this.calls.begin(Request {
+        method: "POST".into(),
+        path: "/v1/messages".into(),
+        body: document.as_ref().cloned().unwrap_or_default(),
+        has_key,
+        ..Request::default()
+    });
     let parsed = request::check(&headers, document.as_ref().map_err(|_| ()));
     let request = match parsed {
         Ok(request) => request,
@@ -193,7 +198,10 @@ fn request_id(guard: &Guard) -> String {
 }
 
 async fn not_found(State(this): State<Anthropic>, uri: Uri) -> Response {
-    let guard = this.calls.begin(uri.path(), Value::Null, false);
+    let guard = this.calls.begin(Request {
+        path: uri.path().to_owned(),
+        ..Request::default()
+    });
     refuse(&Refusal::new(404, "Not found"), None, guard)
 }
 
