@@ -1,14 +1,14 @@
 //! Upstreams written as closures, for unit tests of clients.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 use serde_json::Value;
 
-use super::AppState;
 use super::config::Config;
+use super::{App, AppState};
 use crate::core::limit::Observer;
 use crate::core::ports::{Clock, HttpError, Instant};
 use crate::core::testing::{ScriptedHttp, VirtualClock, World};
@@ -157,6 +157,15 @@ impl Stage {
     /// A new instance of the application on the same store.
     pub(crate) fn restart(&mut self, variables: &[(&str, &str)]) {
         self.app = Self::application(&self.world, variables);
+    }
+
+    /// The application, as a host has it.
+    pub(crate) fn api(&self) -> App {
+        App {
+            ports: self.world.ports(),
+            state: Ok(self.app.clone()),
+            router: OnceLock::new(),
+        }
     }
 
     /// What the upstreams have seen so far.

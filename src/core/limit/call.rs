@@ -110,7 +110,7 @@ pub enum Inspect {
     /// By its head.
     Head(fn(&response::Parts) -> Verdict),
     /// By its body, for upstreams that put errors into a 200. The body is read
-    /// whole first; one that is longer than `limit` bytes is not an error's,
+    /// whole first, for at most 30 s; one that is longer than `limit` bytes is not an error's,
     /// and goes by its status. Answers that are bad by their status are not
     /// read: `read` is asked about the others.
     Body {

@@ -16,7 +16,7 @@ use super::gate::{Entry, Gate, Slot};
 use super::lane::{Lane, LaneName, LaneSnapshot};
 use super::retry::{Verdict, classify, is_retryable};
 use super::shared::{Health, Shared, Window};
-use crate::core::ports::{BodyStream, HttpError, Instant, Ports};
+use crate::core::ports::{BodyStream, HttpError, Instant, Ports, TimeoutPhase};
 
 /// All limits in front of all upstreams. Clones are the same.
 #[derive(Clone)]
@@ -31,6 +31,10 @@ struct Inner {
 const FIRST_WORD: Duration = Duration::from_millis(500);
 /// And the later ones.
 const NEXT_WORD: Duration = Duration::from_secs(5);
+
+/// How long a body that is read whole may take. The upstream's timeouts alone
+/// would let one trickle for ever.
+const READ_AHEAD: Duration = Duration::from_secs(30);
 
 /// A lane as a status page shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -278,7 +282,7 @@ impl Orchestrator {
         let (verdict, body) = match call.inspect {
             Inspect::Head(read) => (read(&head), body),
             Inspect::Body { limit, read } if by_status == Verdict::Good => {
-                match read_ahead(body, limit).await {
+                match self.in_time(read_ahead(body, limit)).await {
                     Ok(Ahead::Whole(bytes)) => (read(&head, &bytes), whole(bytes)),
                     Ok(Ahead::Longer(body)) => (by_status, body),
                     Err(error) => return Outcome::Failure(error),
@@ -288,6 +292,17 @@ impl Orchestrator {
         };
         let body = guarded(body, slot);
         Outcome::Answer(http::Response::from_parts(head, body), verdict)
+    }
+
+    async fn in_time<T>(
+        &self,
+        read: impl Future<Output = Result<T, HttpError>>,
+    ) -> Result<T, HttpError> {
+        let end = self.0.ports.clock.sleep(READ_AHEAD);
+        match select(std::pin::pin!(read), end).await {
+            Either::Left((read, _)) => read,
+            Either::Right(_) => Err(HttpError::Timeout(TimeoutPhase::Idle)),
+        }
     }
 
     /// Whether and when there is another attempt after `outcome`.

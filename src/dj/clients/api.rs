@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use futures::future::{Either, select};
+use http::Method;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
-use http::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tracing::{debug, info, warn};
@@ -18,7 +18,7 @@ use super::{Failure, Service, UpstreamError};
 use crate::core::limit::{
     Answered, Budget, Call, CallError, CallStats, Inspect, Observer, Priority, Verdict, retry_after,
 };
-use crate::core::ports::{BodyStream, HttpError, Instant, TimeoutPhase};
+use crate::core::ports::{BodyStream, HttpError, Instant, Timeouts};
 use crate::core::scope;
 use crate::dj::AppState;
 use crate::dj::config::{Origin, Secret};
@@ -31,9 +31,9 @@ pub(super) const MAX_ANSWER: usize = 4 * 1024 * 1024;
 const MAX_ERROR_BODY: usize = 64 * 1024;
 const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a good answer may take from its head to its end. The upstream's
-/// timeouts alone would let one trickle for ever.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest that one of many calls waits for an upstream: the others wait
+/// for it, and another attempt is worth more than patience.
+const BULK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest part of an upstream's own message that is passed on.
 const MAX_DETAIL: usize = 300;
@@ -221,7 +221,6 @@ fn form(fields: &[(&str, &str)]) -> String {
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     dialect: &'static Dialect,
-    pub(crate) status: StatusCode,
     pub(crate) body: Bytes,
 }
 
@@ -319,7 +318,6 @@ impl Api {
                 let body = self.whole(body).await?;
                 Ok(Some(Answer {
                     dialect: self.dialect,
-                    status: head.status,
                     body,
                 }))
             }
@@ -359,6 +357,9 @@ impl Api {
         call.overhead = ask.overhead;
         call.deadline = Some(began + self.app.config.limits.queue_deadline);
         call.priority = self.priority;
+        if self.priority == Priority::Background {
+            call.timeouts = Some(bulk(self.app.config.upstream_timeouts));
+        }
         call.inspect = self.dialect.inspect;
         call.observer = Some(Arc::clone(&self.observer));
         let answered = self.app.upstreams.run(call).await;
@@ -450,14 +451,10 @@ impl Api {
         })
     }
 
-    /// The whole of a good answer.
+    /// The whole of a good answer. The limits have read it by now, unless it is
+    /// longer than any.
     async fn whole(&self, body: BodyStream) -> Result<Bytes, UpstreamError> {
-        let timeout = self.app.ports.clock.sleep(ANSWER_TIMEOUT);
-        let read = match select(Box::pin(all_of(body)), timeout).await {
-            Either::Left((read, _)) => read,
-            Either::Right(_) => Err(Failure::Http(HttpError::Timeout(TimeoutPhase::Idle))),
-        };
-        read.map_err(|failure| {
+        all_of(body).await.map_err(|failure| {
             let error = self.fail(failure);
             warn!(%error, "an upstream's answer did not arrive whole");
             error
@@ -473,6 +470,15 @@ impl Api {
             .chars()
             .map(|char| if char.is_control() { ' ' } else { char });
         line.take(MAX_DETAIL).collect()
+    }
+}
+
+/// The configured timeouts, or shorter ones.
+fn bulk(timeouts: Timeouts) -> Timeouts {
+    Timeouts {
+        first_byte: timeouts.first_byte.min(BULK_TIMEOUT),
+        idle: timeouts.idle.min(BULK_TIMEOUT),
+        ..timeouts
     }
 }
 

@@ -204,6 +204,57 @@ fn errors_inside_a_200_are_seen() {
     assert_eq!(answered.verdict, Verdict::Good);
 }
 
+#[test]
+fn a_body_that_trickles_is_given_up() {
+    let mut world = World::new();
+    let clock = world.ports().clock;
+    world.http = ScriptedHttp::new(move |_| {
+        let clock = Arc::clone(&clock);
+        let body = stream::repeat(()).then(move |()| {
+            let tick = clock.sleep(SECOND);
+            tick.map(|()| Ok(Bytes::from("x")))
+        });
+        async move { Ok(http::Response::new(body.boxed())) }
+    });
+    let (door, budget) = (
+        Orchestrator::new(instance(), world.ports()),
+        Budget::default(),
+    );
+    let whole = Call {
+        inspect: Inspect::Body {
+            limit: 1_000,
+            read: |_, _| Verdict::Good,
+        },
+        ..call("x", &budget).repeatable()
+    };
+    let error = world.run(door.run(whole)).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            CallError::Http {
+                error: HttpError::Timeout(TimeoutPhase::Idle),
+                ..
+            }
+        ),
+        "{error}"
+    );
+    assert_eq!(door.lane(&"x".into()).snapshot().in_flight, 0);
+    assert_eq!(budget.used(), 1);
+}
+
+#[test]
+fn overhead_may_use_the_reserve() {
+    let upstream = Upstream::new(&[(503, None), (503, None), (200, None)]);
+    let (door, budget) = (upstream.orchestrator(), Budget::with_reserve(4, 3));
+    let overhead = call("x", &budget).repeatable().overhead();
+    let answered = upstream.world.run(door.run(overhead)).unwrap();
+    assert_eq!((answered.stats.attempts, budget.used()), (3, 3));
+    let error = upstream.world.run(door.run(call("x", &budget)));
+    assert!(matches!(error, Err(CallError::Budget(_))));
+    let last = call("x", &budget).overhead();
+    assert!(upstream.world.run(door.run(last)).is_ok());
+}
+
 #[derive(Default)]
 struct Notes {
     waits: Mutex<Vec<u64>>,

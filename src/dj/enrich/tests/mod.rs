@@ -1,5 +1,7 @@
 //! Enrichment against upstreams in virtual time.
 
+mod route;
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
