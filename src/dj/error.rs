@@ -1,89 +1,94 @@
 //! The one error object, on streams and in problem documents alike.
 
+use std::borrow::Cow;
+
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
-/// What went wrong, for programs. Stable: clients decide by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Code {
-    /// The body is not JSON.
-    InvalidJson,
-    /// The body is JSON of the wrong shape or range.
-    InvalidRequest,
-    /// The body did not arrive whole, or not in time.
-    IncompleteRequest,
-    /// The body is larger than the route takes.
-    BodyTooLarge,
-    /// The body's media type is not one that the route takes.
-    UnsupportedMediaType,
-    /// The route does not have this method.
-    MethodNotAllowed,
-    /// There is no such route.
-    NotFound,
-    /// A variable that the route needs is not set.
-    NotConfigured,
-    /// A variable is malformed.
-    Misconfigured,
-    /// A defect of this program.
-    Internal,
-    /// The upstream refused the credentials.
-    UpstreamAuth,
-    /// The upstream refused the request itself.
-    UpstreamRejected,
-    /// The upstream asks for fewer requests.
-    RateLimited,
-    /// The upstream has no capacity at the moment.
-    Overloaded,
-    /// The upstream failed.
-    UpstreamError,
-    /// No connection to the upstream.
-    UpstreamUnreachable,
-    /// The host forbids the upstream's address.
-    UpstreamDenied,
-    /// The upstream was silent for too long.
-    UpstreamTimeout,
-    /// The upstream's answer is not what its interface promises.
-    UpstreamProtocol,
-    /// The upstream's answer ended early.
-    UpstreamCut,
-    /// The caller has used its quota.
-    TooManyRequests,
-    /// No slot became free in time.
-    Busy,
-    /// The request has used up its upstream calls.
-    BudgetExhausted,
+/// Makes [`Code`] of one line for each: its doc comment is also what the
+/// documentation says of it.
+macro_rules! codes {
+    ($($(#[doc = $meaning:literal])+ $name:ident = $code:literal,)+) => {
+        /// What went wrong, for programs. Stable: clients decide by it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum Code {
+            $($(#[doc = $meaning])+ $name,)+
+        }
+
+        impl Code {
+            /// Every one.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            /// As it is written in documents: `upstream_auth`.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $code,)+
+                }
+            }
+
+            /// What it means, in a sentence.
+            pub fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$name => concat!($($meaning),+).trim_start(),)+
+                }
+            }
+        }
+    };
 }
 
-impl Code {
-    /// As it is written in documents: `upstream_auth`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::InvalidJson => "invalid_json",
-            Self::InvalidRequest => "invalid_request",
-            Self::IncompleteRequest => "incomplete_request",
-            Self::BodyTooLarge => "body_too_large",
-            Self::UnsupportedMediaType => "unsupported_media_type",
-            Self::MethodNotAllowed => "method_not_allowed",
-            Self::NotFound => "not_found",
-            Self::NotConfigured => "not_configured",
-            Self::Misconfigured => "misconfigured",
-            Self::Internal => "internal",
-            Self::UpstreamAuth => "upstream_auth",
-            Self::UpstreamRejected => "upstream_rejected",
-            Self::RateLimited => "rate_limited",
-            Self::Overloaded => "overloaded",
-            Self::UpstreamError => "upstream_error",
-            Self::UpstreamUnreachable => "upstream_unreachable",
-            Self::UpstreamDenied => "upstream_denied",
-            Self::UpstreamTimeout => "upstream_timeout",
-            Self::UpstreamProtocol => "upstream_protocol",
-            Self::UpstreamCut => "upstream_cut",
-            Self::TooManyRequests => "too_many_requests",
-            Self::Busy => "busy",
-            Self::BudgetExhausted => "budget_exhausted",
-        }
-    }
+codes! {
+    /// The request's head cannot be read.
+    BadRequest = "bad_request",
+    /// The body is not JSON.
+    InvalidJson = "invalid_json",
+    /// The body is JSON of the wrong shape or range.
+    InvalidRequest = "invalid_request",
+    /// The body did not arrive whole, or not in time.
+    IncompleteRequest = "incomplete_request",
+    /// The body is larger than the route takes.
+    BodyTooLarge = "body_too_large",
+    /// The body's media type is not one that the route takes.
+    UnsupportedMediaType = "unsupported_media_type",
+    /// The route does not have this method.
+    MethodNotAllowed = "method_not_allowed",
+    /// There is no such route.
+    NotFound = "not_found",
+    /// A variable that the route needs is not set.
+    NotConfigured = "not_configured",
+    /// A variable is malformed.
+    Misconfigured = "misconfigured",
+    /// A defect of this program.
+    Internal = "internal",
+    /// The upstream refused the credentials.
+    UpstreamAuth = "upstream_auth",
+    /// The upstream refused the request itself.
+    UpstreamRejected = "upstream_rejected",
+    /// The upstream asks for fewer requests.
+    RateLimited = "rate_limited",
+    /// The upstream has no capacity at the moment.
+    Overloaded = "overloaded",
+    /// The upstream failed.
+    UpstreamError = "upstream_error",
+    /// No connection to the upstream.
+    UpstreamUnreachable = "upstream_unreachable",
+    /// The host forbids the upstream's address.
+    UpstreamDenied = "upstream_denied",
+    /// The upstream was silent for too long.
+    UpstreamTimeout = "upstream_timeout",
+    /// The upstream's answer is not what its interface promises.
+    UpstreamProtocol = "upstream_protocol",
+    /// The upstream's answer ended early.
+    UpstreamCut = "upstream_cut",
+    /// The caller has used its quota.
+    TooManyRequests = "too_many_requests",
+    /// No slot became free in time.
+    Busy = "busy",
+    /// The request has used up its upstream calls.
+    BudgetExhausted = "budget_exhausted",
 }
 
 impl Serialize for Code {
@@ -92,8 +97,30 @@ impl Serialize for Code {
     }
 }
 
+/// Each code with its meaning, which an `enum` has no place for.
+impl PartialSchema for Code {
+    fn schema() -> RefOr<Schema> {
+        let one = |code: &Self| {
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .enum_values(Some([code.as_str()]))
+                .description(Some(code.meaning()))
+        };
+        let all = Self::ALL.iter().map(one);
+        all.fold(OneOfBuilder::new(), OneOfBuilder::item)
+            .description(Some("What went wrong, for programs. Clients decide by it."))
+            .into()
+    }
+}
+
+impl ToSchema for Code {
+    fn name() -> Cow<'static, str> {
+        "ErrorCode".into()
+    }
+}
+
 /// One error, told in a way that a program and a person can act on.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ErrorObject {
     /// For programs.
@@ -107,6 +134,7 @@ pub struct ErrorObject {
     pub status: Option<u16>,
     /// What the error is about: the upstream, the variable, the route.
     #[serde(skip_serializing_if = "Map::is_empty")]
+    #[schema(value_type = Object)]
     pub context: Map<String, Value>,
     /// When trying again makes sense, in milliseconds from now.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -144,6 +172,17 @@ impl ErrorObject {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn codes_are_told_apart_and_have_a_meaning() {
+        let mut names: Vec<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Code::ALL.len());
+        for code in Code::ALL {
+            assert!(code.meaning().ends_with('.'), "{code:?}");
+        }
+    }
 
     #[test]
     fn optional_members_are_left_out() {

@@ -1,9 +1,10 @@
 //! Music as the application speaks of it, whichever service it came from.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Who plays.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ArtistRef {
     /// In the catalogue; empty for an artist that it does not have.
@@ -26,7 +27,7 @@ pub(crate) struct Artist {
 }
 
 /// A recording.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Track {
     /// In the catalogue; empty for a track that it does not have (a file of

@@ -76,7 +76,7 @@ fn head(request: &IncomingRequest) -> Result<http::request::Builder, &'static st
 
 fn bad_request(detail: &'static str) -> http::Response<Full<Bytes>> {
     let body = serde_json::json!({
-        "type": "about:blank",
+        "type": "/problems/bad_request",
         "title": "Bad Request",
         "status": 400,
         "code": "bad_request",

@@ -135,7 +135,7 @@ fn answer_500(outparam: ResponseOutparam, request_id: &str) {
     ResponseOutparam::set(outparam, Ok(response));
     let Ok(body) = body else { return };
     let problem = serde_json::json!({
-        "type": "urn:spinlane:problem:internal",
+        "type": "/problems/internal",
         "title": "Internal Server Error",
         "status": 500,
         "code": "internal",

@@ -14,6 +14,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 
+use super::docs::answers::{NotFound, NotModified};
 use super::problem::Problem;
 use super::{method_not_allowed, not_found};
 
@@ -61,7 +62,26 @@ const PAGE_HEADERS: [(HeaderName, &str); 4] = [
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName =
     HeaderName::from_static("cross-origin-resource-policy");
 
-/// `GET /assets/…`.
+/// A file of the page.
+#[utoipa::path(
+    get,
+    path = "/assets/{file}",
+    operation_id = "getAsset",
+    tag = "page",
+    params(("file" = String, Path, description = "A name that the page refers to.")),
+    responses(
+        (
+            status = 200,
+            description = "The file, in its own media type. Its name changes with its content.",
+            headers(
+                ("etag" = String, description = "Of the content."),
+                ("cache-control" = String, description = "It may be kept for good.")
+            )
+        ),
+        NotModified,
+        NotFound,
+    )
+)]
 pub(super) async fn asset(headers: HeaderMap, uri: Uri) -> Result<Response, Problem> {
     match find(uri.path()) {
         Some(asset) => Ok(answer(asset, &headers, FOR_GOOD)),
@@ -130,7 +150,7 @@ fn answer(asset: &'static Asset, headers: &HeaderMap, cache: &'static str) -> Re
 
 /// Whether the client says that it has the content already: `If-None-Match`,
 /// compared weakly (RFC 9110, 13.1.2).
-fn is_known(headers: &HeaderMap, etag: &str) -> bool {
+pub(super) fn is_known(headers: &HeaderMap, etag: &str) -> bool {
     let values = headers.get_all(IF_NONE_MATCH).iter();
     let values = values.filter_map(|value| value.to_str().ok());
     let mut tags = values.flat_map(|value| value.split(',')).map(str::trim);

@@ -6,30 +6,38 @@ use axum::response::Response;
 use garde::Validate;
 use http::{HeaderMap, HeaderName};
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::RequestContext;
 use super::caller;
+use super::docs::answers::{BadBody, OverQuota};
 use super::json::Valid;
 use super::problem::Problem;
 use super::stream;
 use crate::dj::chat::Chat;
 use crate::dj::config::{Config, Environment};
-use crate::dj::run::Run;
+use crate::dj::run::{Frame, Run};
 use crate::dj::{AppState, random_hex};
 
 /// Carries the operator's token.
 const X_ADMIN_TOKEN: HeaderName = HeaderName::from_static("x-admin-token");
 
 /// A prompt, and what led to it. Unknown fields are ignored.
-#[derive(Clone, Debug, Deserialize, Validate)]
+#[derive(Clone, Debug, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ChatRequest {
     /// What the user says; lengths are in Unicode code points.
     #[garde(length(chars, min = 1, max = 2000))]
+    #[schema(
+        min_length = 1,
+        max_length = 2000,
+        examples("Something warm for a rainy evening")
+    )]
     pub(crate) message: String,
     /// Earlier turns, oldest first.
     #[serde(default)]
     #[garde(length(max = 20), dive)]
+    #[schema(max_items = 20)]
     pub(crate) conversation_history: Vec<HistoryEntry>,
     /// What the user wants done.
     #[serde(default)]
@@ -38,6 +46,7 @@ pub(crate) struct ChatRequest {
     /// The playlist that is talked about.
     #[serde(default)]
     #[garde(length(chars, max = 200))]
+    #[schema(max_length = 200)]
     pub(crate) playlist_id: Option<String>,
     /// Send the request's log as frames, where that is allowed.
     #[serde(default)]
@@ -46,18 +55,19 @@ pub(crate) struct ChatRequest {
 }
 
 /// One earlier turn.
-#[derive(Clone, Debug, Deserialize, Validate)]
+#[derive(Clone, Debug, Deserialize, Validate, ToSchema)]
 pub(crate) struct HistoryEntry {
     /// Who said it.
     #[garde(skip)]
     pub(crate) role: HistoryRole,
     /// What was said.
     #[garde(length(chars, max = 20_000))]
+    #[schema(max_length = 20_000)]
     pub(crate) content: String,
 }
 
 /// Who said an earlier turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum HistoryRole {
     User,
@@ -65,7 +75,7 @@ pub(crate) enum HistoryRole {
 }
 
 /// What the user wants done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Mode {
     #[default]
@@ -74,7 +84,58 @@ pub(crate) enum Mode {
     Edit,
 }
 
-/// Answers with a stream at once, and starts the run that feeds it.
+/// A stream in short.
+const EXAMPLE: &str = r#"id: 1
+data: {"type":"run","data":{"id":"5f0c0e6a5d0b4c1f8c5d1e2f3a4b5c6d"}}
+
+id: 2
+data: {"type":"content","data":"A "}
+
+id: 3
+data: {"type":"done","data":null}
+
+"#;
+
+/// Asks the DJ.
+///
+/// Answers with a stream at once, before any upstream is called, and starts the
+/// run that feeds it. The first frame is `run`; exactly one of `done` and
+/// `error` is the last.
+#[utoipa::path(
+    post,
+    path = "/api/chat-stream/message",
+    operation_id = "sendMessage",
+    tag = "chat",
+    request_body(
+        content = ChatRequest,
+        examples(
+            ("prompt" = (value = json!({"message": "Something warm for a rainy evening"}))),
+            ("conversation" = (value = json!({
+                "message": "And the second one, who plays that?",
+                "conversationHistory": [
+                    {"role": "user", "content": "Something warm for a rainy evening"},
+                    {"role": "assistant", "content": "Two records come to mind…"}
+                ]
+            })))
+        )
+    ),
+    responses(
+        (
+            status = 200,
+            description = "The stream. Each event has a numeric `id` and, as `data`, one \
+                frame; after 15 s without one there is a `: heartbeat` comment.",
+            headers(
+                ("x-run-id" = String, description = "The run, as in its first frame."),
+                ("ratelimit" = String, description = "What is left of the caller's quota, \
+                    where there is one."),
+                ("ratelimit-policy" = String, description = "The caller's quota.")
+            ),
+            content((String = "text/event-stream", item_schema = Frame, example = json!(EXAMPLE)))
+        ),
+        BadBody,
+        OverQuota,
+    )
+)]
 pub(super) async fn message(
     State(app): State<AppState>,
     Extension(context): Extension<RequestContext>,

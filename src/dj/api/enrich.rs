@@ -13,28 +13,31 @@ use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 use serde::{Deserialize, Serialize};
 use tracing::Instrument;
+use utoipa::ToSchema;
 
 use super::RequestContext;
 use super::caller::{self, Allowance};
 use super::chat::may_debug;
+use super::docs::answers::{BadBody, OverQuota};
 use super::json::Valid;
 use super::problem::Problem;
 use super::stream as event_stream;
 use crate::core::scope;
 use crate::dj::enrich::{Enrichment, Report};
 use crate::dj::music::{self, ArtistRef, Track};
-use crate::dj::run::{Run, UsageReport, Waits};
+use crate::dj::run::{Frame, Run, UsageReport, Waits};
 use crate::dj::{AppState, random_hex};
 
 /// A day. No track is longer.
 const MAX_DURATION_MS: u64 = 86_400_000;
 
 /// Tracks to find out more about. Unknown fields are ignored.
-#[derive(Clone, Debug, Deserialize, Validate)]
+#[derive(Clone, Debug, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct EnrichRequest {
     /// From 1 to 500.
     #[garde(length(min = 1, max = 500), dive)]
+    #[schema(min_items = 1, max_items = 500)]
     pub(crate) tracks: Vec<TrackQuery>,
     /// Send the request's log as frames, where that is allowed.
     #[serde(default)]
@@ -43,26 +46,34 @@ pub(crate) struct EnrichRequest {
 }
 
 /// A track, as its sender knows it.
-#[derive(Clone, Debug, Deserialize, Validate)]
+#[derive(Clone, Debug, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct TrackQuery {
     /// Comes back with what is found.
     #[serde(default)]
     #[garde(length(chars, max = 200))]
+    #[schema(max_length = 200)]
     pub(crate) id: Option<String>,
     /// Lengths are in Unicode code points.
     #[garde(length(chars, min = 1, max = 500))]
+    #[schema(min_length = 1, max_length = 500)]
     pub(crate) title: String,
     /// The one to search by.
     #[garde(length(chars, min = 1, max = 500))]
+    #[schema(min_length = 1, max_length = 500)]
     pub(crate) artist: String,
     /// Names the recording; with or without hyphens.
     #[serde(default)]
     #[garde(custom(is_isrc))]
+    #[schema(
+        pattern = "^[ -]*([A-Za-z][ -]*){2}([A-Za-z0-9][ -]*){3}([0-9][ -]*){7}$",
+        examples("USRC17607839")
+    )]
     pub(crate) isrc: Option<String>,
     /// In milliseconds; helps to tell versions of a title apart.
     #[serde(default)]
     #[garde(range(max = MAX_DURATION_MS))]
+    #[schema(maximum = 86_400_000)]
     pub(crate) duration_ms: Option<u64>,
 }
 
@@ -92,15 +103,63 @@ impl TrackQuery {
 }
 
 /// The whole answer, for who asks for JSON.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct EnrichAnswer {
     #[serde(flatten)]
     report: Report,
     usage: UsageReport,
 }
 
+/// A stream in short.
+const EXAMPLE: &str = r#"id: 1
+data: {"type":"run","data":{"id":"5f0c0e6a5d0b4c1f8c5d1e2f3a4b5c6d"}}
+
+id: 2
+data: {"type":"progress","data":{"done":2,"total":2,"label":"Tempo and tags"}}
+
+id: 3
+data: {"type":"result","data":{"tracks":[{"title":"Blue in Green","artists":[{"name":"Miles Davis"}],"explicit":false,"bpm":56.0,"tags":["jazz"]}],"skipped":[],"notes":[]}}
+
+id: 4
+data: {"type":"done","data":null}
+
+"#;
+
+/// Finds out tempo and tags of tracks.
+///
 /// Answers at once, and looks up what is asked while the answer is on its way:
-/// as events, or as one JSON document.
+/// as events, or as one JSON document for who prefers it by `Accept`.
+#[utoipa::path(
+    post,
+    path = "/api/enrich",
+    operation_id = "enrichTracks",
+    tag = "enrichment",
+    request_body(
+        content = EnrichRequest,
+        example = json!({"tracks": [
+            {"title": "Blue in Green", "artist": "Miles Davis", "isrc": "USSM15900114"}
+        ]})
+    ),
+    responses(
+        (
+            status = 200,
+            description = "All tracks, in their order; what could not be found out is in \
+                `skipped`, with the reason.",
+            headers(
+                ("x-run-id" = String, description = "Of a stream: the run, as in its first frame."),
+                ("ratelimit" = String, description = "What is left of the caller's quota, \
+                    where there is one."),
+                ("ratelimit-policy" = String, description = "The caller's quota.")
+            ),
+            content(
+                (EnrichAnswer = "application/json"),
+                (String = "text/event-stream", item_schema = Frame, example = json!(EXAMPLE))
+            )
+        ),
+        BadBody,
+        OverQuota,
+    )
+)]
 pub(super) async fn enrich(
     State(app): State<AppState>,
     Extension(context): Extension<RequestContext>,

@@ -3,9 +3,11 @@
 mod assets;
 mod caller;
 pub(crate) mod chat;
+mod docs;
 pub(crate) mod enrich;
 pub mod json;
 pub mod problem;
+mod routes;
 mod status;
 mod stream;
 #[cfg(test)]
@@ -17,7 +19,6 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use http::header::{ALLOW, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use tower::ServiceExt;
@@ -48,12 +49,7 @@ pub(crate) struct RequestContext {
 }
 
 fn router(state: AppState) -> Router {
-    Router::new()
-        .route("/health", get(status::health))
-        .route("/api/status", get(status::status))
-        .route("/api/chat-stream/message", post(chat::message))
-        .route("/assets/{*file}", get(assets::asset))
-        .route("/api/enrich", post(enrich::enrich))
+    routes::add(Router::new())
         .fallback(assets::fallback)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(state)

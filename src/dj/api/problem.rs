@@ -11,6 +11,7 @@ use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::dj::config::ConfigErrors;
 use crate::dj::error::{Code, ErrorObject};
@@ -19,7 +20,7 @@ use crate::dj::error::{Code, ErrorObject};
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
 /// One field of a request that is not as it must be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
     /// JSON pointer (RFC 6901) to the field; `""` is the whole body.
     pub pointer: String,
@@ -99,7 +100,7 @@ impl Problem {
 
     fn to_json(&self) -> Vec<u8> {
         let document = Document {
-            kind: format!("urn:spinlane:problem:{}", self.error.code.as_str()),
+            kind: format!("/problems/{}", self.error.code.as_str()),
             title: self.status.canonical_reason().unwrap_or("Error"),
             status: self.status.as_u16(),
             detail: &self.error.message,
@@ -114,20 +115,34 @@ impl Problem {
     }
 }
 
-#[derive(Serialize)]
+/// Why there is no other answer (RFC 9457), with the members of the error object
+/// that streams have.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Document<'a> {
+#[schema(as = Problem)]
+pub(super) struct Document<'a> {
+    /// Leads to the documentation, on the server that answered.
     #[serde(rename = "type")]
+    #[schema(format = "uri-reference", pattern = "^/problems/[a-z_]+$")]
     kind: String,
+    /// The status, in words.
     title: &'a str,
+    /// The response's status.
+    #[schema(minimum = 400, maximum = 599)]
     status: u16,
+    /// For a person; says what to do where something can be done.
     detail: &'a str,
+    /// Every field of the request that is not as it must be.
     #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
     errors: &'a [FieldError],
     code: Code,
+    /// The same as `detail`.
     message: &'a str,
+    /// What the error is about: the upstream, the variable, the route.
     #[serde(skip_serializing_if = "Map::is_empty")]
+    #[schema(value_type = Object)]
     context: &'a Map<String, Value>,
+    /// When trying again makes sense, in milliseconds from now.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u64>,
 }
@@ -179,7 +194,7 @@ mod tests {
         assert_eq!(response.headers()[CONTENT_TYPE], MEDIA_TYPE);
         assert_eq!(response.headers()[RETRY_AFTER], "2");
         let expected = json!({
-            "type": "urn:spinlane:problem:busy",
+            "type": "/problems/busy",
             "title": "Service Unavailable",
             "status": 503,
             "detail": "all slots are taken",

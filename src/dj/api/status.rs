@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::extract::State;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::json::Json;
 use crate::core::limit::LaneStatus;
@@ -11,18 +12,26 @@ use crate::dj::AppState;
 use crate::dj::config::{Config, Origin, real};
 
 /// Liveness.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 pub(super) struct Health {
+    #[schema(examples("ok"))]
     status: &'static str,
 }
 
 /// Answers as long as the component can answer at all.
+#[utoipa::path(
+    get,
+    path = "/health",
+    operation_id = "getHealth",
+    tag = "operation",
+    responses((status = 200, description = "It can.", body = Health))
+)]
 pub(super) async fn health() -> Json<Health> {
     Json(Health { status: "ok" })
 }
 
 /// How the application is set up. No secrets.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Status {
     name: &'static str,
@@ -34,7 +43,7 @@ pub(super) struct Status {
     upstreams: Upstreams,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Limits {
     /// `shared`: over all instances; `instance`: in each of them.
@@ -49,7 +58,7 @@ struct Limits {
     caller: Option<Caller>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Lane {
     /// Calls that may be under way at a time.
@@ -63,7 +72,7 @@ struct Lane {
 }
 
 /// Upstream calls of all lanes in the present window of the global rate.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Launches {
     made: u64,
@@ -71,7 +80,7 @@ struct Launches {
     window_ms: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Caller {
     requests: u32,
@@ -79,14 +88,14 @@ struct Caller {
 }
 
 /// What the host gave.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Store {
     key_value: bool,
     counters: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Configuration {
     model: String,
@@ -100,7 +109,7 @@ struct Configuration {
     admin: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Upstreams {
     anthropic: Upstream,
     spotify: Upstream,
@@ -108,7 +117,7 @@ struct Upstreams {
     lastfm: Upstream,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Upstream {
     kind: Kind,
@@ -118,7 +127,7 @@ struct Upstream {
 }
 
 /// Whom the application really talks to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum Kind {
     /// The service itself.
@@ -131,6 +140,13 @@ enum Kind {
 
 /// Reports how the application is set up, and what the store knows of its
 /// limits. Touches no upstream.
+#[utoipa::path(
+    get,
+    path = "/api/status",
+    operation_id = "getStatus",
+    tag = "operation",
+    responses((status = 200, description = "No secrets.", body = Status))
+)]
 pub(super) async fn status(State(app): State<AppState>) -> Json<Status> {
     let (config, ports) = (&app.config, &app.ports);
     Json(Status {

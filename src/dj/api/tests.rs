@@ -37,7 +37,7 @@ impl Answer {
         assert_eq!(body["status"], self.status.as_u16());
         assert_eq!(body["detail"], body["message"]);
         let code = body["code"].as_str().unwrap().to_owned();
-        assert_eq!(body["type"], format!("urn:spinlane:problem:{code}"));
+        assert_eq!(body["type"], format!("/problems/{code}"));
         code
     }
 

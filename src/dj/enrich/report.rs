@@ -1,6 +1,7 @@
 //! What came of an enrichment.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::sweep::{Outcome, Swept};
 use crate::dj::clients::lastfm::TrackInfo;
@@ -8,7 +9,7 @@ use crate::dj::error::{Code, ErrorObject};
 use crate::dj::music::Track;
 
 /// A track with what was found out about it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct EnrichedTrack {
     #[serde(flatten)]
@@ -25,7 +26,7 @@ pub(crate) struct EnrichedTrack {
 }
 
 /// What was to be found out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum What {
     Bpm,
@@ -33,7 +34,7 @@ pub(crate) enum What {
 }
 
 /// Why it was not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum SkipReason {
     /// The request may not make the calls that it takes. Ask again: what is
@@ -48,7 +49,7 @@ pub(crate) enum SkipReason {
 }
 
 /// What was not found out about a track.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Skipped {
     /// The track's place in what was asked.
@@ -61,7 +62,7 @@ pub(crate) struct Skipped {
 }
 
 /// What came of it all.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Report {
     /// All tracks, in their order.

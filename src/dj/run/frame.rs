@@ -1,6 +1,7 @@
 //! What a run's stream says: `data: {"type":T,"data":D}`.
 
 use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
 
 use crate::core::log::Record;
 use crate::core::scope;
@@ -8,7 +9,7 @@ use crate::dj::enrich::Report;
 use crate::dj::error::ErrorObject;
 
 /// One frame's data. The last one of every stream is `Done` or `Error`.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
 pub(crate) enum Frame<'a> {
     /// First: names the run, so that it can be stopped.
@@ -36,7 +37,7 @@ pub(crate) enum Frame<'a> {
 }
 
 /// `Done` with a part of the answer missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Incomplete {
     /// Always true: reads well in a condition.
     incomplete: bool,
@@ -53,7 +54,8 @@ impl From<Reason> for Incomplete {
 }
 
 /// Why an answer is not whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "snake_case")]
 pub(crate) enum Reason {
     /// The upstream failed after it had begun to answer.
     UpstreamCut,
@@ -87,7 +89,7 @@ impl Reason {
 }
 
 /// What a run has used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct UsageReport {
     pub(crate) input_tokens: u64,

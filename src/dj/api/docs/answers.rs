@@ -1,0 +1,166 @@
+//! Answers that many routes have, for `responses(…)` of `#[utoipa::path]`.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use utoipa::openapi::content::ContentBuilder;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{Header, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::{IntoResponses, ToSchema};
+
+use super::super::problem::{Document, MEDIA_TYPE};
+use crate::dj::error::Code;
+
+type Responses = BTreeMap<String, RefOr<Response>>;
+
+/// A problem document with `status`, for each of `codes`.
+fn problem(status: u16, description: &str, codes: &[Code]) -> ResponseBuilder {
+    let mut content = ContentBuilder::new().schema(Some(Ref::from_schema_name(Document::name())));
+    for code in codes {
+        let example = utoipa::openapi::example::ExampleBuilder::new()
+            .summary(code.meaning())
+            .value(Some(example(status, *code)));
+        content = content.examples_from_iter([(code.as_str(), example)]);
+    }
+    ResponseBuilder::new()
+        .description(description)
+        .content(MEDIA_TYPE, content.build())
+}
+
+fn example(status: u16, code: Code) -> Value {
+    let title = http::StatusCode::from_u16(status).ok();
+    let title = title.and_then(|status| status.canonical_reason());
+    json!({
+        "type": format!("/problems/{}", code.as_str()),
+        "title": title,
+        "status": status,
+        "detail": code.meaning(),
+        "code": code.as_str(),
+        "message": code.meaning(),
+    })
+}
+
+fn integer(description: &str) -> Header {
+    header(Type::Integer, description)
+}
+
+fn text(description: &str) -> Header {
+    header(Type::String, description)
+}
+
+fn header(kind: Type, description: &str) -> Header {
+    HeaderBuilder::new()
+        .schema(Some(ObjectBuilder::new().schema_type(kind)))
+        .description(Some(description))
+        .build()
+}
+
+fn responses<const N: usize>(all: [(u16, ResponseBuilder); N]) -> Responses {
+    let named = |(status, response): (u16, ResponseBuilder)| {
+        (status.to_string(), RefOr::T(response.build()))
+    };
+    all.into_iter().map(named).collect()
+}
+
+/// 304: the client has it already.
+pub(in crate::dj::api) struct NotModified;
+
+impl IntoResponses for NotModified {
+    fn responses() -> Responses {
+        let response = ResponseBuilder::new().description("`If-None-Match` names it already.");
+        responses([(304, response)])
+    }
+}
+
+/// 404.
+pub(in crate::dj::api) struct NotFound;
+
+impl IntoResponses for NotFound {
+    fn responses() -> Responses {
+        let description = "There is nothing of this name.";
+        responses([(404, problem(404, description, &[Code::NotFound]))])
+    }
+}
+
+/// What a JSON body may be refused with.
+pub(in crate::dj::api) struct BadBody;
+
+impl IntoResponses for BadBody {
+    fn responses() -> Responses {
+        let not_json = [Code::InvalidJson, Code::IncompleteRequest];
+        responses([
+            (400, problem(400, "The body is not JSON.", &not_json)),
+            (
+                408,
+                problem(408, "The body took too long.", &[Code::IncompleteRequest]),
+            ),
+            (
+                413,
+                problem(413, "The body is too large.", &[Code::BodyTooLarge]),
+            ),
+            (
+                415,
+                problem(
+                    415,
+                    "The body is not sent as JSON.",
+                    &[Code::UnsupportedMediaType],
+                ),
+            ),
+            (
+                422,
+                problem(
+                    422,
+                    "The body is JSON, but not what the route takes. `errors` names every bad \
+                     field.",
+                    &[Code::InvalidRequest],
+                ),
+            ),
+        ])
+    }
+}
+
+/// 429: the caller has used its quota.
+pub(in crate::dj::api) struct OverQuota;
+
+impl IntoResponses for OverQuota {
+    fn responses() -> Responses {
+        let response = problem(
+            429,
+            "The caller has used its quota.",
+            &[Code::TooManyRequests],
+        );
+        let response = response
+            .header("retry-after", integer("Seconds."))
+            .header("ratelimit", text("What is left: IETF draft `RateLimit`."))
+            .header(
+                "ratelimit-policy",
+                text("What is allowed: IETF draft `RateLimit-Policy`."),
+            );
+        responses([(429, response)])
+    }
+}
+
+/// What every route of the API may answer, whatever it does.
+pub(super) struct OfEveryRoute;
+
+impl IntoResponses for OfEveryRoute {
+    fn responses() -> Responses {
+        let unset = [Code::NotConfigured, Code::Misconfigured];
+        responses([
+            (
+                500,
+                problem(500, "A defect of this program.", &[Code::Internal]),
+            ),
+            (
+                503,
+                problem(
+                    503,
+                    "A variable that the route needs is not set, or one is malformed; the \
+                     problem names it.",
+                    &unset,
+                ),
+            ),
+        ])
+    }
+}

@@ -1,0 +1,105 @@
+//! The OpenAPI document.
+
+use utoipa::openapi::extensions::Extensions;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
+use utoipa::openapi::{Components, OpenApi, PathItem, RefOr};
+use utoipa::{IntoResponses, OpenApi as _};
+
+use super::super::problem;
+use super::super::routes::Documented;
+use super::answers::OfEveryRoute;
+use crate::dj::run::Frame;
+
+/// The name under which an operation names the operator's token.
+pub(in crate::dj::api) const ADMIN_TOKEN: &str = "adminToken";
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Spinlane",
+        description = "An AI DJ that answers over Server-Sent Events.\n\n\
+            Every answer names its request in `x-request-id` and says in `server-timing` what \
+            it took. Errors are `application/problem+json` (RFC 9457) outside a stream and the \
+            same object inside one. Text lengths are in Unicode code points.",
+        license(
+            name = "Apache-2.0 WITH LLVM-exception",
+            identifier = "Apache-2.0 WITH LLVM-exception"
+        )
+    ),
+    // What no operation names as a body of its own.
+    components(schemas(problem::Document, Frame)),
+    tags(
+        (name = "chat", description = "A prompt in, a stream of events out."),
+        (name = "enrichment", description = "Tracks in, what others know of them out."),
+        (name = "operation", description = "How the application is, and what it has left."),
+        (name = "documentation", description = "What you are reading."),
+        (name = "page", description = "The page that the component serves.")
+    )
+)]
+struct Base;
+
+/// Makes the document. Takes a part of a millisecond, so only who asks for it
+/// pays for it.
+pub(super) fn document() -> OpenApi {
+    let mut document = Base::openapi();
+    document.merge(Documented::openapi());
+    let components = document.components.get_or_insert_with(Components::new);
+    for (name, scheme) in security_schemes() {
+        components.add_security_scheme(name, scheme);
+    }
+    for (path, item) in &mut document.paths.paths {
+        for operation in operations(item) {
+            if path.starts_with("/api/") {
+                let common = OfEveryRoute::responses();
+                let own = &mut operation.responses.responses;
+                for (status, response) in common {
+                    own.entry(status).or_insert(response);
+                }
+            }
+            describe_streams(operation);
+        }
+    }
+    document
+}
+
+fn security_schemes() -> [(&'static str, SecurityScheme); 1] {
+    let header = |name, description| {
+        SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(
+            name,
+            description,
+        )))
+    };
+    [(
+        ADMIN_TOKEN,
+        header(
+            "x-admin-token",
+            "The operator's token (the variable `admin_token`).",
+        ),
+    )]
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.post, &mut item.delete]
+        .into_iter()
+        .filter_map(Option::as_mut)
+}
+
+/// OpenAPI 3.2 has `itemSchema` for what a stream's items are; 3.1 has no word
+/// for it, so that it becomes an extension.
+fn describe_streams(operation: &mut Operation) {
+    for response in operation.responses.responses.values_mut() {
+        let RefOr::T(response) = response else {
+            continue;
+        };
+        for content in response.content.values_mut() {
+            if let RefOr::T(content) = content
+                && let Some(schema) = content.item_schema.take()
+                && let Ok(schema) = serde_json::to_value(schema)
+            {
+                let items = Extensions::from_iter([("x-itemSchema", schema)]);
+                content.extensions.get_or_insert_default().merge(items);
+            }
+        }
+    }
+}
