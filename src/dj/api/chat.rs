@@ -15,6 +15,7 @@ use super::json::Valid;
 use super::problem::Problem;
 use super::stream;
 use crate::dj::chat::Chat;
+use crate::dj::clients::spotify::Access;
 use crate::dj::config::{Config, Environment};
 use crate::dj::run::{Frame, Run};
 use crate::dj::{AppState, random_hex};
@@ -150,7 +151,7 @@ pub(super) async fn message(
         id: random_hex::<16>(&app.ports),
         debug: request.debug && may_debug(&app.config, &headers),
     };
-    let work = Chat::new(&app, request, api_key);
+    let work = Chat::new(&app, request, api_key, Access::App);
     Ok(stream::start(&app, &context, run, work, allowance))
 }
 

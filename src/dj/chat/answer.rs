@@ -1,32 +1,16 @@
-//! The model's answer, relayed as it comes.
+//! One answer of the model, relayed as it comes.
 
-use tracing::{info, warn};
+use tracing::info;
 
-use super::prompt;
-use crate::dj::api::chat::ChatRequest;
+use super::turn::Turn;
+use super::usage::Progress;
 use crate::dj::clients::UpstreamError;
-use crate::dj::clients::anthropic::{
-    Block, Client, Delta, Request, StopReason, StreamEvent, Usage,
-};
-use crate::dj::run::{Closed, Ending, Held, Output, Reason};
-
-/// The longest answer, in tokens.
-const MAX_TOKENS: u32 = 4096;
-
-/// What has happened until now. Outlives the work, which may be dropped at any
-/// point.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Progress {
-    /// Whether any of the answer was said.
-    pub(super) said: bool,
-    /// Whether the upstream has said its last word.
-    pub(super) complete: bool,
-    pub(super) usage: Usage,
-    stop_reason: Option<StopReason>,
-}
+use crate::dj::clients::anthropic::{Block, Client, Delta, Request, StopReason, StreamEvent};
+use crate::dj::run::{Closed, Held, Output};
 
 /// Why relaying ended before the model did.
-enum Trouble {
+#[derive(Debug)]
+pub(super) enum Trouble {
     Upstream(UpstreamError),
     Closed,
 }
@@ -43,62 +27,39 @@ impl From<Closed> for Trouble {
     }
 }
 
-/// Asks the model and relays what it says. Dropping the future cancels the
-/// upstream call; `progress` tells how far it had come.
-pub(super) async fn relay(
-    client: &Client,
-    model: &str,
-    request: &ChatRequest,
-    output: &Output,
-    progress: &mut Progress,
-) -> Ending {
-    let system = prompt::system(request.mode);
-    let request = Request {
-        model,
-        max_tokens: MAX_TOKENS,
-        stream: true,
-        system: &system,
-        messages: prompt::messages(request),
-    };
-    match answer(client, &request, output, progress).await {
-        Ok(()) => {
-            let stop_reason = progress.stop_reason;
-            info!(?stop_reason, "the model has answered");
-            match stop_reason {
-                Some(StopReason::MaxTokens | StopReason::ModelContextWindowExceeded) => {
-                    Ending::Incomplete(Reason::MaxTokens)
-                }
-                Some(StopReason::Refusal) => Ending::Incomplete(Reason::Refusal),
-                _ => Ending::Whole,
-            }
-        }
-        Err(Trouble::Closed) => Ending::Gone,
-        Err(Trouble::Upstream(error)) => {
-            warn!(%error, said = progress.said, "the model's answer failed");
-            match progress.said {
-                true => Ending::Incomplete(Reason::UpstreamCut),
-                false => Ending::Failed(error.object()),
-            }
-        }
-    }
+/// An answer that is over.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) turn: Turn,
+    pub(super) stop_reason: Option<StopReason>,
 }
 
-async fn answer(
+/// Asks the model and relays what it says. Dropping the future cancels the
+/// upstream call; `progress` tells how far it had come.
+///
+/// # Errors
+/// When there is no answer, or a part of one: what was said of it is said.
+pub(super) async fn relay(
     client: &Client,
     request: &Request<'_>,
     output: &Output,
     progress: &mut Progress,
-) -> Result<(), Trouble> {
-    output.thinking("Asking the model");
+) -> Result<Answer, Trouble> {
+    progress.begin();
     let mut stream = client.stream(request).await?;
     info!("the model begins to answer");
+    let mut answer = Answer {
+        turn: Turn::default(),
+        stop_reason: None,
+    };
     loop {
         let mut held = Held::default();
         let mut written = Ok(());
         let read = stream
             .read(|event| {
                 if written.is_ok() {
-                    written = relay_event(event, output, progress, &mut held);
+                    written = say(&event, output, progress, &mut held);
+                    answer.take(&event);
                 }
             })
             .await;
@@ -109,15 +70,16 @@ async fn answer(
             break;
         }
     }
-    progress.complete = true;
+    progress.end();
     // The run need not wait for the connection's own end: it is only so that
     // the host can use the connection again.
     client.spawn(|clock| stream.drain(clock));
-    Ok(())
+    Ok(answer)
 }
 
-fn relay_event(
-    event: StreamEvent<'_>,
+/// What the user sees of `event`.
+fn say(
+    event: &StreamEvent<'_>,
     output: &Output,
     progress: &mut Progress,
     held: &mut Held,
@@ -128,40 +90,29 @@ fn relay_event(
             ..
         } => {
             progress.said |= !text.is_empty();
-            output.content(&text, held)?;
+            output.content(text, held)?;
         }
-        StreamEvent::BlockStart {
-            block: Block::Text(text),
-            ..
-        } if !text.is_empty() => {
-            progress.said = true;
-            output.content(&text, held)?;
-        }
-        StreamEvent::BlockStart {
-            block: Block::Thinking | Block::RedactedThinking { .. },
-            ..
-        } => output.thinking("Thinking"),
-        StreamEvent::MessageStart { usage } => progress.count(usage),
-        StreamEvent::MessageDelta { stop_reason, usage } => {
-            progress.count(usage);
-            progress.stop_reason = stop_reason.or(progress.stop_reason);
+        StreamEvent::BlockStart { block, .. } => match block {
+            Block::Text(text) if !text.is_empty() => {
+                progress.said = true;
+                output.content(text, held)?;
+            }
+            Block::Thinking { .. } | Block::RedactedThinking { .. } => output.thinking("Thinking"),
+            _ => {}
+        },
+        StreamEvent::MessageStart { usage } | StreamEvent::MessageDelta { usage, .. } => {
+            progress.count(*usage);
         }
         _ => {}
     }
     Ok(())
 }
 
-impl Progress {
-    /// Numbers are cumulative: the last one that was given counts.
-    fn count(&mut self, usage: Usage) {
-        let own = &mut self.usage;
-        own.input_tokens = usage.input_tokens.or(own.input_tokens);
-        own.output_tokens = usage.output_tokens.or(own.output_tokens);
-        own.cache_creation_input_tokens = usage
-            .cache_creation_input_tokens
-            .or(own.cache_creation_input_tokens);
-        own.cache_read_input_tokens = usage
-            .cache_read_input_tokens
-            .or(own.cache_read_input_tokens);
+impl Answer {
+    fn take(&mut self, event: &StreamEvent<'_>) {
+        if let StreamEvent::MessageDelta { stop_reason, .. } = event {
+            self.stop_reason = stop_reason.or(self.stop_reason);
+        }
+        self.turn.take(event);
     }
 }

@@ -1,9 +1,14 @@
 //! The chat: one prompt, answered by the model on one stream.
 
+mod agent;
 mod answer;
+mod conversation;
 mod prompt;
 #[cfg(test)]
 mod tests;
+mod tools;
+mod turn;
+mod usage;
 
 use std::sync::Arc;
 
@@ -11,48 +16,77 @@ use futures::FutureExt;
 
 use super::AppState;
 use super::api::chat::ChatRequest;
-use super::clients::anthropic::Client;
+use super::clients::anthropic::{Client, Thinking};
+use super::clients::spotify::Access;
 use super::config::Secret;
 use super::run::{Ending, Output, UsageReport, Waits, Work};
 use crate::core::ports::BoxFuture;
-use answer::Progress;
+use agent::Agent;
+use conversation::Conversation;
+use tools::{Desk, Toolbox};
+use usage::Progress;
 
 /// A prompt being answered.
 pub(crate) struct Chat {
     app: AppState,
     request: ChatRequest,
     api_key: Secret,
+    access: Access,
     progress: Progress,
 }
 
 impl Chat {
-    /// The answer to `request`, by the model that `api_key` opens.
-    pub(crate) fn new(app: &AppState, request: ChatRequest, api_key: Secret) -> Self {
+    /// The answer to `request`, by the model that `api_key` opens, whose tools
+    /// ask the catalogue with `access`.
+    pub(crate) fn new(
+        app: &AppState,
+        request: ChatRequest,
+        api_key: Secret,
+        access: Access,
+    ) -> Self {
         Self {
             app: app.clone(),
             request,
             api_key,
+            access,
             progress: Progress::default(),
         }
+    }
+
+    async fn answer(&mut self, output: &Output, waits: &Arc<Waits>) -> Ending {
+        let Self {
+            app,
+            request,
+            api_key,
+            access,
+            progress,
+        } = self;
+        let config = &app.config.anthropic;
+        let client = Client::new(app, api_key.clone(), Arc::clone(waits) as _);
+        let playlist = request.playlist_id.as_deref();
+        let desk = Desk::new(app, access.clone(), output, waits, playlist);
+        let agent = Agent {
+            client: &client,
+            clock: &*app.ports.clock,
+            model: &config.model,
+            thinking: config.thinking_tokens.map(|tokens| Thinking::Enabled {
+                budget_tokens: tokens.get(),
+            }),
+            system: &prompt::system(request.mode),
+            output,
+            toolbox: Toolbox::new(tools::of(request.mode)),
+        };
+        let conversation = Conversation::new(prompt::messages(request));
+        agent.work(conversation, &desk, progress).await
     }
 }
 
 impl Work for Chat {
     fn work<'a>(&'a mut self, output: &'a Output, waits: &'a Arc<Waits>) -> BoxFuture<'a, Ending> {
-        let client = Client::new(&self.app, self.api_key.clone(), Arc::clone(waits) as _);
-        async move {
-            let model = &self.app.config.anthropic.model;
-            answer::relay(&client, model, &self.request, output, &mut self.progress).await
-        }
-        .boxed()
+        self.answer(output, waits).boxed()
     }
 
     fn report(&self, report: &mut UsageReport) {
-        let usage = self.progress.usage;
-        report.input_tokens = usage.input_tokens.unwrap_or(0);
-        report.output_tokens = usage.output_tokens.unwrap_or(0);
-        report.cache_read_tokens = usage.cache_read_input_tokens.unwrap_or(0);
-        report.cache_write_tokens = usage.cache_creation_input_tokens.unwrap_or(0);
-        report.partial = !self.progress.complete;
+        self.progress.report(report);
     }
 }

@@ -16,10 +16,11 @@ use crate::core::ports::Timeouts;
 
 /// Every variable that is read, for manifests and documentation to be checked
 /// against.
-pub const VARIABLES: [&str; 24] = [
+pub const VARIABLES: [&str; 25] = [
     "anthropic_api_key",
     "anthropic_base_url",
     "anthropic_model",
+    "anthropic_thinking_tokens",
     "spotify_client_id",
     "spotify_client_secret",
     "spotify_api_url",
@@ -82,6 +83,7 @@ pub(super) fn load(source: &dyn Fn(&str) -> Option<String>) -> Result<Config, Co
             api_key: read.secret("anthropic_api_key"),
             base_url: read.origin("anthropic_base_url", real::ANTHROPIC),
             model: read.or("anthropic_model", "claude-sonnet-4-5".into(), visible),
+            thinking_tokens: read.or("anthropic_thinking_tokens", None, thinking_tokens),
         },
         spotify: SpotifyConfig {
             client_id: read.optional("spotify_client_id", visible),
@@ -253,6 +255,15 @@ fn positive(text: &str, max: u32) -> Parsed<NonZeroU32> {
         .ok_or_else(|| format!("must be a whole number from 1 to {max}"))
 }
 
+/// Off, or within what the service takes.
+fn thinking_tokens(text: &str) -> Parsed<Option<NonZeroU32>> {
+    match text.parse() {
+        Ok(0) => Ok(None),
+        Ok(tokens @ 1024..=32_000) => Ok(NonZeroU32::new(tokens)),
+        _ => Err("must be 0 or a whole number from 1024 to 32000".into()),
+    }
+}
+
 /// Connecting has its own limit, which the others may lower.
 fn timeouts(first_byte: u64, idle: u64) -> Timeouts {
     Timeouts {
@@ -388,6 +399,7 @@ mod tests {
     fn values_are_typed() {
         let config = with(&[
             ("environment", "production"),
+            ("anthropic_thinking_tokens", "2048"),
             ("lane_limits", "deezer=3, anthropic=1"),
             ("caller_limit", "5/2h"),
             ("request_deadline_ms", "28000"),
@@ -398,6 +410,10 @@ mod tests {
         ])
         .unwrap();
         assert_eq!(config.environment, Environment::Production);
+        let thinking = config.anthropic.thinking_tokens;
+        assert_eq!(thinking.map(NonZeroU32::get), Some(2048));
+        let off = with(&[("anthropic_thinking_tokens", "0")]).unwrap();
+        assert_eq!(off.anthropic.thinking_tokens, None);
         assert_eq!(config.limits.lanes.deezer.get(), 3);
         assert_eq!(config.limits.lanes.anthropic.get(), 1);
         assert_eq!(config.limits.lanes.spotify.get(), 5);
@@ -450,6 +466,8 @@ mod tests {
             ("heartbeat_ms", "-1"),
             ("heartbeat_ms", "1.5"),
             ("heartbeat_ms", "99999999999999999999"),
+            ("anthropic_thinking_tokens", "1023"),
+            ("anthropic_thinking_tokens", "many"),
             ("global_rps", "0"),
             ("global_rps", "inf"),
             ("subrequest_budget", "4294967296"),

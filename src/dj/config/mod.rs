@@ -107,6 +107,8 @@ pub struct AnthropicConfig {
     pub base_url: Origin,
     /// The model that talks.
     pub model: String,
+    /// Tokens that it may think for before each answer; `None`: it does not.
+    pub thinking_tokens: Option<NonZeroU32>,
 }
 
 /// The catalogue, and its accounts service.

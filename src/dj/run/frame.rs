@@ -1,6 +1,7 @@
 //! What a run's stream says: `data: {"type":T,"data":D}`.
 
 use serde::{Serialize, Serializer};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::core::log::Record;
@@ -26,6 +27,22 @@ pub(crate) enum Frame<'a> {
     },
     /// All that an enrichment has found out.
     Result(&'a Report),
+    /// The model has asked for a tool, which begins.
+    ToolStart {
+        tool: &'a str,
+        args: &'a Value,
+        id: &'a str,
+    },
+    /// The tool has ended, in whatever way.
+    ToolEnd {
+        tool: &'a str,
+        /// What the model is told; where that is an error, the error object.
+        result: &'a Value,
+        id: &'a str,
+        ms: u64,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        error: bool,
+    },
     /// Once, before the end.
     Usage(&'a UsageReport),
     /// An event of the request's log.
@@ -61,6 +78,8 @@ pub(crate) enum Reason {
     UpstreamCut,
     /// Somebody asked for the end.
     Stopped,
+    /// The model would go on asking for tools.
+    TurnLimit,
     /// The model's longest answer.
     MaxTokens,
     /// The model would not go on.
@@ -81,6 +100,7 @@ impl Reason {
         match self {
             Self::UpstreamCut => "upstream_cut",
             Self::Stopped => "stopped",
+            Self::TurnLimit => "turn_limit",
             Self::MaxTokens => "max_tokens",
             Self::Refusal => "refusal",
             Self::Deadline => "deadline",
@@ -98,6 +118,10 @@ pub(crate) struct UsageReport {
     pub(crate) cache_write_tokens: u64,
     /// The upstream did not say its last word: the true numbers may be higher.
     pub(crate) partial: bool,
+    /// How often the model was asked.
+    pub(crate) turns: u32,
+    /// What it asked for.
+    pub(crate) tool_calls: u32,
     pub(crate) upstream_calls: u32,
     pub(crate) budget_left: u32,
     /// Time spent waiting for slots and tokens.
@@ -138,6 +162,24 @@ mod tests {
             (
                 Frame::Thinking("hm"),
                 json!({"type": "thinking", "data": "hm"}),
+            ),
+            (
+                Frame::ToolStart {
+                    tool: "search",
+                    args: &json!({"q": 1}),
+                    id: "t1",
+                },
+                json!({"type": "tool_start", "data": {"tool": "search", "args": {"q": 1}, "id": "t1"}}),
+            ),
+            (
+                Frame::ToolEnd {
+                    tool: "search",
+                    result: &json!({}),
+                    id: "t1",
+                    ms: 7,
+                    error: false,
+                },
+                json!({"type": "tool_end", "data": {"tool": "search", "result": {}, "id": "t1", "ms": 7}}),
             ),
             (Frame::Done(None), json!({"type": "done", "data": null})),
             (

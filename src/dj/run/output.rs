@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::frame::{Frame, UsageReport};
 use crate::core::log::{Record, Sink};
 use crate::core::sse::{Event, EventError, FeedError, Writer};
@@ -75,7 +77,40 @@ impl Output {
 
     /// All that an enrichment has found out.
     pub(crate) async fn result(&self, report: &Report) -> Result<(), Closed> {
-        let event = Event::json(&Frame::Result(report)).or_else(|error| give_up(&error))?;
+        self.feed(&Frame::Result(report)).await
+    }
+
+    /// A tool begins.
+    pub(crate) async fn tool_start(
+        &self,
+        tool: &str,
+        args: &Value,
+        id: &str,
+    ) -> Result<(), Closed> {
+        self.feed(&Frame::ToolStart { tool, args, id }).await
+    }
+
+    /// A tool has ended.
+    pub(crate) async fn tool_end(
+        &self,
+        tool: &str,
+        result: &Value,
+        id: &str,
+        ms: u64,
+        error: bool,
+    ) -> Result<(), Closed> {
+        let frame = Frame::ToolEnd {
+            tool,
+            result,
+            id,
+            ms,
+            error,
+        };
+        self.feed(&frame).await
+    }
+
+    async fn feed(&self, frame: &Frame<'_>) -> Result<(), Closed> {
+        let event = Event::json(frame).or_else(|error| give_up(&error))?;
         self.0.feed(event).await
     }
 

@@ -1,5 +1,6 @@
 //! Anthropic's Messages API, streaming.
 
+mod request;
 mod stream;
 mod wire;
 
@@ -8,8 +9,11 @@ use std::sync::Arc;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, StatusCode};
 
+pub(crate) use request::{
+    CacheControl, Message, Part, Request, Role, SystemText, Thinking, ToolSpec,
+};
 pub(crate) use stream::MessageStream;
-pub(crate) use wire::{Block, Delta, Message, Request, Role, StopReason, StreamEvent, Usage};
+pub(crate) use wire::{Block, Delta, StopReason, StreamEvent, Usage};
 
 use super::api::{Api, Ask, Complaint, Dialect};
 use super::{Failure, Service, UpstreamError};
@@ -21,7 +25,7 @@ use crate::dj::config::Secret;
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 
-/// The version of the interface that [`wire`] describes.
+/// The version of the interface that [`request`] and [`wire`] describe.
 const VERSION: &str = "2023-06-01";
 
 static SERVICE: Service = Service {
@@ -73,13 +77,15 @@ impl Client {
         request: &Request<'_>,
     ) -> Result<MessageStream, UpstreamError> {
         // May be repeated: nothing of its answer is handed on before its head
-        // is good.
+        // is good. And may use the reserve: whatever the tools of a run have
+        // used, the model still answers.
         let ask = Ask::post("answer", "/v1/messages")
             .header(X_API_KEY, self.api_key.expose())
             .header(ANTHROPIC_VERSION, VERSION)
             .header(ACCEPT, "text/event-stream")
             .json(request)
-            .repeatable();
+            .repeatable()
+            .overhead();
         let answered = self.api.send(&ask).await?;
         let verdict = answered.verdict;
         let (head, body) = answered.response.into_parts();

@@ -1,4 +1,4 @@
-//! The Messages API's wire format, as far as the DJ uses it.
+//! What the Messages API answers, as far as the DJ uses it.
 //!
 //! Readers are tolerant: fields that are not used are not read, and types that
 //! are not known yet (of events, blocks, deltas, stop reasons) become
@@ -6,32 +6,8 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
-
-/// `POST /v1/messages`.
-#[derive(Debug, Serialize)]
-pub(crate) struct Request<'a> {
-    pub(crate) model: &'a str,
-    pub(crate) max_tokens: u32,
-    pub(crate) stream: bool,
-    pub(crate) system: &'a str,
-    pub(crate) messages: Vec<Message<'a>>,
-}
-
-/// One turn of the conversation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Message<'a> {
-    pub(crate) role: Role,
-    pub(crate) content: Cow<'a, str>,
-}
-
-/// Who speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Role {
-    User,
-    Assistant,
-}
+use serde::Deserialize;
+use serde_json::Value;
 
 /// One event of the answer's stream.
 #[derive(Debug, PartialEq)]
@@ -62,20 +38,25 @@ pub(crate) enum StreamEvent<'a> {
 }
 
 /// What a content block begins with.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(crate) enum Block {
     /// Text; what it begins with is nearly always empty.
     Text(String),
-    /// The model's reasoning.
-    Thinking,
+    /// The model's reasoning; what it begins with is nearly always empty.
+    Thinking {
+        thinking: String,
+        signature: String,
+    },
     /// Reasoning that is returned encrypted.
     RedactedThinking {
         data: String,
     },
-    /// The model asks for a tool; its input follows in deltas.
+    /// The model asks for a tool. Its input follows in deltas; what it begins
+    /// with is nearly always an empty object.
     ToolUse {
         id: String,
         name: String,
+        input: Value,
     },
     Unknown,
 }
@@ -261,6 +242,12 @@ struct AnyBlock {
     #[serde(default)]
     name: String,
     #[serde(default)]
+    input: Value,
+    #[serde(default)]
+    thinking: String,
+    #[serde(default)]
+    signature: String,
+    #[serde(default)]
     data: String,
 }
 
@@ -268,11 +255,15 @@ impl From<AnyBlock> for Block {
     fn from(block: AnyBlock) -> Self {
         match block.kind.as_str() {
             "text" => Self::Text(block.text),
-            "thinking" => Self::Thinking,
+            "thinking" => Self::Thinking {
+                thinking: block.thinking,
+                signature: block.signature,
+            },
             "redacted_thinking" => Self::RedactedThinking { data: block.data },
             "tool_use" => Self::ToolUse {
                 id: block.id,
                 name: block.name,
+                input: block.input,
             },
             _ => Self::Unknown,
         }
@@ -298,6 +289,7 @@ struct EndOfMessage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn parse<'a>(name: &str, data: &'a str) -> StreamEvent<'a> {
         StreamEvent::parse(name, data).unwrap()
@@ -334,6 +326,7 @@ mod tests {
                     block: Block::ToolUse {
                         id: "toolu_1".into(),
                         name: "search".into(),
+                        input: json!({}),
                     },
                 },
             ),
@@ -342,7 +335,10 @@ mod tests {
                 r#"{"type":"content_block_start","index":0,"content_block":{"type":"thinking","thinking":"","signature":""}}"#,
                 StreamEvent::BlockStart {
                     index: 0,
-                    block: Block::Thinking,
+                    block: Block::Thinking {
+                        thinking: String::new(),
+                        signature: String::new(),
+                    },
                 },
             ),
             (

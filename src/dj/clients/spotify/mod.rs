@@ -20,6 +20,7 @@ use http::StatusCode;
 use http::header::AUTHORIZATION;
 
 pub(crate) use access::{Access, AccessTokens, AppToken};
+pub(crate) use edit::Move;
 pub(crate) use id::{playlist_id, track_id};
 
 use super::api::{Answer, Api, Ask, Complaint, Dialect, MAX_ANSWER};

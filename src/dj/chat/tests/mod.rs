@@ -184,7 +184,7 @@ fn every_delta_is_one_frame() {
     let usage = &frames[frames.len() - 2].1;
     let expected = json!({
         "inputTokens": 9, "outputTokens": 7, "cacheReadTokens": 0, "cacheWriteTokens": 0,
-        "partial": false, "upstreamCalls": 1, "budgetLeft": 939, "laneWaitMs": 0,
+        "partial": false, "turns": 1, "toolCalls": 0, "upstreamCalls": 1, "budgetLeft": 939, "laneWaitMs": 0,
     });
     assert_eq!(*usage, expected);
     assert_eq!(frames[0].1["id"].as_str().map(str::len), Some(32));

@@ -1,0 +1,185 @@
+//! `modify_playlist`.
+
+use futures::FutureExt;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::create_playlist::{may_be_done, uris};
+use super::{Desk, Report, Spec, Tool, typed, unfit};
+use crate::core::ports::BoxFuture;
+use crate::dj::clients::UpstreamError;
+use crate::dj::clients::spotify::{Move, playlist_id};
+use crate::dj::error::ErrorObject;
+
+/// Changes a playlist of the user's.
+pub(super) struct ModifyPlaylist;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Input {
+    playlist_id: String,
+    action: Action,
+    #[serde(default)]
+    track_ids: Vec<String>,
+    position: Option<u32>,
+    range_start: Option<u32>,
+    range_length: Option<u32>,
+    insert_before: Option<u32>,
+    name: Option<String>,
+    description: Option<String>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Action {
+    Add,
+    Remove,
+    Reorder,
+    Rename,
+}
+
+impl Tool for ModifyPlaylist {
+    fn spec(&self) -> Spec {
+        let position = |description: &str| json!({"type": "integer", "minimum": 0, "maximum": 10_000, "description": description});
+        Spec {
+            name: "modify_playlist",
+            description: "Changes the user's playlist, one thing at a time. `add` takes trackIds \
+                and perhaps position; `remove` takes trackIds; `reorder` takes rangeStart, \
+                insertBefore and perhaps rangeLength, all as positions before the move; `rename` \
+                takes name, description or both.",
+            schema: json!({
+                "type": "object",
+                "properties": {
+                    "playlistId": {
+                        "type": "string", "minLength": 1, "maxLength": 200,
+                        "description": "The playlist's id; the playlist that the user has open if \
+                            left out.",
+                    },
+                    "action": {"type": "string", "enum": ["add", "remove", "reorder", "rename"]},
+                    "trackIds": {
+                        "type": "array", "minItems": 1, "maxItems": 100,
+                        "items": {"type": "string", "minLength": 1, "maxLength": 200},
+                    },
+                    "position": position("Where to add; at the end if left out."),
+                    "rangeStart": position("The first track to move."),
+                    "rangeLength": {
+                        "type": "integer", "minimum": 1, "maximum": 100,
+                        "description": "How many tracks to move; 1 if left out.",
+                    },
+                    "insertBefore": position("The track to move them before."),
+                    "name": {"type": "string", "minLength": 1, "maxLength": 100},
+                    "description": {"type": "string", "maxLength": 300},
+                },
+                "required": ["playlistId", "action"],
+                "additionalProperties": false,
+            }),
+            writes: true,
+        }
+    }
+
+    fn call<'a>(
+        &'a self,
+        input: Value,
+        desk: &'a Desk<'a>,
+    ) -> BoxFuture<'a, Result<Report, ErrorObject>> {
+        modify(input, desk).boxed()
+    }
+}
+
+async fn modify(input: Value, desk: &Desk<'_>) -> Result<Report, ErrorObject> {
+    let input: Input = typed(input)?;
+    desk.may_write()?;
+    let id = playlist_id(&input.playlist_id);
+    let id = id.ok_or_else(|| unfit("`playlistId` is no id of a playlist"))?;
+    stays_with(&id, desk.playlist)?;
+    let summary = match input.action {
+        Action::Add => add(&id, &input, desk).await,
+        Action::Remove => remove(&id, &input, desk).await,
+        Action::Reorder => reorder(&id, &input, desk).await,
+        Action::Rename => rename(&id, &input, desk).await,
+    }?;
+    Ok(Report::new(summary).with("playlistId", id))
+}
+
+/// A request that is about one playlist changes no other, whatever the names
+/// and descriptions say that the model has read.
+fn stays_with(id: &str, asked: Option<&str>) -> Result<(), ErrorObject> {
+    match asked.and_then(playlist_id) {
+        Some(asked) if asked != id => Err(unfit(format!(
+            "only the playlist that the user has open may be changed: {asked}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+async fn add(id: &str, input: &Input, desk: &Desk<'_>) -> Result<String, ErrorObject> {
+    let uris = needed(&input.track_ids, "add")?;
+    let uris: Vec<&str> = uris.iter().map(String::as_str).collect();
+    let added = desk.spotify.add_tracks(id, &uris, input.position).await;
+    added.map_err(|error| failed(&error))?;
+    Ok(format!("Added {} tracks", uris.len()))
+}
+
+async fn remove(id: &str, input: &Input, desk: &Desk<'_>) -> Result<String, ErrorObject> {
+    let uris = needed(&input.track_ids, "remove")?;
+    let uris: Vec<&str> = uris.iter().map(String::as_str).collect();
+    let removed = desk.spotify.remove_tracks(id, &uris).await;
+    removed.map_err(|error| failed(&error))?;
+    Ok(format!("Removed {} tracks, wherever they were", uris.len()))
+}
+
+async fn reorder(id: &str, input: &Input, desk: &Desk<'_>) -> Result<String, ErrorObject> {
+    let (Some(start), Some(before)) = (input.range_start, input.insert_before) else {
+        return Err(unfit("`reorder` needs rangeStart and insertBefore"));
+    };
+    let length = input.range_length.unwrap_or(1);
+    let step = Move {
+        start,
+        length,
+        before,
+    };
+    let moved = desk.spotify.reorder(id, step, None).await;
+    moved.map_err(|error| failed(&error))?;
+    Ok(format!(
+        "Moved {length} tracks from position {start} to before {before}"
+    ))
+}
+
+async fn rename(id: &str, input: &Input, desk: &Desk<'_>) -> Result<String, ErrorObject> {
+    let description = input.description.as_deref();
+    // The service refuses a description with line breaks.
+    let description = description.map(|text| text.replace(char::is_control, " "));
+    if input.name.is_none() && description.is_none() {
+        return Err(unfit("`rename` needs name, description or both"));
+    }
+    let renamed = desk
+        .spotify
+        .rename(id, input.name.as_deref(), description.as_deref());
+    renamed.await.map_err(|error| failed(&error))?;
+    Ok("Renamed the playlist".into())
+}
+
+fn needed(ids: &[String], action: &str) -> Result<Vec<String>, ErrorObject> {
+    match ids.is_empty() {
+        true => Err(unfit(format!("`{action}` needs trackIds"))),
+        false => uris(ids),
+    }
+}
+
+fn failed(error: &UpstreamError) -> ErrorObject {
+    may_be_done(error.object())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_open_playlist_is_changed() {
+        assert!(stays_with("abc", None).is_ok());
+        assert!(stays_with("abc", Some("abc")).is_ok());
+        assert!(stays_with("abc", Some("spotify:playlist:abc")).is_ok());
+        let error = stays_with("abc", Some("def")).unwrap_err();
+        assert!(error.message.contains("def"), "{error:?}");
+    }
+}
