@@ -36,7 +36,7 @@ impl Options {
             match flag.as_str() {
                 "--component" => options.component = Some(value("a file")?.into()),
                 "--state" => options.state = value("a folder")?.into(),
-                "--store" => options.store = Some(value("a file")?.into()),
+                "--store" => options.store = Some(value("a file or a redis:// address")?.into()),
                 "--no-upstreams" => options.upstreams = false,
                 "--listen" => {
                     let text = value("ADDRESS:PORT")?;
