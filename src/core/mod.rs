@@ -11,3 +11,4 @@ pub mod ports;
 pub mod scope;
 pub mod sse;
 pub mod testing;
+pub mod trace;

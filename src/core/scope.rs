@@ -12,11 +12,14 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::abort::AbortSignal;
 use super::cache;
 use super::limit::Budget;
+use super::trace::TraceContext;
 
 /// What belongs to one request.
 #[derive(Clone, Debug)]
@@ -29,6 +32,42 @@ pub struct Scope {
     pub abort: AbortSignal,
     /// What the cache has done for the request.
     pub cache: Arc<cache::Stats>,
+    /// How long its upstream calls had to wait.
+    pub waited: Arc<Waited>,
+    /// Its span. Upstream calls are told the trace.
+    pub trace: Option<TraceContext>,
+}
+
+impl Scope {
+    /// A scope outside any trace, in which nothing has happened yet.
+    pub fn new(request_id: impl Into<Arc<str>>, budget: Budget, abort: AbortSignal) -> Self {
+        Self {
+            request_id: request_id.into(),
+            budget: Arc::new(budget),
+            abort,
+            cache: Arc::default(),
+            waited: Arc::default(),
+            trace: None,
+        }
+    }
+}
+
+/// Time that calls spent waiting for slots and tokens, added up over all of
+/// them: calls that wait side by side count twice.
+#[derive(Debug, Default)]
+pub struct Waited(AtomicU64);
+
+impl Waited {
+    /// Adds a wait.
+    pub fn add(&self, wait: Duration) {
+        let nanos = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
+        self.0.fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    /// All of it.
+    pub fn total(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+    }
 }
 
 thread_local! {
@@ -99,12 +138,7 @@ mod tests {
     use futures::executor::block_on;
 
     fn scope(id: &str) -> Arc<Scope> {
-        Arc::new(Scope {
-            request_id: id.into(),
-            budget: Arc::new(Budget::new(950)),
-            abort: AbortSignal::never(),
-            cache: Arc::default(),
-        })
+        Arc::new(Scope::new(id, Budget::new(950), AbortSignal::never()))
     }
 
     fn id() -> Option<String> {

@@ -17,6 +17,7 @@ use super::lane::{Lane, LaneName, LaneSnapshot};
 use super::retry::{Verdict, classify, is_retryable};
 use super::shared::{Health, Shared, Window};
 use crate::core::ports::{BodyStream, HttpError, Instant, Ports, TimeoutPhase};
+use crate::core::scope;
 
 /// All limits in front of all upstreams. Clones are the same.
 #[derive(Clone)]
@@ -225,6 +226,10 @@ impl Orchestrator {
         let started = self.observed(call, self.0.gate.enter(call, entry)).await;
         let waited = clock.now() - asked;
         stats.waited += waited;
+        let scope = scope::current();
+        if let Some(scope) = &scope {
+            scope.waited.add(waited);
+        }
         let (slot, launch) = started?;
         stats.attempts += 1;
         if let Some(observer) = &call.observer {
@@ -234,7 +239,12 @@ impl Orchestrator {
         let timeouts = call.timeouts;
         let timeouts = timeouts.unwrap_or(self.0.gate.limits.lane(&call.lane).timeouts);
         let launched = clock.now();
-        let sent = self.0.ports.http.send(call.request.clone(), timeouts);
+        let mut request = call.request.clone();
+        if let Some(trace) = scope.and_then(|scope| scope.trace) {
+            let span = trace.child(&*self.0.ports.entropy);
+            span.insert_into(request.headers_mut());
+        }
+        let sent = self.0.ports.http.send(request, timeouts);
         let response = sent.await;
         let ended = clock.now();
         drop(launch);

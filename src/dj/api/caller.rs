@@ -16,8 +16,8 @@ use crate::dj::error::{Code, ErrorObject};
 const SPIN_CLIENT_ADDR: HeaderName = HeaderName::from_static("spin-client-addr");
 
 // The header fields of the IETF draft "RateLimit header fields for HTTP".
-const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
-const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+pub(super) const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+pub(super) const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 /// Callers without an address share this.
 const UNKNOWN: &str = "unknown";

@@ -21,7 +21,7 @@ use crate::dj::run::{Frame, Run};
 use crate::dj::{AppState, random_hex};
 
 /// Carries the operator's token.
-const X_ADMIN_TOKEN: HeaderName = HeaderName::from_static("x-admin-token");
+pub(super) const X_ADMIN_TOKEN: HeaderName = HeaderName::from_static("x-admin-token");
 
 /// A prompt, and what led to it. Unknown fields are ignored.
 #[derive(Clone, Debug, Deserialize, Validate, ToSchema)]

@@ -1,8 +1,10 @@
 //! HTTP: routes, what they take, and what is said when they cannot.
 
+mod asked;
 mod assets;
 mod caller;
 pub(crate) mod chat;
+mod cors;
 mod docs;
 pub(crate) mod enrich;
 pub mod json;
@@ -29,8 +31,10 @@ use super::error::{Code, ErrorObject};
 use super::{AppState, random_hex};
 use crate::core::abort::AbortHandle;
 use crate::core::limit::Budget;
-use crate::core::ports::{Instant, Ports};
+use crate::core::ports::Ports;
 use crate::core::scope::{self, Scope};
+use crate::core::trace::TraceContext;
+use asked::Asked;
 use problem::Problem;
 
 /// Names a request in logs, in answers, and between services.
@@ -60,34 +64,29 @@ pub(super) async fn handle(
     ports: &Ports,
     state: Result<&AppState, &ConfigErrors>,
     routes: &OnceLock<Router>,
-    mut request: Request,
+    request: Request,
 ) -> Response {
     let head = request.method() == Method::HEAD;
     let options = request.method() == Method::OPTIONS;
     let request_id = request_id(ports, &request);
-    let asked = Asked::new(ports, &request);
+    let trace = TraceContext::of_request(request.headers(), &*ports.entropy);
+    let abort = AbortHandle::new();
+    let budget = state.map_or(0, |state| state.config.limits.subrequest_budget);
+    let scope = Scope::new(request_id.as_str(), Budget::new(budget), abort.signal());
+    let scope = Arc::new(Scope {
+        trace: Some(trace),
+        ..scope
+    });
+    let span = tracing::info_span!("request", request_id, trace_id = trace.trace_id());
+    let asked = Asked::new(ports, &scope, &span, &request);
+    let context = RequestContext {
+        scope: Arc::clone(&scope),
+        abort,
+    };
     let mut response = match state {
         Ok(state) => {
-            let abort = AbortHandle::new();
-            let scope = Arc::new(Scope {
-                request_id: request_id.as_str().into(),
-                budget: Arc::new(Budget::new(state.config.limits.subrequest_budget)),
-                abort: abort.signal(),
-                cache: Arc::default(),
-            });
-            let context = RequestContext {
-                scope: Arc::clone(&scope),
-                abort,
-            };
-            request.extensions_mut().insert(context);
-            let router = routes.get_or_init(|| router(state.clone())).clone();
-            let span = tracing::info_span!("request", request_id);
-            let answer = scope::run(Arc::clone(&scope), router.oneshot(request))
-                .instrument(span.clone())
-                .await;
-            let mut response = answer.unwrap_or_else(|never| match never {});
-            span.in_scope(|| asked.answered(ports, &scope.budget, &mut response));
-            response
+            let answer = route(state, routes, request, context);
+            scope::run(scope, answer).instrument(span).await
         }
         Err(_) if request.uri().path() == "/health" => status::health().await.into_response(),
         Err(errors) => Problem::misconfigured(errors).into_response(),
@@ -103,50 +102,24 @@ pub(super) async fn handle(
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         headers.insert(X_REQUEST_ID, value);
     }
-    response
+    trace.insert_into(headers);
+    asked.answered(response)
 }
 
-/// What the log says of a request when its head is ready. What comes after the
-/// head of a stream has a line of its own.
-struct Asked {
-    at: Instant,
-    method: Method,
-    /// Without the query, which may hold what nobody should read.
-    path: String,
-}
-
-impl Asked {
-    fn new(ports: &Ports, request: &Request) -> Self {
-        Self {
-            at: ports.clock.now(),
-            method: request.method().clone(),
-            path: request.uri().path().to_owned(),
-        }
+/// Lets the router answer, which is made when it is first needed.
+async fn route(
+    state: &AppState,
+    routes: &OnceLock<Router>,
+    mut request: Request,
+    context: RequestContext,
+) -> Response {
+    request.extensions_mut().insert(context);
+    let router = routes.get_or_init(|| router(state.clone())).clone();
+    if cors::concerns(request.uri().path()) {
+        return cors::answer(router, request, state.config.frontend_url.as_ref()).await;
     }
-
-    /// Logs the answer, and tells its receiver how long it took to make.
-    fn answered(&self, ports: &Ports, budget: &Budget, response: &mut Response) {
-        let took = ports.clock.now() - self.at;
-        let millis = took.as_secs_f64() * 1_000.0;
-        let (status, calls) = (response.status().as_u16(), budget.used());
-        let timing = format!("head;dur={millis:.3}, calls;desc=\"{calls}\"");
-        if let Ok(value) = HeaderValue::from_str(&timing) {
-            response.headers_mut().insert(SERVER_TIMING, value);
-        }
-        let (method, path) = (self.method.as_str(), self.path.as_str());
-        if path == "/health" {
-            // Asked every few seconds by whoever watches over the host.
-            return;
-        }
-        tracing::info!(
-            method,
-            path,
-            status,
-            head_ms = millis,
-            upstream_calls = calls,
-            "answered"
-        );
-    }
+    let answer = router.oneshot(request).await;
+    answer.unwrap_or_else(|never| match never {})
 }
 
 /// The caller's own id where it is harmless, so that logs of several services

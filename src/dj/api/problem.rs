@@ -167,7 +167,10 @@ impl From<&Problem> for http::Response<Bytes> {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        http::Response::<Bytes>::from(&self).map(Body::from)
+        let mut response = http::Response::<Bytes>::from(&self).map(Body::from);
+        // For the log.
+        response.extensions_mut().insert(self.error.code);
+        response
     }
 }
 

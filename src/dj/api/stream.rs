@@ -12,7 +12,7 @@ use crate::dj::AppState;
 use crate::dj::run::{self, Run, Work};
 
 /// The run's id, before the first frame says it.
-const X_RUN_ID: HeaderName = HeaderName::from_static("x-run-id");
+pub(super) const X_RUN_ID: HeaderName = HeaderName::from_static("x-run-id");
 /// Tells nginx and its kind not to collect the stream first.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 

@@ -110,12 +110,7 @@ fn stage(answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Stage {
 /// Enriches in a request with `budget` calls, and tells what is left of it.
 fn run(stage: &Stage, budget: u32, tracks: &[Track]) -> (Report, u32) {
     let budget = Budget::new(budget);
-    let scope = Arc::new(Scope {
-        request_id: "r".into(),
-        budget: Arc::new(budget.clone()),
-        abort: AbortSignal::never(),
-        cache: Arc::default(),
-    });
+    let scope = Arc::new(Scope::new("r", budget.clone(), AbortSignal::never()));
     let observer = nobody();
     let report = enrich(&stage.app, &observer, tracks, &|_, _, _| {});
     let report = stage.world.run(scope::run(scope, report));
