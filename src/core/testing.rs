@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
+use futures::channel::oneshot;
 
 use super::ports::{
     BodyStream, BoxFuture, Clock, Counters, Entropy, HttpClient, HttpError, Instant, KeyValue,
@@ -190,7 +191,25 @@ type Task = (BoxFuture<'static, ()>, Arc<Flag>);
 
 /// Collects what is spawned until [`World::run`] polls it.
 #[derive(Clone, Default)]
-pub struct TestSpawner(Arc<Mutex<VecDeque<BoxFuture<'static, ()>>>>);
+pub struct TestSpawner(Arc<Mutex<Spawned>>);
+
+#[derive(Default)]
+struct Spawned {
+    tasks: VecDeque<BoxFuture<'static, ()>>,
+    /// Tasks for after the response.
+    later: VecDeque<BoxFuture<'static, ()>>,
+    /// Who waits for idleness.
+    idle: Vec<oneshot::Sender<()>>,
+}
+
+impl TestSpawner {
+    /// Lets those go on who wait for idleness. Returns whether there were any.
+    fn idles(&self) -> bool {
+        let waiting = std::mem::take(&mut lock(&self.0).idle);
+        let woken = waiting.into_iter().filter_map(|idle| idle.send(()).ok());
+        woken.count() > 0
+    }
+}
 
 impl fmt::Debug for TestSpawner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -200,7 +219,17 @@ impl fmt::Debug for TestSpawner {
 
 impl Spawner for TestSpawner {
     fn spawn(&self, task: BoxFuture<'static, ()>) {
-        lock(&self.0).push_back(task);
+        lock(&self.0).tasks.push_back(task);
+    }
+
+    fn after_response(&self, task: BoxFuture<'static, ()>) {
+        lock(&self.0).later.push_back(task);
+    }
+
+    fn idle(&self) -> BoxFuture<'static, ()> {
+        let (sender, idle) = oneshot::channel();
+        lock(&self.0).idle.push(sender);
+        idle.map(|_| ()).boxed()
     }
 }
 
@@ -213,6 +242,9 @@ struct MemoryState {
     values: BTreeMap<String, Vec<u8>>,
     counters: BTreeMap<String, i64>,
     fault: Option<StoreError>,
+    /// How long each call holds everything up.
+    delay: Option<(VirtualClock, Duration)>,
+    full: bool,
     calls: u64,
 }
 
@@ -225,6 +257,17 @@ impl MemoryStore {
     /// Every later call fails with `fault`; `None` heals the store.
     pub fn fail_with(&self, fault: Option<StoreError>) {
         lock(&self.0).fault = fault;
+    }
+
+    /// Every later call takes so long on `clock`, and blocks the guest as long
+    /// as Spin's do; zero heals the store.
+    pub fn slow_down(&self, clock: &VirtualClock, delay: Duration) {
+        lock(&self.0).delay = (!delay.is_zero()).then(|| (clock.clone(), delay));
+    }
+
+    /// Whether every later write is refused.
+    pub fn fill(&self, full: bool) {
+        lock(&self.0).full = full;
     }
 
     /// Calls seen so far, of every kind.
@@ -269,6 +312,10 @@ impl MemoryStore {
     ) -> BoxFuture<'a, Result<T, StoreError>> {
         // Acts when polled, not when called, as a real store does.
         async move {
+            let delay = lock(&self.0).delay.clone();
+            if let Some((clock, delay)) = delay {
+                clock.advance(delay);
+            }
             let mut state = lock(&self.0);
             state.calls += 1;
             match &state.fault {
@@ -291,6 +338,9 @@ impl KeyValue for MemoryStore {
     fn set<'a>(&'a self, key: &'a str, value: &'a [u8]) -> BoxFuture<'a, Result<(), StoreError>> {
         self.call(move |state| {
             check_key(key)?;
+            if state.full {
+                return Err(StoreError::Refused("no room".into()));
+            }
             state.values.insert(key.into(), value.into());
             Ok(())
         })
@@ -478,12 +528,12 @@ impl World {
                 let waker = Waker::from(Arc::clone(&root_flag));
                 if let Poll::Ready(output) = root.as_mut().poll(&mut Context::from_waker(&waker)) {
                     let mut left = lock(&self.spawner.0);
-                    left.extend(tasks.into_iter().map(|(task, _)| task));
+                    left.tasks.extend(tasks.into_iter().map(|(task, _)| task));
                     return output;
                 }
             }
             moved |= self.turn(&mut tasks);
-            if !moved && !root_flag.0.load(Ordering::SeqCst) {
+            if !moved && !root_flag.0.load(Ordering::SeqCst) && !self.spawner.idles() {
                 let next = self.clock.next_deadline();
                 let next = next.expect("a lost wake-up: nothing is ready and no timer is set");
                 self.clock.advance_to(next);
@@ -491,18 +541,26 @@ impl World {
         }
     }
 
-    /// Drives spawned tasks until all have ended.
+    /// Drives spawned tasks until all have ended, those for after the response
+    /// too.
     ///
     /// # Panics
     /// As [`World::run`].
     pub fn drain(&self) {
         let mut tasks: Vec<Task> = Vec::new();
         loop {
+            {
+                let mut spawned = lock(&self.spawner.0);
+                let later = std::mem::take(&mut spawned.later);
+                spawned.tasks.extend(later);
+            }
             let moved = self.turn(&mut tasks);
-            if tasks.is_empty() && lock(&self.spawner.0).is_empty() {
+            let spawned = lock(&self.spawner.0);
+            if tasks.is_empty() && spawned.tasks.is_empty() && spawned.later.is_empty() {
                 return;
             }
-            if !moved {
+            drop(spawned);
+            if !moved && !self.spawner.idles() {
                 let next = self.clock.next_deadline();
                 let next = next.expect("a lost wake-up: nothing is ready and no timer is set");
                 self.clock.advance_to(next);
@@ -512,7 +570,7 @@ impl World {
 
     /// Polls each spawned task that was woken once. Returns whether any was.
     fn turn(&self, tasks: &mut Vec<Task>) -> bool {
-        let fresh = std::mem::take(&mut *lock(&self.spawner.0));
+        let fresh = std::mem::take(&mut lock(&self.spawner.0).tasks);
         tasks.extend(
             fresh
                 .into_iter()

@@ -71,12 +71,14 @@ where
 {
     panic_hook::install(outparam);
     log::install();
-    wstd::runtime::block_on(async move {
+    spawner::response_begins();
+    wstd::runtime::block_on(spawner::counted(async move {
         match incoming::convert(&request) {
             Ok(request) => respond(handler(request, ports()).await).await,
             Err(problem) => respond(problem).await,
         }
-    });
+        spawner::response_ended();
+    }));
 }
 
 /// Sends the head, then pumps the body.

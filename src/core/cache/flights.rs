@@ -68,11 +68,6 @@ impl Flights {
         }
         (flight, false)
     }
-
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.table().flights.len()
-    }
 }
 
 /// Takes a flight off the table when it has ended, or was dropped.

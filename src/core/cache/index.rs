@@ -37,6 +37,18 @@ pub(super) fn batch_key(number: u64) -> String {
     format!("{PREFIX}batch:{number}")
 }
 
+/// The number of the batch that lies under `key`.
+pub(super) fn batch_number(key: &str) -> Option<u64> {
+    let number = key.strip_prefix(PREFIX)?.strip_prefix("batch:")?;
+    number.parse().ok()
+}
+
+/// Whether a page of an hour lies under `key`.
+pub(super) fn is_hour(key: &str) -> bool {
+    let rest = key.strip_prefix(PREFIX);
+    rest.is_some_and(|rest| rest.starts_with("hour:"))
+}
+
 /// The newest page of an hour.
 pub(super) fn hour_key(hour: Hour) -> String {
     format!("{PREFIX}hour:{hour}")

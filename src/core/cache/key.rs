@@ -18,9 +18,10 @@
 //!
 //! | key | hashed | hash |
 //! | --- | --- | --- |
-//! | `Key::new(["ABBA", " Dancing  Queen"])` | `4:abba13:dancing queen` | `e00d8d62a04cdbe1e4d6a2f4bf3e3d9c` |
-//! | `Key::exact(["GBAYE0601498"])` | `12=GBAYE0601498` | `` |
-//! | `Key::new(["Weiß"])` | `6:weiss` | `` |
+//! | `Key::new(["ABBA", " Dancing  Queen"])` | `4:abba13:dancing queen` | `5ab1b1f3cb63d0cf72e0c308b3c8901f` |
+//! | `Key::new(["Weiß"])` | `5:weiss` | `3fbfc775f43e1e9a44a1359a21d95046` |
+//! | `Key::new(["ΣΊΣΥΦΟΣ"])` | `14:σίσυφοσ` | `1f72c525f7ad386e9818bbd747050748` |
+//! | `Key::exact(["GBAYE0601498"])` | `12=GBAYE0601498` | `50693ff35a8c69bca500e2b6d921b586` |
 //!
 //! Two keys of one hash do not mix up their values: the envelope keeps the
 //! parts, and what was stored under others is a miss.
@@ -112,4 +113,85 @@ fn normalised(text: &str) -> String {
         text.push_str(word);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn written_down_vectors_hold() {
+        for (key, hashed, hash) in [
+            (
+                Key::new(["ABBA", " Dancing  Queen"]),
+                "4:abba13:dancing queen",
+                "5ab1b1f3cb63d0cf72e0c308b3c8901f",
+            ),
+            (
+                Key::new(["Weiß"]),
+                "5:weiss",
+                "3fbfc775f43e1e9a44a1359a21d95046",
+            ),
+            (
+                Key::new(["ΣΊΣΥΦΟΣ"]),
+                "14:σίσυφοσ",
+                "1f72c525f7ad386e9818bbd747050748",
+            ),
+            (
+                Key::exact(["GBAYE0601498"]),
+                "12=GBAYE0601498",
+                "50693ff35a8c69bca500e2b6d921b586",
+            ),
+        ] {
+            assert_eq!(String::from_utf8_lossy(&key.hashed), hashed);
+            assert_eq!(key.hash(), hash);
+        }
+        // The table in the module's documentation is the same.
+        let documentation = include_str!("key.rs");
+        let rows = documentation
+            .lines()
+            .filter(|line| line.starts_with("//! | `Key"));
+        assert_eq!(rows.count(), 4);
+    }
+
+    #[test]
+    fn what_a_person_takes_for_the_same_is_the_same() {
+        for (one, other) in [
+            ("Sigur Rós", "  SIGUR \t RO\u{301}S\n"),
+            ("STRASSE", "straße"),
+            ("ΣΊΣΥΦΟΣ", "σίσυφος"),
+            ("Beyonce\u{301}", "BEYONCÉ"),
+            ("a\u{a0}b", "A B"),
+        ] {
+            assert_eq!(Key::new([one]), Key::new([other]));
+        }
+        for (one, other) in [
+            (Key::new(["ab", "c"]), Key::new(["a", "bc"])),
+            (Key::new(["a"]), Key::new(["a", ""])),
+            (Key::new(["a"]), Key::exact(["a"])),
+            (Key::exact(["a"]), Key::exact(["A"])),
+            (Key::new(["a"]), Key::new(["a"]).and_exact("de")),
+            (Key::new(["1:a"]), Key::new(["1", "a"])),
+        ] {
+            assert_ne!(one.hash(), other.hash());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn normalising_twice_changes_nothing(text in "\\PC*") {
+            let once = normalised(&text);
+            prop_assert_eq!(normalised(&once), once);
+        }
+
+        #[test]
+        fn keys_are_told_apart(
+            one in prop::collection::vec("[a-c:=0-9 ]{0,4}", 0..4),
+            other in prop::collection::vec("[a-c:=0-9 ]{0,4}", 0..4),
+        ) {
+            let (one, other) = (Key::exact(&one), Key::exact(&other));
+            prop_assert_eq!(one.parts == other.parts, one.hashed == other.hashed);
+        }
+    }
 }

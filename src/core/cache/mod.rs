@@ -1,6 +1,7 @@
 //! A cache with an end for every value, and sessions, over a key-value store
 //! that has no expiry.
 
+mod claim;
 mod envelope;
 mod flights;
 mod index;
@@ -13,8 +14,13 @@ mod stats;
 mod store;
 mod sweep;
 mod typed;
+mod whole;
 
 pub use key::Key;
 pub use policy::{Kind, Policy};
 pub use stats::{Report, Stats};
 pub use typed::{Cache, Typed};
+pub use whole::Swept;
+
+#[cfg(test)]
+mod tests;

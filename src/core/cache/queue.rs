@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
+use super::claim::Claim;
 use super::index;
 use super::stamp::Stamp;
 use super::store::Store;
@@ -44,6 +45,8 @@ struct Waiting {
     /// When it may be removed from the store.
     until: Stamp,
     at: Stage,
+    /// Ends when it is written.
+    _claim: Option<Claim>,
 }
 
 /// How far a write has come. A key is noted in the index before its value is
@@ -97,7 +100,13 @@ impl Queue {
 
     /// Puts a write into the queue. While the store is left alone it is not
     /// kept: the cache is off then.
-    pub(super) async fn push(&self, key: String, value: Vec<u8>, until: Stamp) {
+    pub(super) async fn push(
+        &self,
+        key: String,
+        value: Vec<u8>,
+        until: Stamp,
+        claim: Option<Claim>,
+    ) {
         if !self.0.store.is_used() {
             return;
         }
@@ -107,6 +116,7 @@ impl Queue {
                 value: value.into(),
                 until,
                 at: Stage::New,
+                _claim: claim,
             };
             state.bytes += write.value.len();
             if let Some(before) = state.waiting.insert(key, write) {

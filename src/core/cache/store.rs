@@ -1,11 +1,13 @@
 //! The store behind the cache, left alone while it is in trouble.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::stats::Count;
+use super::sweep;
 use crate::core::limit::shared::Health;
-use crate::core::ports::{BoxFuture, Clock, Counters, KeyValue, Ports, StoreError};
+use crate::core::ports::{BoxFuture, Clock, Counters, KeyValue, Ports, Spawner, StoreError};
 use crate::core::scope;
 
 /// Counts something for the request that is being polled, if there is one.
@@ -21,7 +23,11 @@ pub(super) struct Store {
     pub(super) clock: Arc<dyn Clock>,
     key_value: Option<Arc<dyn KeyValue>>,
     counters: Option<Arc<dyn Counters>>,
-    health: Arc<Health>,
+    /// `None`: whatever its state, it is used.
+    health: Option<Arc<Health>>,
+    spawner: Arc<dyn Spawner>,
+    /// Whether the sweep was called, which each instance does once.
+    swept: Arc<AtomicBool>,
 }
 
 impl Store {
@@ -30,17 +36,28 @@ impl Store {
             clock: Arc::clone(&ports.clock),
             key_value: ports.key_value.clone(),
             counters: ports.counters.clone(),
-            health,
+            health: Some(health),
+            spawner: Arc::clone(&ports.spawner),
+            swept: Arc::default(),
         }
+    }
+
+    /// The same store, used however long its calls take.
+    pub(super) fn unwatched(self) -> Self {
+        Self {
+            health: None,
+            ..self
+        }
+    }
+
+    fn may_use(&self) -> bool {
+        let health = self.health.as_ref();
+        health.is_none_or(|health| health.may_use(self.clock.now()))
     }
 
     /// Whether calls would be made, and not left out.
     pub(super) fn is_used(&self) -> bool {
-        self.key_value.is_some() && self.health.may_use(self.clock.now())
-    }
-
-    pub(super) fn has_counters(&self) -> bool {
-        self.counters.is_some()
+        self.key_value.is_some() && self.may_use()
     }
 
     pub(super) fn unix(&self) -> Duration {
@@ -85,7 +102,29 @@ impl Store {
         self.watched(counters.remove(name)).await
     }
 
+    /// Every key that is no counter, for the whole sweep.
+    pub(super) async fn keys(&self) -> Result<Vec<String>, StoreError> {
+        let key_value = self.key_value()?;
+        self.watched(key_value.keys()).await
+    }
+
+    /// The name of every counter, for the whole sweep.
+    pub(super) async fn counter_names(&self) -> Result<Vec<String>, StoreError> {
+        let Some(counters) = &self.counters else {
+            return Ok(Vec::new());
+        };
+        self.watched(counters.names()).await
+    }
+
+    /// The store. Who uses it looks after it, when the response is over.
     fn key_value(&self) -> Result<&Arc<dyn KeyValue>, StoreError> {
+        if !self.swept.swap(true, Ordering::Relaxed) {
+            let this = self.clone();
+            self.spawner.after_response(Box::pin(async move {
+                // What is in trouble is swept another time.
+                let _ = sweep::turn(&this).await;
+            }));
+        }
         let none = || StoreError::Unavailable("this host has none".into());
         self.key_value.as_ref().ok_or_else(none)
     }
@@ -95,12 +134,14 @@ impl Store {
         call: BoxFuture<'_, Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         let begin = self.clock.now();
-        if !self.health.may_use(begin) {
+        if !self.may_use() {
             return Err(StoreError::Unavailable("left alone for a while".into()));
         }
         let result = call.await;
         let now = self.clock.now();
-        self.health.report(now, now - begin, result.as_ref().err());
+        if let Some(health) = &self.health {
+            health.report(now, now - begin, result.as_ref().err());
+        }
         if result.is_err() {
             count(Count::StoreError);
         }

@@ -7,6 +7,8 @@
 //! A sweep may remove what another instance has written anew at the same
 //! moment: that is a miss later, and no more.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::envelope::Header;
@@ -18,14 +20,20 @@ use crate::core::ports::StoreError;
 /// Where the state lies.
 const STATE: &str = "cache-index:state";
 
-/// A sweep is due so long after the last, in milliseconds; where that one did
+/// Begins the names of the counters that turns are taken by.
+const TURNS: &str = "cache-sweep:";
+
+/// Should a whole sweep die, the others go on after so long.
+const WHOLE: Duration = Duration::from_secs(600);
+
+/// A sweep is due so long after the last; where that one did
 /// not get to the end, sooner.
-const EVERY: u64 = 60_000;
-const EVERY_WITH_MORE: u64 = 1_000;
+const EVERY: Duration = Duration::from_secs(60);
+const EVERY_WITH_MORE: Duration = Duration::from_secs(1);
 
 /// How long a missing batch is waited for: its writer has its number, and may
 /// still be on the way.
-const LATE: u64 = 60_000;
+const LATE: Duration = Duration::from_secs(60);
 
 /// The work of one sweep.
 const NOTES: usize = 256;
@@ -63,8 +71,7 @@ struct Missing {
 /// Does a piece of the sweep, if it is due and nobody else does it.
 pub(super) async fn turn(store: &Store) -> Result<(), StoreError> {
     let now = Stamp::new(store.unix());
-    let known = store.get(STATE).await?;
-    let known = known.and_then(|bytes| serde_json::from_slice::<State>(&bytes).ok());
+    let known = State::read(store).await?;
     if known.as_ref().is_some_and(|state| !state.is_due(now)) {
         return Ok(());
     }
@@ -89,8 +96,61 @@ pub(super) async fn turn(store: &Store) -> Result<(), StoreError> {
     result
 }
 
+/// Keeps all others from sweeping, for the whole sweep.
+pub(super) async fn hold(store: &Store) -> Result<Held, StoreError> {
+    let mut tries = 0;
+    loop {
+        let now = Stamp::new(store.unix());
+        let mut state = State::read(store).await?.unwrap_or_else(|| State::new(now));
+        let claim = claim_name(state.turn, now);
+        let claims = store.increment(&claim, 1).await?;
+        tries += 1;
+        // Whoever has the turn is through in far less than a second.
+        if claims.is_some_and(|claims| claims > 1) && tries < 5 {
+            store.clock.sleep(Duration::from_secs(1)).await;
+            continue;
+        }
+        state.whole_until = Some(now.plus(WHOLE));
+        store.set(STATE, &state.bytes()).await?;
+        return Ok(Held { state, claim });
+    }
+}
+
+/// See [`hold`].
+pub(super) struct Held {
+    state: State,
+    claim: String,
+}
+
+impl Held {
+    /// Batches up to this one are in the pages of the hours.
+    pub(super) fn sorted_in(&self) -> u64 {
+        self.state.batch
+    }
+
+    /// Lets the others sweep again; `done` when all that has expired is gone.
+    pub(super) async fn release(mut self, store: &Store, done: bool) -> Result<(), StoreError> {
+        self.state.turn += 1;
+        self.state.whole_until = None;
+        if done {
+            self.state.hour = hour_of(Stamp::new(store.unix()));
+        }
+        store.set(STATE, &self.state.bytes()).await?;
+        store.remove(&self.claim).await
+    }
+}
+
+/// Whether `name` is the counter of a turn that was taken long ago.
+pub(super) fn is_over(name: &str, unix: Duration) -> bool {
+    let minute = name
+        .strip_prefix(TURNS)
+        .and_then(|rest| rest.split_once(':'))
+        .and_then(|(_, minute)| minute.parse::<u64>().ok());
+    minute.is_some_and(|minute| minute + 1 < unix.as_secs() / 60)
+}
+
 fn claim_name(turn: u64, now: Stamp) -> String {
-    format!("cache-sweep:{turn}:{}", now.unix().as_secs() / 60)
+    format!("{TURNS}{turn}:{}", now.unix().as_secs() / 60)
 }
 
 impl State {
@@ -107,14 +167,19 @@ impl State {
         }
     }
 
+    /// What is written down; `None` where that cannot be read.
+    async fn read(store: &Store) -> Result<Option<Self>, StoreError> {
+        let bytes = store.get(STATE).await?;
+        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    }
+
     fn bytes(&self) -> Vec<u8> {
         // Cannot fail: string keys only, and nothing with a fallible Serialize.
         serde_json::to_vec(self).unwrap_or_default()
     }
 
     fn is_due(&self, now: Stamp) -> bool {
-        let millis = if self.more { EVERY_WITH_MORE } else { EVERY };
-        let wait = std::time::Duration::from_millis(millis);
+        let wait = if self.more { EVERY_WITH_MORE } else { EVERY };
         // A clock that was ahead must not stop the sweep for good.
         let due = now >= self.at.plus(wait) || now.plus(wait) < self.at;
         due && self.whole_until.is_none_or(|until| now >= until)
@@ -161,10 +226,9 @@ impl State {
 
     /// Whether `batch`, which is missing, was waited for long enough.
     fn may_skip(&mut self, batch: u64, now: Stamp, head: u64) -> bool {
-        let wait = std::time::Duration::from_millis(LATE);
         match self.missing {
             Some(missing) if missing.batch <= batch && batch <= missing.upto => {
-                now >= missing.since.plus(wait)
+                now >= missing.since.plus(LATE)
             }
             _ => {
                 self.missing = Some(Missing {

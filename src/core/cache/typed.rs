@@ -1,15 +1,17 @@
 //! The cache itself, and its view of one kind of value.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::claim::{self, Asks, Claim};
 use super::envelope::{self, Opened, Times};
 use super::flights::Flights;
 use super::key::Key;
@@ -34,6 +36,8 @@ struct Inner {
     flights: Flights,
     spawner: Arc<dyn Spawner>,
     entropy: Arc<dyn Entropy>,
+    /// What is to be refreshed after the response, by the key of the store.
+    refreshing: Mutex<HashSet<String>>,
 }
 
 impl fmt::Debug for Cache {
@@ -55,6 +59,7 @@ impl Cache {
             flights: Flights::default(),
             spawner: Arc::clone(&ports.spawner),
             entropy: Arc::clone(&ports.entropy),
+            refreshing: Mutex::default(),
         }))
     }
 
@@ -105,10 +110,17 @@ impl<T> fmt::Debug for Typed<T> {
     }
 }
 
+/// Whose turn it is.
+enum Turn<T> {
+    Answered(Option<T>),
+    Ask(Option<Claim>),
+}
+
 /// What is known of a key.
 struct Known<T> {
     value: Option<T>,
     fresh: bool,
+    end: Stamp,
 }
 
 impl<T> Typed<T>
@@ -141,11 +153,14 @@ where
         Fut: Future<Output = Result<Option<T>, E>> + Send + 'static,
         E: Clone + Send + Sync + 'static,
     {
-        if let Some(known) = self.read(key).await {
-            count_hit(&known);
-            return Ok(known.value);
+        let Some(known) = self.read(key).await else {
+            return self.fetch(key, false, fetch).await;
+        };
+        count_hit(&known);
+        if !known.fresh {
+            self.refresh_later(key, fetch);
         }
-        self.fetch(key, "", fetch).await
+        Ok(known.value)
     }
 
     /// What `fetch` finds out, whatever is known. Should it fail, what is known
@@ -159,7 +174,7 @@ where
         Fut: Future<Output = Result<Option<T>, E>> + Send + 'static,
         E: Clone + Send + Sync + 'static,
     {
-        match self.fetch(key, "!", fetch).await {
+        match self.fetch(key, true, fetch).await {
             Ok(value) => Ok(value),
             Err(error) => match self.read(key).await {
                 Some(known) => {
@@ -175,14 +190,17 @@ where
     /// else is to be done, and can be read at once.
     pub async fn put(&self, key: &Key, value: Option<&T>) {
         let times = self.times(value.is_some());
+        self.write(key, value, times, None).await;
+    }
+
+    async fn write(&self, key: &Key, value: Option<&T>, times: Times, claim: Option<Claim>) {
         let Some(bytes) = envelope::encode(self.kind, key.parts(), value, times) else {
             tracing::debug!(kind = self.kind.namespace, "a value cannot be written");
             return;
         };
         let queue = &self.cache.0.queue;
-        queue
-            .push(self.store_key(key), bytes, times.stale_until)
-            .await;
+        let until = times.stale_until;
+        queue.push(self.store_key(key), bytes, until, claim).await;
     }
 
     fn store_key(&self, key: &Key) -> String {
@@ -200,6 +218,7 @@ where
         (now < known.stale_until.unix()).then(|| Known {
             fresh: now < known.fresh_until.unix(),
             value: known.value,
+            end: known.stale_until,
         })
     }
 
@@ -207,39 +226,154 @@ where
         envelope::decode(self.kind, key.parts(), bytes)
     }
 
-    /// Joins the fetch of `key`, or begins it.
-    async fn fetch<E, F, Fut>(&self, key: &Key, series: &str, fetch: F) -> Result<Option<T>, E>
+    /// Joins the fetch of `key`, or begins it. One that is forced takes no answer
+    /// from others, so it is not joined by those who would.
+    async fn fetch<E, F, Fut>(&self, key: &Key, forced: bool, fetch: F) -> Result<Option<T>, E>
     where
         F: FnOnce() -> Fut + Send + 'static,
         Fut: Future<Output = Result<Option<T>, E>> + Send + 'static,
         E: Clone + Send + Sync + 'static,
     {
-        let name = format!("{series}{}", self.store_key(key));
+        let name = match forced {
+            true => format!("!{}", self.store_key(key)),
+            false => self.store_key(key),
+        };
         let (flight, under_way) = self.cache.0.flights.join(&name, || {
-            let work = self.clone().work(key.clone(), fetch);
-            in_scope(work)
+            in_scope(self.clone().work(key.clone(), forced, fetch))
         });
-        count(if under_way {
-            Count::Shared
-        } else {
-            Count::Miss
-        });
+        if under_way {
+            count(Count::Shared);
+        }
         flight.await
     }
 
-    async fn work<E, F, Fut>(self, key: Key, fetch: F) -> Result<Option<T>, E>
+    /// What a flight does: lets others answer where it may, or asks.
+    async fn work<E, F, Fut>(self, key: Key, forced: bool, fetch: F) -> Result<Option<T>, E>
     where
         F: FnOnce() -> Fut + Send + 'static,
         Fut: Future<Output = Result<Option<T>, E>> + Send + 'static,
     {
+        let turn = match forced {
+            true => Turn::Ask(None),
+            false => self.turn(&key).await,
+        };
+        let claim = match turn {
+            Turn::Answered(value) => {
+                count(Count::Shared);
+                return Ok(value);
+            }
+            Turn::Ask(claim) => claim,
+        };
+        count(Count::Miss);
         let value = fetch().await?;
-        self.put(&key, value.as_ref()).await;
+        let times = self.times(value.is_some());
+        self.write(&key, value.as_ref(), times, claim).await;
         Ok(value)
+    }
+
+    /// Waits for our turn to ask, or for what another instance has found out.
+    async fn turn(&self, key: &Key) -> Turn<T> {
+        let clock = &self.cache.0.store.clock;
+        let begin = clock.now();
+        while self.kind.policy.one_asks {
+            let until = match self.claim(key).await {
+                Asks::Everybody => break,
+                Asks::We(claim) => {
+                    // Its last holder may have answered since we have looked.
+                    return match self.read(key).await {
+                        Some(known) => Turn::Answered(known.value),
+                        None => Turn::Ask(Some(claim)),
+                    };
+                }
+                Asks::Another(until) => until.min(begin + claim::PATIENCE),
+            };
+            let mut wait = claim::FIRST_LOOK;
+            while clock.now() < until {
+                clock.sleep_until(until.min(clock.now() + wait)).await;
+                wait = claim::LAST_LOOK.min(2 * wait);
+                if let Some(known) = self.read(key).await {
+                    return Turn::Answered(known.value);
+                }
+            }
+            if clock.now() - begin >= claim::PATIENCE {
+                break;
+            }
+        }
+        Turn::Ask(None)
+    }
+
+    async fn claim(&self, key: &Key) -> Asks {
+        let inner = &self.cache.0;
+        claim::claim(&inner.store, &inner.spawner, &self.store_key(key)).await
+    }
+
+    /// Asks anew after the response, unless its client has gone by then.
+    fn refresh_later<E, F, Fut>(&self, key: &Key, fetch: F)
+    where
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future<Output = Result<Option<T>, E>> + Send + 'static,
+        E: Send + 'static,
+    {
+        let inner = &self.cache.0;
+        let refreshing = || {
+            inner
+                .refreshing
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        };
+        if !refreshing().insert(self.store_key(key)) {
+            return;
+        }
+        let (this, key) = (self.clone(), key.clone());
+        let refresh = async move {
+            match scope::current() {
+                // Whether it was aborted or not: the value is stale as before.
+                Some(scope) => drop(scope.abort.guard(this.refresh(&key, fetch)).await),
+                None => this.refresh(&key, fetch).await,
+            }
+            let refreshing = &this.cache.0.refreshing;
+            let mut refreshing = refreshing.lock().unwrap_or_else(PoisonError::into_inner);
+            refreshing.remove(&this.store_key(&key));
+        };
+        inner.spawner.after_response(in_scope(refresh));
+    }
+
+    async fn refresh<E, F, Fut>(&self, key: &Key, fetch: F)
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<Option<T>, E>>,
+    {
+        let claim = match self.kind.policy.one_asks {
+            true => match self.claim(key).await {
+                Asks::We(claim) => Some(claim),
+                Asks::Everybody => None,
+                Asks::Another(_) => return,
+            },
+            false => None,
+        };
+        // Another may have been faster, or the value may have ended.
+        let Some(known) = self.read(key).await.filter(|known| !known.fresh) else {
+            return;
+        };
+        match fetch().await {
+            Ok(value) => {
+                let times = self.times(value.is_some());
+                self.write(key, value.as_ref(), times, claim).await;
+            }
+            Err(_) => {
+                let times = Times::retry(self.now(), known.end);
+                self.write(key, known.value.as_ref(), times, claim).await;
+            }
+        }
+    }
+
+    fn now(&self) -> Stamp {
+        Stamp::new(self.cache.0.store.unix())
     }
 
     fn times(&self, hit: bool) -> Times {
         let policy = &self.kind.policy;
-        let stored = Stamp::new(self.cache.0.store.unix());
+        let stored = self.now();
         if !hit {
             let until = stored.plus(policy.miss);
             return Times {
