@@ -1,15 +1,23 @@
 //! The Messages API (`POST /v1/messages`), streaming and whole.
 //!
+//! Requests are checked as the service checks them, the going together of tools
+//! and results included; what is marked for the cache is counted. Where no
+//! script says otherwise, a seeded DJ answers, who uses the tools that it is
+//! offered.
+//!
 //! Beside it, under `/__control/`, what tests in other languages need:
 //! `POST script` and `POST push` (a [`Script`] as JSON), `POST reset`,
 //! `GET counts`, `GET calls`.
 
+mod check;
 mod dj;
 mod request;
 mod script;
 mod stream;
+mod turn;
+mod usage;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -21,12 +29,15 @@ use axum::{Json, Router};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::answer::{Piece, body};
 use crate::calls::{Call, Calls, Counts, Guard, Request};
-use request::Refusal;
+use request::{Refusal, Taken};
 pub use script::Script;
+use stream::Answer;
+use turn::Turn;
+use usage::{Input, PromptCache};
 
 /// The largest request of the real service: 32 MB.
 const MAX_REQUEST: usize = 32 << 20;
@@ -40,7 +51,19 @@ pub struct Anthropic {
     seed: u64,
     calls: Calls,
     scripts: Arc<Mutex<Scripts>>,
+    memory: Arc<Mutex<Memory>>,
 }
+
+/// What the service knows of earlier calls.
+#[derive(Debug, Default)]
+struct Memory {
+    cache: PromptCache,
+    /// The reasoning before a tool, by the tool's identifier.
+    reasoning: HashMap<String, Vec<Value>>,
+}
+
+/// Tools whose reasoning is remembered; then it starts anew.
+const REMEMBERED: usize = 10_000;
 
 #[derive(Debug, Default)]
 struct Scripts {
@@ -57,6 +80,7 @@ impl Anthropic {
             seed,
             calls: Calls::new(),
             scripts: Arc::default(),
+            memory: Arc::default(),
         }
     }
 
@@ -89,9 +113,16 @@ impl Anthropic {
         self.scripts().next.push_back(script);
     }
 
+    /// Answers the next calls with `scripts`, one after the other: a
+    /// conversation with tools.
+    pub fn converse(&self, scripts: impl IntoIterator<Item = Script>) {
+        self.scripts().next.extend(scripts);
+    }
+
     /// Back to the seeded answers, with nothing counted.
     pub fn reset(&self) {
         *self.scripts() = Scripts::default();
+        *self.memory() = Memory::default();
         self.calls.reset();
     }
 
@@ -121,6 +152,38 @@ impl Anthropic {
         self.scripts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Checks a request against what came before it, and counts it.
+    fn admit(&self, taken: &Taken, request: &Map<String, Value>) -> Result<Input, Refusal> {
+        let mut memory = self.memory();
+        let issued = |id: &str| memory.reasoning.get(id).cloned();
+        check::reasoning(&taken.messages, issued)?;
+        Ok(memory.cache.count(request))
+    }
+
+    /// Remembers the reasoning that has to come back with the tools' results.
+    fn remember(&self, turn: &Turn) {
+        let reasoning = turn.reasoning();
+        let mut memory = self.memory();
+        if memory.reasoning.len() >= REMEMBERED {
+            memory.reasoning.clear();
+        }
+        for id in turn.tool_ids() {
+            memory.reasoning.insert(id.to_owned(), reasoning.clone());
+        }
+    }
+
+    /// What the model says.
+    fn turn(&self, script: &Script, request: &Taken, number: u64) -> Turn {
+        match script.is_seeded() {
+            true => dj::turn(self.seed, request),
+            false => script.turn(number, || dj::words(self.seed, &request.prompt)),
+        }
+    }
+
     fn next_script(&self) -> Script {
         let mut scripts = self.scripts();
         let next = scripts.next.pop_front();
@@ -129,18 +192,21 @@ impl Anthropic {
 }
 
 async fn messages(State(this): State<Anthropic>, headers: HeaderMap, body: Bytes) -> Response {
-    let document: Result<Value, _> = serde_json::from_slice(&body);
-    let has_key = request::key(&headers).is_some();
+    let document: Value = serde_json::from_slice(&body).unwrap_or_default();
     let guard = this.calls.begin(Request {
         method: "POST".into(),
         path: "/v1/messages".into(),
-        body: document.as_ref().cloned().unwrap_or_default(),
-        has_key,
+        body: document.clone(),
+        has_key: request::key(&headers).is_some(),
         ..Request::default()
     });
-    let parsed = request::check(&headers, document.as_ref().map_err(|_| ()));
-    let request = match parsed {
-        Ok(request) => request,
+    let admitted = request::check(&headers, document.as_object()).and_then(|taken| {
+        let nothing = Map::new();
+        let input = this.admit(&taken, document.as_object().unwrap_or(&nothing))?;
+        Ok((taken, input))
+    });
+    let (request, input) = match admitted {
+        Ok(admitted) => admitted,
         Err(refusal) => return refuse(&refusal, None, guard),
     };
     let script = this.next_script();
@@ -151,15 +217,27 @@ async fn messages(State(this): State<Anthropic>, headers: HeaderMap, body: Bytes
     if let Some(refusal) = script.refusal() {
         return refuse(&refusal, script.retry_after_header(), guard);
     }
-    let seed = this.seed;
-    let pieces = match request.stream {
-        true => stream::pieces(&script, &request, seed, guard.number()),
-        false => VecDeque::from([Piece::Write(stream::whole(&script, &request, seed).into())]),
-    };
     let media_type = match (script.media_type(), request.stream) {
         (Some(media_type), _) => media_type,
         (None, true) => "text/event-stream; charset=utf-8",
         (None, false) => "application/json",
+    };
+    let once = |text: String| VecDeque::from([Piece::Write(text.into())]);
+    if let Some((_, body)) = &script.raw {
+        return respond(StatusCode::OK, media_type, once(body.clone()), guard);
+    }
+    let turn = this.turn(&script, &request, guard.number());
+    this.remember(&turn);
+    let answer = Answer {
+        script: &script,
+        turn: &turn,
+        model: &request.model,
+        input,
+        number: guard.number(),
+    };
+    let pieces = match request.stream {
+        true => answer.pieces(),
+        false => once(answer.whole()),
     };
     respond(StatusCode::OK, media_type, pieces, guard)
 }
@@ -170,6 +248,7 @@ fn respond(
     pieces: VecDeque<Piece>,
     guard: Guard,
 ) -> Response {
+    guard.head(status.as_u16());
     let id = request_id(&guard);
     let mut response = Response::new(body(pieces, guard));
     *response.status_mut() = status;

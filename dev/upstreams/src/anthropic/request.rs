@@ -1,7 +1,9 @@
 //! What the service takes, and how it says no.
 
 use http::{HeaderMap, StatusCode};
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+use super::check;
 
 /// An answer that is an error.
 #[derive(Clone, Debug)]
@@ -38,8 +40,14 @@ pub(super) struct Taken {
     pub(super) stream: bool,
     /// What the user said last.
     pub(super) prompt: String,
-    /// About as many as the text has.
-    pub(super) input_tokens: u64,
+    /// Whether it is to reason before it answers.
+    pub(super) thinks: bool,
+    /// Whether it may ask for tools.
+    pub(super) may_call: bool,
+    pub(super) tools: Vec<Value>,
+    pub(super) messages: Vec<Value>,
+    /// How long the conversation is.
+    pub(super) depth: usize,
 }
 
 /// The key, in either of its headers.
@@ -55,7 +63,10 @@ pub(super) fn key(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Checks a request in the service's own order.
-pub(super) fn check(headers: &HeaderMap, document: Result<&Value, ()>) -> Result<Taken, Refusal> {
+pub(super) fn check(
+    headers: &HeaderMap,
+    document: Option<&Map<String, Value>>,
+) -> Result<Taken, Refusal> {
     match key(headers) {
         None => return Err(Refusal::new(401, "x-api-key header is required")),
         Some("invalid") => return Err(Refusal::new(401, "invalid x-api-key")),
@@ -65,7 +76,7 @@ pub(super) fn check(headers: &HeaderMap, document: Result<&Value, ()>) -> Result
     if !headers.contains_key("anthropic-version") {
         return Err(bad("anthropic-version: header is required"));
     }
-    let Ok(Value::Object(request)) = document else {
+    let Some(request) = document else {
         return Err(bad("The request body is not valid JSON"));
     };
     let field = |name: &str| {
@@ -76,7 +87,9 @@ pub(super) fn check(headers: &HeaderMap, document: Result<&Value, ()>) -> Result
     let model = model.as_str().filter(|model| !model.is_empty());
     let model = model.ok_or_else(|| bad("model: Input should be a valid string"))?;
     let max_tokens = field("max_tokens")?.as_u64().filter(|tokens| *tokens >= 1);
-    max_tokens.ok_or_else(|| bad("max_tokens: Input should be greater than or equal to 1"))?;
+    let max_tokens =
+        max_tokens.ok_or_else(|| bad("max_tokens: Input should be greater than or equal to 1"))?;
+    check::request(request, max_tokens)?;
     let messages = field("messages")?.as_array();
     let messages = messages.ok_or_else(|| bad("messages: Input should be a valid list"))?;
     if messages.is_empty() {
@@ -88,18 +101,30 @@ pub(super) fn check(headers: &HeaderMap, document: Result<&Value, ()>) -> Result
     if messages[0]["role"] != "user" {
         return Err(bad("messages: first message must use the \"user\" role"));
     }
-    let prompt = messages
-        .iter()
-        .rev()
-        .find(|message| message["role"] == "user");
+    check::messages(messages)?;
     Ok(Taken {
         model: model.to_owned(),
         stream: request.get("stream") == Some(&Value::Bool(true)),
-        prompt: prompt
-            .map(|message| text(&message["content"]))
+        prompt: prompt(messages),
+        thinks: check::thinks(request),
+        may_call: request
+            .get("tool_choice")
+            .is_none_or(|choice| choice["type"] != "none"),
+        tools: request
+            .get("tools")
+            .and_then(Value::as_array)
+            .cloned()
             .unwrap_or_default(),
-        input_tokens: (Value::from(messages.clone()).to_string().len() / 4 + 1) as u64,
+        messages: messages.clone(),
+        depth: messages.len(),
     })
+}
+
+fn prompt(messages: &[Value]) -> String {
+    let by_user = |message: &&Value| message["role"] == "user";
+    let last = messages.iter().rev().find(by_user);
+    last.map(|message| text(&message["content"]))
+        .unwrap_or_default()
 }
 
 fn check_message(at: usize, message: &Value) -> Result<(), Refusal> {
@@ -110,6 +135,7 @@ fn check_message(at: usize, message: &Value) -> Result<(), Refusal> {
     match &message["content"] {
         Value::String(text) if text.is_empty() => Err(bad("content: must not be empty")),
         Value::String(_) => Ok(()),
+        Value::Array(blocks) if blocks.is_empty() => Err(bad("content: must not be empty")),
         Value::Array(blocks) if blocks.iter().all(|block| block["type"].is_string()) => Ok(()),
         _ => Err(bad(
             "content: Input should be a valid string or list of blocks",

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::request::Refusal;
+use super::turn::{Block, Turn};
 
 /// An answer. The default is the seeded DJ, a delta every 30 ms.
 ///
@@ -22,7 +23,14 @@ pub struct Script {
     /// `None`: the seeded DJ.
     pub(super) deltas: Option<Vec<String>>,
     pub(super) thinking: Option<String>,
+    /// Reasoning that is sent encrypted.
+    pub(super) redacted: Option<String>,
     pub(super) tools: Vec<Tool>,
+    /// The fault comes after so many pieces of the first tool's input instead
+    /// of after so many deltas.
+    pub(super) inside_tool: bool,
+    /// The last tool's input ends after so many pieces.
+    pub(super) tool_ends: Option<usize>,
     pub(super) pace_ms: u64,
     /// After so many deltas, nothing for so long.
     pub(super) silence: Option<(usize, u64)>,
@@ -30,6 +38,8 @@ pub struct Script {
     pub(super) stop_reason: Option<String>,
     /// Tokens in and out.
     pub(super) usage: Option<(u64, u64)>,
+    /// Tokens that were put into the cache, and read from it.
+    pub(super) cache_usage: Option<(u64, u64)>,
     pub(super) ping_every: usize,
     pub(super) unknown_events: bool,
     /// A whole body instead of an answer, with its media type.
@@ -40,6 +50,8 @@ pub struct Script {
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Tool {
     pub(super) name: String,
+    /// Empty: a new one each time.
+    #[serde(default)]
     pub(super) id: String,
     pub(super) input: Value,
 }
@@ -63,12 +75,16 @@ impl Default for Script {
             silent: false,
             deltas: None,
             thinking: None,
+            redacted: None,
             tools: Vec::new(),
+            inside_tool: false,
+            tool_ends: None,
             pace_ms: 30,
             silence: None,
             fault: None,
             stop_reason: None,
             usage: None,
+            cache_usage: None,
             ping_every: 0,
             unknown_events: false,
             raw: None,
@@ -89,6 +105,13 @@ impl Script {
             pace_ms: 0,
             ..Self::default()
         }
+    }
+
+    /// No text, for a turn that only asks for tools: see
+    /// [`use_tool`](Self::use_tool).
+    #[must_use]
+    pub fn tools() -> Self {
+        Self::text::<String>([])
     }
 
     /// The service's error answer for `status`.
@@ -209,6 +232,43 @@ impl Script {
         self
     }
 
+    /// Reasons where nobody can read it, first.
+    #[must_use]
+    pub fn redacted_thinking(mut self, data: &str) -> Self {
+        self.redacted = Some(data.into());
+        self
+    }
+
+    /// Asks for a tool, after the text, with an identifier of its own each
+    /// time that this script is used.
+    #[must_use]
+    pub fn use_tool(self, name: &str, input: Value) -> Self {
+        self.tool_use(name, "", input)
+    }
+
+    /// The fault comes inside the first tool's input: what was a number of
+    /// deltas is then one of the input's pieces, of about 7 bytes each.
+    #[must_use]
+    pub fn inside_tool(mut self) -> Self {
+        self.inside_tool = true;
+        self
+    }
+
+    /// The last tool's input ends after so many pieces, as when the tokens run
+    /// out: the block and the message end as if that were all.
+    #[must_use]
+    pub fn tool_input_ends_after(mut self, pieces: usize) -> Self {
+        self.tool_ends = Some(pieces);
+        self
+    }
+
+    /// The tokens that are reported as put into the cache, and as read from it.
+    #[must_use]
+    pub fn cache_usage(mut self, creation: u64, read: u64) -> Self {
+        self.cache_usage = Some((creation, read));
+        self
+    }
+
     /// Asks for a tool, after the text.
     #[must_use]
     pub fn tool_use(mut self, name: &str, id: &str, input: Value) -> Self {
@@ -241,12 +301,33 @@ impl Script {
         self.retry_after.map(HeaderValue::from)
     }
 
-    pub(super) fn reason(&self) -> &str {
-        match &self.stop_reason {
-            Some(reason) => reason,
-            None if self.tools.is_empty() => "end_turn",
-            None => "tool_use",
+    /// Whether nothing of the answer was scripted.
+    pub(super) fn is_seeded(&self) -> bool {
+        self.deltas.is_none()
+            && self.thinking.is_none()
+            && self.redacted.is_none()
+            && self.tools.is_empty()
+    }
+
+    /// What the scripted model says in call `number`; `seeded` is what it says
+    /// where nothing was scripted.
+    pub(super) fn turn(&self, number: u64, seeded: impl FnOnce() -> Vec<String>) -> Turn {
+        let mut blocks = Vec::new();
+        blocks.extend(self.thinking.clone().map(Block::Thinking));
+        blocks.extend(self.redacted.clone().map(Block::Redacted));
+        let deltas = self.deltas.clone().unwrap_or_else(seeded);
+        if !deltas.is_empty() || self.tools.is_empty() {
+            blocks.push(Block::Text(deltas));
         }
+        blocks.extend(self.tools.iter().enumerate().map(|(at, tool)| Block::Tool {
+            id: match tool.id.as_str() {
+                "" => format!("toolu_{number:020}{at:02}"),
+                id => id.to_owned(),
+            },
+            name: tool.name.clone(),
+            input: tool.input.clone(),
+        }));
+        Turn { blocks }
     }
 
     pub(super) fn refusal(&self) -> Option<Refusal> {

@@ -6,9 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::dj;
-use super::request::Taken;
 use super::script::{Fault, Script};
+use super::turn::{Block, Turn, signature};
+use super::usage::Input;
 use crate::answer::Piece;
 
 /// Events that are due at once leave in writes of about this size.
@@ -48,10 +48,14 @@ impl Out {
         }
     }
 
-    /// A content block: its start, its deltas, its stop.
-    fn block(&mut self, index: usize, start: &Value, deltas: &[Value]) {
+    fn block_start(&mut self, index: usize, start: &Value) {
         let start = json!({"type": "content_block_start", "index": index, "content_block": start});
         self.event("content_block_start", &start);
+    }
+
+    /// A content block: its start, its deltas, its stop.
+    fn block(&mut self, index: usize, start: &Value, deltas: &[Value]) {
+        self.block_start(index, start);
         for delta in deltas {
             self.delta(index, delta);
         }
@@ -69,84 +73,150 @@ impl Out {
     }
 }
 
-fn deltas(script: &Script, request: &Taken, seed: u64) -> Vec<String> {
-    let given = script.deltas.clone();
-    given.unwrap_or_else(|| dj::answer(seed, &request.prompt))
+/// An answer, and all that it is written with.
+#[derive(Debug)]
+pub(super) struct Answer<'a> {
+    pub(super) script: &'a Script,
+    pub(super) turn: &'a Turn,
+    pub(super) model: &'a str,
+    pub(super) input: Input,
+    pub(super) number: u64,
 }
 
-fn usage(script: &Script, request: &Taken, deltas: usize) -> (u64, u64) {
-    script
-        .usage
-        .unwrap_or((request.input_tokens, deltas as u64 + 1))
+impl Answer<'_> {
+    fn usage(&self, output: u64) -> Value {
+        let mut input = self.input;
+        if let Some((fresh, _)) = self.script.usage {
+            input.fresh = fresh;
+        }
+        if let Some((creation, read)) = self.script.cache_usage {
+            (input.cache_creation, input.cache_read) = (creation, read);
+        }
+        input.document(output)
+    }
+
+    fn output_tokens(&self) -> u64 {
+        let given = self.script.usage.map(|(_, output)| output);
+        given.unwrap_or_else(|| self.turn.output_tokens())
+    }
+
+    fn stop_reason(&self) -> &str {
+        let given = self.script.stop_reason.as_deref();
+        given.unwrap_or_else(|| self.turn.reason())
+    }
+
+    fn message(&self, content: Vec<Value>, output: u64) -> Value {
+        json!({
+            "id": format!("msg_{:024}", self.number),
+            "type": "message",
+            "role": "assistant",
+            "model": self.model,
+            "content": content,
+            "stop_reason": null,
+            "stop_sequence": null,
+            "usage": self.usage(output),
+        })
+    }
+
+    /// The answer in one document.
+    pub(super) fn whole(&self) -> String {
+        let content = self.turn.blocks.iter().map(Block::whole).collect();
+        let mut message = self.message(content, self.output_tokens());
+        message["stop_reason"] = self.stop_reason().into();
+        message.to_string()
+    }
+
+    /// The answer as a stream.
+    pub(super) fn pieces(&self) -> VecDeque<Piece> {
+        let mut out = Out::default();
+        let start = self.message(Vec::new(), 1);
+        let start = json!({"type": "message_start", "message": start});
+        out.event("message_start", &start);
+        let tool = |block: &Block| matches!(block, Block::Tool { .. });
+        let first_tool = self.turn.blocks.iter().position(tool);
+        for (index, block) in self.turn.blocks.iter().enumerate() {
+            let goes_on = match block {
+                Block::Text(deltas) => text_block(&mut out, self.script, deltas, index),
+                Block::Tool { .. } => {
+                    let is_first = first_tool == Some(index);
+                    let is_last = index + 1 == self.turn.blocks.len();
+                    tool_block(&mut out, self.script, block, index, (is_first, is_last))
+                }
+                Block::Thinking(text) => {
+                    thinking_block(&mut out, self.script, text, index);
+                    true
+                }
+                Block::Redacted(_) => {
+                    out.block(index, &block.whole(), &[]);
+                    true
+                }
+            };
+            if !goes_on {
+                return out.pieces;
+            }
+        }
+        let end = json!({
+            "type": "message_delta",
+            "delta": {"stop_reason": self.stop_reason(), "stop_sequence": null},
+            "usage": self.usage(self.output_tokens()),
+        });
+        out.event("message_delta", &end);
+        out.event("message_stop", &json!({"type": "message_stop"}));
+        out.flush();
+        out.pieces
+    }
 }
 
-fn message(script: &Script, request: &Taken, number: u64, content: &Value) -> Value {
-    let (input, _) = usage(script, request, 0);
-    json!({
-        "id": format!("msg_{number:024}"),
-        "type": "message",
-        "role": "assistant",
-        "model": request.model,
-        "content": content,
-        "stop_reason": null,
-        "stop_sequence": null,
-        "usage": {
-            "input_tokens": input,
-            "cache_creation_input_tokens": 0,
-            "cache_read_input_tokens": 0,
-            "output_tokens": 1,
-        },
-    })
+/// Reasoning, with its signature at the end.
+fn thinking_block(out: &mut Out, script: &Script, text: &str, index: usize) {
+    let start = json!({"type": "thinking", "thinking": "", "signature": ""});
+    out.block_start(index, &start);
+    for part in split(text, 40) {
+        out.wait(script.pace_ms);
+        out.delta(index, &json!({"type": "thinking_delta", "thinking": part}));
+    }
+    let signature = json!({"type": "signature_delta", "signature": signature(text)});
+    out.delta(index, &signature);
+    out.block_stop(index);
 }
 
-/// The streamed answer to `request`.
-pub(super) fn pieces(script: &Script, request: &Taken, seed: u64, number: u64) -> VecDeque<Piece> {
-    let mut out = Out::default();
-    if let Some((_, body)) = &script.raw {
-        out.then(Piece::Write(body.clone().into()));
-        return out.pieces;
+/// A tool's name, and its input in pieces. Returns whether anything follows.
+fn tool_block(
+    out: &mut Out,
+    script: &Script,
+    block: &Block,
+    index: usize,
+    (is_first, is_last): (bool, bool),
+) -> bool {
+    let Block::Tool { id, name, input } = block else {
+        return true;
+    };
+    let start = json!({"type": "tool_use", "id": id, "name": name, "input": {}});
+    out.block_start(index, &start);
+    // The service begins with an empty piece.
+    out.delta(
+        index,
+        &json!({"type": "input_json_delta", "partial_json": ""}),
+    );
+    let input = input.to_string();
+    let ends = script.tool_ends.filter(|_| is_last).unwrap_or(usize::MAX);
+    let faulty = script.inside_tool && is_first;
+    for (count, part) in split(&input, 7).take(ends).enumerate() {
+        if faulty && !fault(out, script, count) {
+            return false;
+        }
+        out.delta(
+            index,
+            &json!({"type": "input_json_delta", "partial_json": part}),
+        );
     }
-    let deltas = deltas(script, request, seed);
-    let start = message(script, request, number, &json!([]));
-    let start = json!({"type": "message_start", "message": start});
-    out.event("message_start", &start);
-    let mut index = 0;
-    if let Some(thinking) = &script.thinking {
-        let start = json!({"type": "thinking", "thinking": "", "signature": ""});
-        let thought = json!({"type": "thinking_delta", "thinking": thinking});
-        let signature = json!({"type": "signature_delta", "signature": "c2lnbmVk"});
-        out.block(index, &start, &[thought, signature]);
-        index += 1;
-    }
-    if !text_block(&mut out, script, &deltas, index) {
-        return out.pieces;
-    }
-    for tool in &script.tools {
-        index += 1;
-        let start = json!({"type": "tool_use", "id": tool.id, "name": tool.name, "input": {}});
-        let input = tool.input.to_string();
-        let pieces: Vec<Value> = split(&input, 7)
-            .map(|part| json!({"type": "input_json_delta", "partial_json": part}))
-            .collect();
-        out.block(index, &start, &pieces);
-    }
-    let (_, output) = usage(script, request, deltas.len());
-    let end = json!({
-        "type": "message_delta",
-        "delta": {"stop_reason": script.reason(), "stop_sequence": null},
-        "usage": {"output_tokens": output},
-    });
-    out.event("message_delta", &end);
-    out.event("message_stop", &json!({"type": "message_stop"}));
-    out.flush();
-    out.pieces
+    out.block_stop(index);
+    true
 }
 
 /// The text, with its pace and its faults. Returns whether anything follows.
 fn text_block(out: &mut Out, script: &Script, deltas: &[String], index: usize) -> bool {
-    let start = json!({"type": "text", "text": ""});
-    let start = json!({"type": "content_block_start", "index": index, "content_block": start});
-    out.event("content_block_start", &start);
+    out.block_start(index, &json!({"type": "text", "text": ""}));
     out.event("ping", &json!({"type": "ping"}));
     for (count, delta) in deltas.iter().enumerate() {
         if !between(out, script, count) {
@@ -176,6 +246,11 @@ fn between(out: &mut Out, script: &Script, count: usize) -> bool {
     {
         out.wait(millis);
     }
+    script.inside_tool || fault(out, script, count)
+}
+
+/// What goes wrong after `count` pieces. Returns whether the answer goes on.
+fn fault(out: &mut Out, script: &Script, count: usize) -> bool {
     match &script.fault {
         Some(Fault::Hang(after)) if *after == count => out.then(Piece::Hang),
         Some(Fault::Cut(after)) if *after == count => out.then(Piece::Cut),
@@ -203,27 +278,4 @@ fn split(text: &str, size: usize) -> impl Iterator<Item = &str> {
         rest = after;
         (!part.is_empty()).then_some(part)
     })
-}
-
-/// The answer in one document.
-pub(super) fn whole(script: &Script, request: &Taken, seed: u64) -> String {
-    if let Some((_, body)) = &script.raw {
-        return body.clone();
-    }
-    let deltas = deltas(script, request, seed);
-    let mut content = Vec::new();
-    if let Some(thinking) = &script.thinking {
-        let signature = "c2lnbmVk";
-        content.push(json!({"type": "thinking", "thinking": thinking, "signature": signature}));
-    }
-    content.push(json!({"type": "text", "text": deltas.concat()}));
-    for tool in &script.tools {
-        let (id, name, input) = (&tool.id, &tool.name, &tool.input);
-        content.push(json!({"type": "tool_use", "id": id, "name": name, "input": input}));
-    }
-    let mut message = message(script, request, 0, &Value::Array(content));
-    let (_, output) = usage(script, request, deltas.len());
-    message["stop_reason"] = script.reason().into();
-    message["usage"]["output_tokens"] = output.into();
-    message.to_string()
 }

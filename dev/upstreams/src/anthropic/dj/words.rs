@@ -1,4 +1,5 @@
-//! The seeded DJ: invented songs, in a friendly voice.
+//! What the DJ says without looking anything up: invented songs, in a friendly
+//! voice.
 
 use crate::dice::Dice;
 
