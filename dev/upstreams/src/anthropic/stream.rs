@@ -105,7 +105,7 @@ impl Answer<'_> {
         given.unwrap_or_else(|| self.turn.reason())
     }
 
-    fn message(&self, content: Vec<Value>, output: u64) -> Value {
+    fn message(&self, content: &[Value], output: u64) -> Value {
         json!({
             "id": format!("msg_{:024}", self.number),
             "type": "message",
@@ -120,8 +120,8 @@ impl Answer<'_> {
 
     /// The answer in one document.
     pub(super) fn whole(&self) -> String {
-        let content = self.turn.blocks.iter().map(Block::whole).collect();
-        let mut message = self.message(content, self.output_tokens());
+        let content: Vec<Value> = self.turn.blocks.iter().map(Block::whole).collect();
+        let mut message = self.message(&content, self.output_tokens());
         message["stop_reason"] = self.stop_reason().into();
         message.to_string()
     }
@@ -129,7 +129,7 @@ impl Answer<'_> {
     /// The answer as a stream.
     pub(super) fn pieces(&self) -> VecDeque<Piece> {
         let mut out = Out::default();
-        let start = self.message(Vec::new(), 1);
+        let start = self.message(&[], 1);
         let start = json!({"type": "message_start", "message": start});
         out.event("message_start", &start);
         let tool = |block: &Block| matches!(block, Block::Tool { .. });

@@ -156,8 +156,7 @@ struct Client {
     has_secret: bool,
 }
 
-fn client(headers: &HeaderMap, params: &Params<'_>) -> Result<Client, Response> {
-    let bad = |what| refuse(400, "invalid_client", what);
+fn client(headers: &HeaderMap, params: &Params<'_>) -> Result<Client, &'static str> {
     let basic = headers
         .get(AUTHORIZATION)
         .and_then(|value| value.to_str().ok());
@@ -165,7 +164,7 @@ fn client(headers: &HeaderMap, params: &Params<'_>) -> Result<Client, Response> 
         Some(encoded) => {
             let decoded = BASE64_STANDARD.decode(encoded).ok();
             let decoded = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
-            let decoded = decoded.ok_or_else(|| bad("Failed to get client"))?;
+            let decoded = decoded.ok_or("Failed to get client")?;
             let (id, secret) = decoded.split_once(':').unwrap_or((&decoded, ""));
             (id.to_owned(), secret.to_owned())
         }
@@ -175,9 +174,9 @@ fn client(headers: &HeaderMap, params: &Params<'_>) -> Result<Client, Response> 
         ),
     };
     match (id.as_str(), secret.as_str()) {
-        ("", _) => Err(bad("Failed to get client")),
-        ("invalid", _) => Err(bad("Invalid client")),
-        (_, "invalid") => Err(bad("Invalid client secret")),
+        ("", _) => Err("Failed to get client"),
+        ("invalid", _) => Err("Invalid client"),
+        (_, "invalid") => Err("Invalid client secret"),
         _ => Ok(Client {
             id,
             has_secret: !secret.is_empty(),
@@ -189,7 +188,7 @@ async fn token(State(tokens): State<Tokens>, headers: HeaderMap, form: Bytes) ->
     let params = Params::new(&form);
     let client = match client(&headers, &params) {
         Ok(client) => client,
-        Err(refusal) => return refusal,
+        Err(what) => return refuse(400, "invalid_client", what),
     };
     let granted = match params.text("grant_type") {
         "client_credentials" if client.has_secret => Ok(tokens.grant_app()),

@@ -1,12 +1,12 @@
 //! Search, songs, artists, and the user.
 
 use axum::extract::{Path, RawQuery, State};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
 use serde_json::{Map, Value, json};
 
 use super::objects::Page;
-use super::world::{World, error};
+use super::world::{Refusal, World, error};
 use crate::params::{Params, encode};
 use crate::service;
 
@@ -17,10 +17,10 @@ fn is_id(id: &str) -> bool {
     id.len() == 22 && id.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
-fn answer(result: Result<Value, Response>) -> Response {
+fn answer(result: Result<Value, Refusal>) -> Response {
     match result {
         Ok(value) => service::json(200, &value),
-        Err(refusal) => refusal,
+        Err(refusal) => refusal.into_response(),
     }
 }
 
@@ -32,7 +32,7 @@ pub(super) async fn search(
     answer(find(&world, &headers, &query.unwrap_or_default()))
 }
 
-fn find(world: &World, headers: &HeaderMap, query: &str) -> Result<Value, Response> {
+fn find(world: &World, headers: &HeaderMap, query: &str) -> Result<Value, Refusal> {
     world.caller(headers)?;
     let params = Params::new(query.as_bytes());
     let text = params.text("q");
@@ -71,7 +71,7 @@ fn find(world: &World, headers: &HeaderMap, query: &str) -> Result<Value, Respon
             total: found.len().min(SEARCHABLE),
         };
         let again = encode([("query", text), ("type", kind)]);
-        let page = world.page("/v1/search", &again, page, items.collect());
+        let page = world.page("/v1/search", &again, page, &items.collect::<Vec<_>>());
         answer.insert(format!("{kind}s"), page);
     }
     Ok(answer.into())
@@ -107,7 +107,7 @@ pub(super) async fn artist(
     )
 }
 
-fn missing(id: &str) -> Response {
+fn missing(id: &str) -> Refusal {
     match is_id(id) {
         true => error(404, "Resource not found"),
         false => error(400, "Invalid base62 id"),
@@ -154,7 +154,7 @@ fn several(
     query: &str,
     name: &str,
     one: impl Fn(&str) -> Option<Value>,
-) -> Result<Value, Response> {
+) -> Result<Value, Refusal> {
     world.caller(headers)?;
     world.not_in_development()?;
     let params = Params::new(query.as_bytes());

@@ -207,7 +207,7 @@ impl World {
     }
 
     /// A page of `total` items at `path`, whose other parameters are `query`.
-    pub(super) fn page(&self, path: &str, query: &str, page: Page, items: Vec<Value>) -> Value {
+    pub(super) fn page(&self, path: &str, query: &str, page: Page, items: &[Value]) -> Value {
         let Page {
             limit,
             offset,

@@ -9,7 +9,7 @@ use http::{HeaderMap, StatusCode, Uri};
 use serde_json::{Value, json};
 
 use super::objects::Page;
-use super::world::{World, error};
+use super::world::{Refusal, World, error};
 use crate::catalogue::{self, Catalogue, Entry, USER};
 use crate::dice::Dice;
 use crate::params::Params;
@@ -140,14 +140,14 @@ impl World {
     /// A page of a playlist's entries; `name` is `tracks` or `items`.
     fn entries(&self, list: &Playlist, name: &str, limit: usize, offset: usize) -> Value {
         let items = list.entries.iter().skip(offset).take(limit);
-        let items = items.map(|entry| self.entry(entry)).collect();
+        let items: Vec<Value> = items.map(|entry| self.entry(entry)).collect();
         let page = Page {
             limit,
             offset,
             total: list.entries.len(),
         };
         let path = format!("/v1/playlists/{}/{name}", list.id);
-        self.page(&path, "", page, items)
+        self.page(&path, "", page, &items)
     }
 
     /// A playlist without its entries.
@@ -184,7 +184,7 @@ impl World {
     }
 
     /// The playlist `id`, for whoever calls.
-    fn readable(&self, headers: &HeaderMap, id: &str) -> Result<(Playlist, bool), Response> {
+    fn readable(&self, headers: &HeaderMap, id: &str) -> Result<(Playlist, bool), Refusal> {
         let caller = self.caller(headers)?;
         let list = self.playlists.with(id, |list| list.clone());
         let list = list.ok_or_else(|| error(404, "Resource not found"))?;
@@ -193,7 +193,8 @@ impl World {
             let scopes = &grant.scopes;
             scopes.iter().any(|scope| scope == "playlist-read-private")
         };
-        if !list.public && !(owned && caller.as_ref().is_some_and(private)) {
+        let is_open = list.public || (owned && caller.as_ref().is_some_and(private));
+        if !is_open {
             return Err(error(404, "Resource not found"));
         }
         Ok((list, owned || !self.is_development()))
@@ -204,8 +205,8 @@ impl World {
         &self,
         headers: &HeaderMap,
         id: &str,
-        change: impl FnOnce(&mut Playlist) -> Result<(), Response>,
-    ) -> Result<String, Response> {
+        change: impl FnOnce(&mut Playlist) -> Result<(), Refusal>,
+    ) -> Result<String, Refusal> {
         self.user(
             headers,
             &["playlist-modify-public", "playlist-modify-private"],
@@ -222,14 +223,14 @@ impl World {
     }
 
     /// The songs that `uris` name, at most a hundred.
-    fn songs<'a>(&self, uris: impl Iterator<Item = &'a str>) -> Result<Vec<Entry>, Response> {
+    fn songs<'a>(&self, uris: impl Iterator<Item = &'a str>) -> Result<Vec<Entry>, Refusal> {
         let songs = uris.map(|uri| {
             let id = uri.strip_prefix("spotify:track:");
             let at = id.and_then(|id| self.catalogue.index_of(id));
             let at = at.ok_or_else(|| error(400, &format!("Invalid track uri: {uri}")))?;
             Ok(Entry::Track(at))
         });
-        let songs: Vec<Entry> = songs.collect::<Result<_, Response>>()?;
+        let songs: Vec<Entry> = songs.collect::<Result<_, Refusal>>()?;
         match songs.len() {
             0..=100 => Ok(songs),
             _ => Err(error(
@@ -240,19 +241,19 @@ impl World {
     }
 }
 
-fn answer(result: Result<(u16, Value), Response>) -> Response {
+fn answer(result: Result<(u16, Value), Refusal>) -> Response {
     match result {
         Ok((status, value)) => service::json(status, &value),
-        Err(refusal) => refusal,
+        Err(refusal) => refusal.into_response(),
     }
 }
 
-fn snapshot(status: u16, result: Result<String, Response>) -> Response {
+fn snapshot(status: u16, result: Result<String, Refusal>) -> Response {
     answer(result.map(|id| (status, json!({"snapshot_id": id}))))
 }
 
 /// The body; nothing is an empty object.
-fn document(body: &Bytes) -> Result<Value, Response> {
+fn document(body: &Bytes) -> Result<Value, Refusal> {
     if body.is_empty() {
         return Ok(json!({}));
     }
@@ -334,13 +335,13 @@ pub(super) async fn mine(
             }
             object
         });
-        let items = items.collect();
+        let items: Vec<Value> = items.collect();
         let page = Page {
             limit,
             offset,
             total: lists.len(),
         };
-        Ok((200, world.page("/v1/me/playlists", "", page, items)))
+        Ok((200, world.page("/v1/me/playlists", "", page, &items)))
     };
     answer(read())
 }
@@ -367,7 +368,7 @@ pub(super) async fn create_for(
     answer(allowed.and_then(|()| make(&world, &headers, &body)))
 }
 
-fn make(world: &World, headers: &HeaderMap, body: &Bytes) -> Result<(u16, Value), Response> {
+fn make(world: &World, headers: &HeaderMap, body: &Bytes) -> Result<(u16, Value), Refusal> {
     let document = document(body)?;
     let public = document["public"].as_bool().unwrap_or(true);
     let scope = if public {
@@ -403,12 +404,12 @@ pub(super) async fn change(
     });
     match changed {
         Ok(_) => StatusCode::OK.into_response(),
-        Err(refusal) => refusal,
+        Err(refusal) => refusal.into_response(),
     }
 }
 
 /// Refuses the old path to applications in development mode.
-fn path_is_open(world: &World, uri: &Uri) -> Result<(), Response> {
+fn path_is_open(world: &World, uri: &Uri) -> Result<(), Refusal> {
     match uri.path().ends_with("/tracks") {
         true => world.not_in_development(),
         false => Ok(()),
@@ -512,7 +513,7 @@ fn reorder(
     start: usize,
     before: usize,
     length: usize,
-) -> Result<(), Response> {
+) -> Result<(), Refusal> {
     let end = start
         .checked_add(length)
         .filter(|end| *end <= entries.len());
@@ -535,7 +536,7 @@ pub(super) async fn follow(State(world): State<World>, headers: HeaderMap) -> Re
         &["playlist-modify-public", "playlist-modify-private"],
     ) {
         Ok(_) => StatusCode::OK.into_response(),
-        Err(refusal) => refusal,
+        Err(refusal) => refusal.into_response(),
     }
 }
 
@@ -554,6 +555,6 @@ pub(super) async fn unfollow(
             lists.retain(|list| list.id != id || list.owner != USER);
             StatusCode::OK.into_response()
         }
-        Err(refusal) => refusal,
+        Err(refusal) => refusal.into_response(),
     }
 }

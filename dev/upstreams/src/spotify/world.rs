@@ -52,7 +52,7 @@ impl World {
     }
 
     /// Who calls: `None` for an application by itself.
-    pub(super) fn caller(&self, headers: &HeaderMap) -> Result<Option<Grant>, Response> {
+    pub(super) fn caller(&self, headers: &HeaderMap) -> Result<Option<Grant>, Refusal> {
         let header = headers
             .get(AUTHORIZATION)
             .and_then(|value| value.to_str().ok());
@@ -63,14 +63,14 @@ impl World {
             return Err(error(400, "Only valid bearer authentication supported"));
         };
         self.tokens.check(token).map_err(|refused| match refused {
-            Refused::Unknown => unauthorised("Invalid access token"),
-            Refused::Expired => unauthorised("The access token expired"),
+            Refused::Unknown => error(401, "Invalid access token"),
+            Refused::Expired => error(401, "The access token expired"),
         })
     }
 
     /// The user who calls, who has granted one of these scopes, or any when
     /// there are none.
-    pub(super) fn user(&self, headers: &HeaderMap, scopes: &[&str]) -> Result<Grant, Response> {
+    pub(super) fn user(&self, headers: &HeaderMap, scopes: &[&str]) -> Result<Grant, Refusal> {
         let grant = self.caller(headers)?;
         let grant = grant.ok_or_else(|| error(401, "Valid user authentication required"))?;
         let has = |scope: &&str| grant.scopes.iter().any(|granted| granted == scope);
@@ -82,7 +82,7 @@ impl World {
     }
 
     /// Refuses what applications in development mode have no more.
-    pub(super) fn not_in_development(&self) -> Result<(), Response> {
+    pub(super) fn not_in_development(&self) -> Result<(), Refusal> {
         match self.is_development() {
             true => Err(error(403, "Forbidden")),
             false => Ok(()),
@@ -90,38 +90,51 @@ impl World {
     }
 }
 
-/// The service's error object.
-pub(super) fn error(status: u16, message: &str) -> Response {
-    service::json(
-        status,
-        &json!({"error": {"status": status, "message": message}}),
-    )
+/// An answer that is an error.
+#[derive(Clone, Debug)]
+pub(super) struct Refusal {
+    status: u16,
+    message: String,
 }
 
-fn unauthorised(message: &str) -> Response {
-    let mut response = error(401, message);
-    let value = format!(
-        "Bearer realm=\"spotify\", error=\"invalid_token\", error_description=\"{message}\""
-    );
-    let value = HeaderValue::from_str(&value).ok();
-    response
-        .headers_mut()
-        .extend(value.map(|value| (WWW_AUTHENTICATE, value)));
-    response
+pub(super) fn error(status: u16, message: &str) -> Refusal {
+    Refusal {
+        status,
+        message: message.to_owned(),
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let Self { status, message } = self;
+        let object = json!({"error": {"status": status, "message": message}});
+        let mut response = service::json(status, &object);
+        if status == 401 {
+            let value = format!(
+                "Bearer realm=\"spotify\", error=\"invalid_token\", \
+                 error_description=\"{message}\""
+            );
+            let value = HeaderValue::from_str(&value).ok();
+            let value = value.map(|value| (WWW_AUTHENTICATE, value));
+            response.headers_mut().extend(value);
+        }
+        response
+    }
 }
 
 /// The service's error of that status. It has no codes of its own.
 pub(crate) fn wrong(wrong: Wrong) -> Response {
-    match wrong {
-        Wrong::Status(401) => unauthorised("The access token expired"),
-        Wrong::Status(403) => error(403, "Forbidden"),
-        Wrong::Status(404) => error(404, "Resource not found"),
-        Wrong::Status(429) => error(429, "API rate limit exceeded"),
-        Wrong::Status(502) => error(502, "Bad gateway."),
-        Wrong::Status(503) => error(503, "Service unavailable"),
-        Wrong::Status(status) => error(status, "Server error"),
-        Wrong::Code(_) => error(400, "Bad request"),
-    }
+    let (status, message) = match wrong {
+        Wrong::Status(401) => (401, "The access token expired"),
+        Wrong::Status(403) => (403, "Forbidden"),
+        Wrong::Status(404) => (404, "Resource not found"),
+        Wrong::Status(429) => (429, "API rate limit exceeded"),
+        Wrong::Status(502) => (502, "Bad gateway."),
+        Wrong::Status(503) => (503, "Service unavailable"),
+        Wrong::Status(status) => (status, "Server error"),
+        Wrong::Code(_) => (400, "Bad request"),
+    };
+    error(status, message).into_response()
 }
 
 pub(crate) fn routes(world: World) -> Router {
@@ -169,7 +182,7 @@ pub(crate) fn images() -> Router {
 async fn closed(State(world): State<World>, headers: HeaderMap) -> Response {
     match world.caller(&headers) {
         Ok(_) => service::json(403, &json!({"error": {"status": 403}})),
-        Err(refusal) => refusal,
+        Err(refusal) => refusal.into_response(),
     }
 }
 
