@@ -26,6 +26,7 @@ const announcer = new Announcer(byId('status'), byId('spoken'));
 /** The run under way: `{run, turn, began}`. */
 let current = null;
 let connected = null;
+let simulated = false;
 
 const actions = {
   again: (turn) => ask({ ...turn }),
@@ -147,7 +148,7 @@ function showRunning(on) {
   document.body.classList.toggle('running', on);
   send.hidden = on;
   stop.hidden = !on;
-  stop.disabled = false;
+  stop.removeAttribute('aria-disabled');
   clear.hidden = on || turns.length === 0;
   byId('intro').hidden = turns.length > 0;
   desk.spin(on);
@@ -205,7 +206,7 @@ function formFault() {
 }
 
 function showExamples() {
-  const slips = examples(mode()).map(({ text, playlist: id }) =>
+  const slips = examples(mode(), simulated).map(({ text, playlist: id }) =>
     h('li', {}, h('button', { type: 'button', onclick: () => useExample(text, id) }, text)),
   );
   byId('examples').replaceChildren(...slips);
@@ -254,7 +255,8 @@ byId('theme').addEventListener('click', () => document.dispatchEvent(new Event('
 
 function stopRun() {
   if (!current) return;
-  stop.disabled = true;
+  // Not `disabled`: that would take the focus away.
+  stop.setAttribute('aria-disabled', 'true');
   current.run.stop();
 }
 
@@ -263,7 +265,12 @@ function stopRun() {
 async function readStatus() {
   try {
     const response = await fetch('/api/status');
-    if (response.ok) desk.showStatus(await response.json());
+    if (!response.ok) return;
+    const status = await response.json();
+    desk.showStatus(status);
+    const was = simulated;
+    simulated = status.upstreams.spotify.kind === 'simulated';
+    if (simulated !== was) showExamples();
   } catch {
     desk.showUnreachable();
   }
@@ -275,6 +282,8 @@ async function readSession() {
     if (!response.ok) return;
     const session = await response.json();
     showSession(session.connected, session.name);
+    // Without Spotify's keys there is nothing to connect to.
+    if (session.available === false) byId('account').hidden = true;
   } catch {
     // The page works without: a route that needs a session says so.
   }

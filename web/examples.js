@@ -18,5 +18,14 @@ const slips = {
   ],
 };
 
+// A playlist that the stand-in for Spotify has.
+const SIMULATED_PLAYLIST = '37i9dQZF1DXsimulated01';
+
 /** What one could ask in this mode: `{text, playlist?}`. */
-export const examples = (mode) => (slips[mode] ?? slips.analyze).map((text) => ({ text }));
+export function examples(mode, simulated) {
+  const found = (slips[mode] ?? slips.analyze).map((text) => ({ text }));
+  if (simulated && mode === 'analyze') {
+    found[2] = { text: 'How does this playlist flow, and what breaks it?', playlist: SIMULATED_PLAYLIST };
+  }
+  return found;
+}

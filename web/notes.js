@@ -33,6 +33,7 @@ export function spans(text) {
 }
 
 const ITEM = /^( *)(?:[-*+•]|(\d{1,3})[.)]) +(.*)$/;
+const LISTS = ['ol', 'ul'];
 const FENCE = /^ *(?:```|~~~)/;
 const HEADING = /^#{1,6} +(.*)$/;
 const RULE = /^ *(?:-{3,}|\*{3,}|_{3,}) *$/;
@@ -56,15 +57,15 @@ export function blocks(text) {
       else open.lines.push(line);
       continue;
     }
-    const kind = kindOf(line);
+    const kind = kindOf(line, open?.kind);
     if (kind === null) {
       // A list goes on after an empty line, if another item follows.
-      if (open?.kind !== 'list') open = null;
+      if (!LISTS.includes(open?.kind)) open = null;
       else open.gap = true;
       continue;
     }
-    const lazy = kind === 'text' && open && !open.gap && ['list', 'quote'].includes(open.kind);
-    const joins = open?.kind === kind && ['text', 'list', 'quote'].includes(kind);
+    const lazy = kind === 'text' && open && !open.gap && [...LISTS, 'quote'].includes(open.kind);
+    const joins = open?.kind === kind && ['text', 'quote', ...LISTS].includes(kind);
     if (joins || lazy) open.source += `\n${line}`;
     else begin(kind, line);
     open.gap = false;
@@ -73,12 +74,15 @@ export function blocks(text) {
   return found;
 }
 
-function kindOf(line) {
+// `within`: the kind of the block that is open. An item that is indented belongs
+// to the list above it, of whichever kind.
+function kindOf(line, within) {
   if (line.trim() === '') return null;
   if (FENCE.test(line)) return 'code';
   if (HEADING.test(line)) return 'heading';
   if (RULE.test(line)) return 'rule';
-  if (ITEM.test(line)) return 'list';
+  const item = ITEM.exec(line);
+  if (item) return item[1].length > 1 && LISTS.includes(within) ? within : item[2] ? 'ol' : 'ul';
   if (QUOTE.test(line)) return 'quote';
   return 'text';
 }
@@ -94,7 +98,8 @@ function element({ kind, lines }) {
       return h('hr');
     case 'quote':
       return h('blockquote', {}, spans(lines.map((line) => QUOTE.exec(line)?.[1] ?? line).join('\n')));
-    case 'list':
+    case 'ol':
+    case 'ul':
       return list(lines);
     default:
       return h('p', {}, spans(lines.join('\n')));

@@ -6,7 +6,7 @@ const BIN = 10;
 const [WIDTH, HEIGHT, FOOT] = [320, 72, 16];
 
 const columns = [
-  { name: '#', class: 'no', key: (_, at) => at, label: 'Order of the list' },
+  { name: '#', class: 'no', key: (_, at) => at, label: ' order of the list' },
   { name: 'Track', class: 'what', key: (track) => track.title?.toLowerCase() },
   { name: 'Year', class: 'year', key: (track) => track.year },
   { name: 'BPM', class: 'bpm', key: (track) => track.bpm },
@@ -45,8 +45,9 @@ export class Tracks {
 
   #heading({ name, class: kind, key, label }, at) {
     if (!key) return h('th', { scope: 'col', class: kind }, name);
-    const attributes = { type: 'button', 'aria-label': label, onclick: () => this.#sortBy(at) };
-    return h('th', { scope: 'col', class: kind }, h('button', attributes, name));
+    const said = label ? h('span', { class: 'unseen' }, label) : null;
+    const button = h('button', { type: 'button', onclick: () => this.#sortBy(at) }, name, said);
+    return h('th', { scope: 'col', class: kind }, button);
   }
 
   #sortBy(column) {

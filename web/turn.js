@@ -103,8 +103,10 @@ function endTool(turn, { id, ms, result, error }) {
 function merge(tracks, track) {
   const key = (one) => one.id ?? `${one.title}\n${one.artists?.join('\n')}`;
   const known = tracks.find((one) => key(one) === key(track));
-  if (known) Object.assign(known, track);
-  else tracks.push({ ...track });
+  if (!known) return tracks.push({ ...track });
+  // A long list names each track's first artist only.
+  const [before, now] = [known.artists ?? [], track.artists ?? []];
+  return Object.assign(known, track, { artists: now.length < before.length ? before : now });
 }
 
 function note(progress, { done, total, label }) {

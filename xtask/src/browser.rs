@@ -35,6 +35,8 @@ pub(crate) fn run(not_run: &mut Vec<String>) -> Result<()> {
             .env("SPINLANE_UP", target.join("debug/spinlane-up"))
             .env("SPINLANE_COMPONENT", build::spin_component())
             .env("SPINLANE_STATE", target.join("browser"))
-            .env("SPINLANE_CHROMIUM", chromium),
+            .env("SPINLANE_CHROMIUM", chromium)
+            // What each walk has seen, to be looked at.
+            .env("SPINLANE_SCREENSHOTS", target.join("screenshots")),
     )
 }
