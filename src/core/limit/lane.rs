@@ -1,7 +1,6 @@
 //! A lane: so many calls at a time, in the order of their asking.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
@@ -11,8 +10,10 @@ use super::bucket::{NotTaken, Rate, TokenBucket, TooHeavy};
 use crate::core::ports::{Clock, Instant};
 
 mod acquire;
+mod line;
 
 pub use acquire::Acquire;
+use line::Line;
 
 /// A lane's name, as in the configuration.
 pub type LaneName = Cow<'static, str>;
@@ -142,14 +143,13 @@ struct State {
     unlaunched: u32,
     paused_until: Instant,
     queue: usize,
-    /// By order of asking, one queue per priority. A tree, so that a waiter
-    /// that gives up is taken out of the middle at the cost of any other step.
-    waiting: [BTreeMap<u64, Waker>; 2],
+    /// One line per priority.
+    waiting: [Line; 2],
     next_ticket: u64,
     /// Interactive grants since the oldest background waiter became the oldest.
     passes: u32,
-    /// How long permits are held: a moving average.
-    held: Duration,
+    /// How long permits are held, in nanoseconds: a moving average.
+    held: u64,
 }
 
 type Place = (usize, u64);
@@ -168,8 +168,8 @@ impl State {
     fn first(&self) -> Option<Place> {
         let [interactive, background] = &self.waiting;
         let due = self.passes >= PASSES;
-        let background = background.keys().next().map(|ticket| (1, *ticket));
-        let interactive = interactive.keys().next().map(|ticket| (0, *ticket));
+        let background = background.first().map(|ticket| (1, ticket));
+        let interactive = interactive.first().map(|ticket| (0, ticket));
         match (interactive, background) {
             (Some(_), Some(background)) if due => Some(background),
             (Some(first), _) => Some(first),
@@ -178,12 +178,12 @@ impl State {
     }
 
     fn first_waker(&self) -> Option<Waker> {
-        let (queue, ticket) = self.first()?;
-        self.waiting[queue].get(&ticket).cloned()
+        let (queue, _) = self.first()?;
+        self.waiting[queue].first_waker().cloned()
     }
 
     fn waiters(&self) -> usize {
-        self.waiting.iter().map(BTreeMap::len).sum()
+        self.waiting.iter().map(Line::len).sum()
     }
 
     /// Takes a permit if there is one. The caller knows that it is first.
@@ -229,7 +229,10 @@ impl State {
         let waiting = self.waiters();
         let ahead = u32::try_from(waiting).unwrap_or(u32::MAX);
         let slots = match self.in_flight >= self.limit {
-            true => self.held.saturating_mul(ahead.saturating_add(1)) / self.limit,
+            true => {
+                let held = Duration::from_nanos(self.held);
+                held.saturating_mul(ahead.saturating_add(1)) / self.limit
+            }
             false => Duration::ZERO,
         };
         let wait = |bucket: &TokenBucket| bucket.wait_behind(now, ahead.into(), weight);
@@ -253,7 +256,7 @@ impl Lane {
             waiting: Default::default(),
             next_ticket: 0,
             passes: 0,
-            held: FIRST_GUESS,
+            held: FIRST_GUESS.as_nanos() as u64,
         };
         Self(Arc::new(Shared {
             name: name.into(),
@@ -286,7 +289,7 @@ impl Lane {
                 return Vec::new();
             }
             state.paused_until = until;
-            let all = state.waiting.iter().flat_map(BTreeMap::values);
+            let all = state.waiting.iter().flat_map(Line::wakers);
             all.cloned().collect()
         });
         wakers.into_iter().for_each(Waker::wake);
@@ -401,11 +404,12 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let held = self.lane.0.clock.now() - self.since;
+        let now = self.lane.0.clock.now();
+        let held = now.as_nanos().saturating_sub(self.since.as_nanos());
         let tokens = self.tokens;
         self.lane.0.change(|state| {
             state.in_flight -= 1;
-            state.held = state.held * 7 / 8 + held / 8;
+            state.held = state.held - state.held / 8 + held / 8;
             let tokens = tokens.min(state.unlaunched);
             state.unlaunched -= tokens;
             if let Some(bucket) = &mut state.bucket {

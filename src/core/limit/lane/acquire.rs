@@ -95,7 +95,7 @@ impl Acquire {
         }
         let place = (self.ask.priority as usize, state.next_ticket);
         state.next_ticket += 1;
-        state.waiting[place.0].insert(place.1, cx.waker().clone());
+        state.waiting[place.0].join(place.1, cx.waker().clone());
         self.place = Some(place);
         Ok(())
     }
@@ -120,7 +120,7 @@ impl Acquire {
             );
         }
         if let Some((queue, ticket)) = self.place
-            && let Some(waker) = state.waiting[queue].get_mut(&ticket)
+            && let Some(waker) = state.waiting[queue].waker(ticket)
         {
             waker.clone_from(cx.waker());
         }
@@ -136,7 +136,7 @@ impl Acquire {
     fn leave(&mut self, state: &mut State) -> Option<Waker> {
         let (queue, ticket) = self.place.take()?;
         let before = state.first();
-        state.waiting[queue].remove(&ticket);
+        state.waiting[queue].leave(ticket);
         if state.waiting[1].is_empty() {
             state.passes = 0;
         }
