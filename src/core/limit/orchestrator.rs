@@ -98,6 +98,11 @@ impl<'a> Charge<'a> {
         let made = false;
         Ok((Self { budget, made }, taken))
     }
+
+    /// From here on it is paid.
+    fn made(mut self) {
+        self.made = true;
+    }
 }
 
 impl Drop for Charge<'_> {
@@ -135,15 +140,13 @@ impl Orchestrator {
     /// # Errors
     /// See [`CallError`]. After a failed attempt for which the budget or the
     /// deadline allows no other, the failure is returned, not the lack.
-    pub async fn run(&self, call: Call) -> Result<Answered, CallError> {
+    pub async fn run(&self, mut call: Call) -> Result<Answered, CallError> {
         let entry = self.0.gate.entry(&call.lane);
         let mut stats = CallStats::default();
         loop {
-            let outcome = self.attempt(&call, &entry, &mut stats).await?;
-            let again = outcome.is_retryable()
-                && call.repeatable
-                && stats.attempts < self.0.gate.limits.retry.attempts
-                && can_pay(&call);
+            let outcome = self.attempt(&mut call, &entry, &mut stats).await?;
+            let again =
+                outcome.is_retryable() && self.may_repeat(&call, stats.attempts) && can_pay(&call);
             if !again {
                 return finish(&call, outcome, stats);
             }
@@ -213,13 +216,18 @@ impl Orchestrator {
         all
     }
 
+    /// Whether `call` may be sent again after so many attempts.
+    fn may_repeat(&self, call: &Call, attempts: u32) -> bool {
+        call.repeatable && attempts < self.0.gate.limits.retry.attempts
+    }
+
     async fn attempt(
         &self,
-        call: &Call,
+        call: &mut Call,
         entry: &Entry,
         stats: &mut CallStats,
     ) -> Result<Outcome, CallError> {
-        let (mut charge, taken) = Charge::take(call)?;
+        let (charge, taken) = Charge::take(call)?;
         stats.budget_warning |= taken.warn;
         let clock = &self.0.ports.clock;
         let asked = clock.now();
@@ -235,17 +243,19 @@ impl Orchestrator {
         if let Some(observer) = &call.observer {
             observer.attempt(&call.lane, stats.attempts, waited);
         }
-        charge.made = true;
+        charge.made();
         let timeouts = call.timeouts;
         let timeouts = timeouts.unwrap_or(self.0.gate.limits.lane(&call.lane).timeouts);
         let launched = clock.now();
-        let mut request = call.request.clone();
+        let mut request = match self.may_repeat(call, stats.attempts) {
+            true => call.request.clone(),
+            false => std::mem::take(&mut call.request),
+        };
         if let Some(trace) = scope.and_then(|scope| scope.trace) {
             let span = trace.child(&*self.0.ports.entropy);
             span.insert_into(request.headers_mut());
         }
-        let sent = self.0.ports.http.send(request, timeouts);
-        let response = sent.await;
+        let response = self.0.ports.http.send(request, timeouts).await;
         let ended = clock.now();
         drop(launch);
         let outcome = self.read(call, response, slot).await;
