@@ -281,14 +281,11 @@ impl Entry {
 }
 
 async fn take(rate: &SharedRate, call: &Call, name: &LaneName) -> Result<(), CallError> {
-    for _ in 0..call.weight {
-        let taken = rate.acquire(call.deadline).await;
-        taken.map_err(|late| CallError::Busy {
-            lane: name.clone(),
-            retry_after: late.wait,
-        })?;
-    }
-    Ok(())
+    let taken = rate.acquire(call.weight, call.deadline).await;
+    taken.map_err(|late| CallError::Busy {
+        lane: name.clone(),
+        retry_after: late.wait,
+    })
 }
 
 /// A lane's refusal: by a pause that the upstream asked for, or by itself.

@@ -9,8 +9,10 @@
 //! - [`SharedLimit`]: what an adaptive lane has learned. One plain read.
 //!
 //! So a call that does not wait and ends within its first lease costs three
-//! increments (two more where it begins in the last part of a lease period,
-//! which makes it take the next lease at once). Both assume that clocks of
+//! increments: one for the global rate, two for the lane; a fourth where the
+//! lane has a rate of its own (two more where it begins in the last part of a
+//! lease period, which makes it take the next lease at once). A heavy call's
+//! tickets are taken together. Both assume that clocks of
 //! machines differ by less than [`LeaseTimes::overlap`] / 2, and that a guest
 //! is not held up for longer than that; beyond it a limit may be exceeded for
 //! as long.

@@ -18,13 +18,19 @@ const GRACE: u64 = 8;
 /// With three eighths of the burst in each window an interval of `t` meets at
 /// most `t` / window + 2 windows, and so at most rate × `t` + 3/4 burst; the
 /// last quarter is for clocks that differ, by up to a quarter of the time that
-/// the burst takes.
+/// the burst takes, or else for calls that weigh up to a quarter of the burst.
+/// (Of a heavy call's tickets the last count for all; what it took of earlier
+/// windows is idle meanwhile.) Bursts below 8 leave less room for both. With a
+/// burst of 1 even two windows are too many: there a call waits for the end of
+/// its window, so that calls are whole windows apart.
 #[derive(Clone)]
 pub struct SharedRate {
     shared: Shared,
     series: String,
     tickets: u32,
     window: Duration,
+    /// Whether calls start at the ends of windows only.
+    apart: bool,
 }
 
 /// A window of a [`SharedRate`].
@@ -51,48 +57,79 @@ impl std::fmt::Debug for SharedRate {
 impl SharedRate {
     /// `name` tells rates in one store apart.
     pub fn new(shared: Shared, name: &str, rate: Rate, burst: u32) -> Self {
-        let tickets = (burst * 3 / 8).max(1);
+        // Less than `burst`, so it fits.
+        let tickets = (u64::from(burst) * 3 / 8).max(1) as u32;
         Self {
             shared,
             series: format!("rate:{name}"),
             tickets,
             window: rate.time_for(tickets.into()).max(Duration::from_millis(1)),
+            apart: burst < 2,
         }
     }
 
-    /// Takes a ticket, and resolves when it is due. Dropping the future while
-    /// it waits wastes at most one ticket.
+    /// Takes `weight` tickets, and resolves when they are due. One increment
+    /// where they are due at once, and one more for each further window.
+    /// Dropping the future while it waits wastes what it has taken.
     ///
     /// # Errors
     /// [`TooLate`] when that would be after `deadline`.
-    pub async fn acquire(&self, deadline: Option<Instant>) -> Result<(), TooLate> {
+    pub async fn acquire(&self, weight: u32, deadline: Option<Instant>) -> Result<(), TooLate> {
         let clock = &self.shared.clock;
+        let (tickets, mut left) = (u64::from(self.tickets), u64::from(weight));
         let mut window = self.window_at(clock.unix());
         loop {
-            let name = trail::name(&self.series, window);
-            let Some(number) = self.shared.increment(&name, 1).await else {
+            let Some(before) = self.draw(window, left).await else {
                 return Ok(());
             };
-            if number == 1 {
-                let present = self.window_at(clock.unix());
-                trail::begun(&self.shared, &self.series, window, present, GRACE).await;
+            let drawn = left.min(tickets.saturating_sub(before));
+            left -= drawn;
+            if left == 0 {
+                break;
             }
-            let number = u64::try_from(number).unwrap_or(1);
-            let tickets = u64::from(self.tickets);
-            if number <= tickets {
-                return Ok(());
+            if drawn > 0 {
+                // The rest in advance, before the next window begins: so there
+                // is no more than one such call in a window.
+                window += 1;
+                continue;
             }
             // As many windows on as the tries before this one fill.
-            window += (number - 1) / tickets;
-            let wait = self.start_of(window).saturating_sub(clock.unix());
-            let due = clock.now() + wait;
-            if deadline.is_some_and(|deadline| due > deadline) {
-                return Err(TooLate { wait });
-            }
-            clock.sleep_until(due).await;
+            window += before / tickets;
+            self.begin_of(window, deadline).await?;
             // A guest that was held up takes a ticket of the present.
             window = window.max(self.window_at(clock.unix()));
         }
+        let window = window + u64::from(self.apart);
+        self.begin_of(window, deadline).await
+    }
+
+    /// Waits until `window` has begun.
+    async fn begin_of(&self, window: u64, deadline: Option<Instant>) -> Result<(), TooLate> {
+        let clock = &self.shared.clock;
+        let wait = self.start_of(window).saturating_sub(clock.unix());
+        if wait.is_zero() {
+            return Ok(());
+        }
+        let due = clock.now() + wait;
+        if deadline.is_some_and(|deadline| due > deadline) {
+            return Err(TooLate { wait });
+        }
+        clock.sleep_until(due).await;
+        Ok(())
+    }
+
+    /// Tries for `n` tickets of `window`. Returns how many were tried for
+    /// before; `None` while the store is left alone.
+    async fn draw(&self, window: u64, n: u64) -> Option<u64> {
+        let name = trail::name(&self.series, window);
+        let delta = i64::try_from(n).unwrap_or(i64::MAX);
+        let number = self.shared.increment(&name, delta).await?;
+        let before = u64::try_from(number).unwrap_or(n).saturating_sub(n);
+        if before == 0 {
+            let present = self.window_at(self.shared.clock.unix());
+            trail::begun(&self.shared, &self.series, window, present, GRACE).await;
+        }
+        Some(before)
     }
 
     /// How the present window stands, for a status page. `None` while the store

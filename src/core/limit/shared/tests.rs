@@ -64,7 +64,7 @@ fn the_rate_is_used_and_never_passed() {
         join_all((0..200).map(move |_| {
             let rate = rate.clone();
             async move {
-                rate.acquire(None).await.unwrap();
+                rate.acquire(1, None).await.unwrap();
                 times.lock().unwrap().push(clock.now() - begin);
             }
         }))
@@ -88,13 +88,79 @@ fn a_long_queue_does_not_make_newcomers_pass() {
         async move {
             // Forty at once, and the others while these wait.
             clock.sleep(millis(n.saturating_sub(40) * 300)).await;
-            rate.acquire(None).await.unwrap();
+            rate.acquire(1, None).await.unwrap();
             times.lock().unwrap().push(clock.now() - begin);
         }
     })));
     check_rate(&times.into_inner().unwrap(), 2, 2).unwrap();
     let left = world.run(world.ports().counters.unwrap().names()).unwrap();
     assert!(left.len() < 20, "{left:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Any rate and burst, calls of any weight that they can bear, several
+    /// instances: over any interval at most rate × t + burst, and no idling.
+    #[test]
+    fn no_interval_admits_too_much(
+        per_second in 1..60_u32,
+        burst in 1..60_u32,
+        calls in prop::collection::vec((0..4_000_u64, 0.0..1.0_f64), 1..150),
+    ) {
+        let world = World::new();
+        let begin = world.clock.now();
+        let admitted = Mutex::new(Vec::new());
+        let heaviest = (burst / 4).max(1);
+        let weights = calls.iter().map(|(start, weight)| {
+            (*start, 1 + (f64::from(heaviest - 1) * weight * weight).round() as u32)
+        });
+        let weights: Vec<_> = weights.collect();
+        world.run(join_all(weights.iter().map(|(start, weight)| {
+            let (world, admitted) = (&world, &admitted);
+            async move {
+                world.clock.sleep(millis(*start)).await;
+                let shared = instance(world, Duration::ZERO);
+                let rate = SharedRate::new(shared, "all", rate(per_second), burst);
+                rate.acquire(*weight, None).await.unwrap();
+                admitted.lock().unwrap().push((world.clock.now() - begin, *weight));
+            }
+        })));
+        let mut admitted = admitted.into_inner().unwrap();
+        admitted.sort();
+        for (first, (start, _)) in admitted.iter().enumerate() {
+            let mut sum = 0;
+            for (end, weight) in &admitted[first..] {
+                sum += weight;
+                let span = (*end - *start).as_secs_f64();
+                let allowed = f64::from(per_second) * span + f64::from(burst);
+                prop_assert!(f64::from(sum) <= allowed + 1e-9, "{sum} in {span} s");
+            }
+        }
+        // Whoever came last waited for no more than all before it need, and two
+        // windows: the one that was half over, and the one that a heavy call
+        // leaves half full.
+        let (last, _) = admitted.last().unwrap();
+        let all: u32 = weights.iter().map(|(_, weight)| weight).sum();
+        let rate = SharedRate::new(instance(&world, Duration::ZERO), "all", rate(per_second), burst);
+        let window = world.run(rate.window()).unwrap().length.as_secs_f64();
+        let most = 4.0 + f64::from(all) / f64::from(per_second) + 2.0 * window;
+        prop_assert!(last.as_secs_f64() <= most, "{last:?}, {most} s expected");
+    }
+}
+
+#[test]
+fn a_heavy_call_costs_one_increment() {
+    let world = World::new();
+    let rate = SharedRate::new(instance(&world, Duration::ZERO), "all", rate(40), 40);
+    world.run(async {
+        rate.acquire(1, None).await.unwrap();
+        let before = world.store.calls();
+        rate.acquire(10, None).await.unwrap();
+        assert_eq!(world.store.calls() - before, 1);
+        let window = rate.window().await.unwrap();
+        assert_eq!((window.taken, window.tickets), (11, 15));
+    });
 }
 
 #[test]
@@ -104,9 +170,12 @@ fn a_ticket_beyond_the_deadline_is_refused_at_once() {
     world.run(async {
         let begin = world.clock.now();
         for _ in 0..3 {
-            rate.acquire(Some(begin)).await.unwrap();
+            rate.acquire(1, Some(begin)).await.unwrap();
         }
-        let refused = rate.acquire(Some(begin + 100 * MILLI)).await.unwrap_err();
+        let refused = rate
+            .acquire(1, Some(begin + 100 * MILLI))
+            .await
+            .unwrap_err();
         assert!(refused.wait > 100 * MILLI, "{refused:?}");
         assert_eq!(world.clock.now(), begin);
     });
@@ -261,13 +330,13 @@ fn a_call_that_does_not_wait_costs_three_increments() {
     };
     // The first of a period notes it; after that there is nothing to note.
     world.run(async {
-        rate.acquire(None).await.unwrap();
+        rate.acquire(1, None).await.unwrap();
         drop(lane.acquire(5, None, |_| {}).await.unwrap());
     });
     world.drain();
     let (before, calls) = counters();
     world.run(async {
-        rate.acquire(None).await.unwrap();
+        rate.acquire(1, None).await.unwrap();
         drop(lane.acquire(5, None, |_| {}).await.unwrap());
     });
     world.drain();
@@ -281,7 +350,7 @@ fn old_counters_are_removed() {
     let rate = SharedRate::new(instance(&world, Duration::ZERO), "all", rate(40), 40);
     world.run(async {
         for _ in 0..200 {
-            rate.acquire(None).await.unwrap();
+            rate.acquire(1, None).await.unwrap();
             drop(lane(&world, Duration::ZERO).acquire(1, None, |_| {}).await);
             world.clock.sleep(Duration::from_secs(3)).await;
         }
@@ -302,7 +371,7 @@ fn a_store_in_trouble_lets_calls_pass() {
         .fail_with(Some(StoreError::Unavailable("gone".into())));
     world.run(async {
         for _ in 0..10 {
-            rate.acquire(None).await.unwrap();
+            rate.acquire(1, None).await.unwrap();
             assert!(!lane.acquire(1, None, |_| {}).await.unwrap().is_counted());
         }
         // One look, then five seconds of peace.
