@@ -7,6 +7,10 @@ use crate::steps::{cargo, program, root, step};
 use crate::tools;
 
 pub(crate) fn run() -> Result<()> {
+    step(
+        "what a limit costs, beside governor's and tower's",
+        cargo().args(["bench", "--package", "spinlane-bench-limits"]),
+    )?;
     build::spin()?;
     build::fixture()?;
     step(

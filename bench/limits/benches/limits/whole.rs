@@ -1,0 +1,97 @@
+//! Everything that stands between a call and its upstream, in one go.
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use criterion::Criterion;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, stream};
+use spinlane::core::limit::{
+    Answered, Budget, Call, LaneConfig, Limits, Orchestrator, Rate, Scope,
+};
+use spinlane::core::ports::{BodyStream, HttpClient, HttpError, Ports, Timeouts};
+use spinlane::core::testing::World;
+
+use crate::{FAST, FakeClock, STEP};
+
+/// An upstream that costs as little as one can.
+#[derive(Debug)]
+struct Nobody;
+
+impl HttpClient for Nobody {
+    fn send(
+        &self,
+        request: http::Request<Bytes>,
+        _: Timeouts,
+    ) -> BoxFuture<'static, Result<http::Response<BodyStream>, HttpError>> {
+        drop(request);
+        async { Ok(http::Response::new(stream::empty().boxed())) }.boxed()
+    }
+}
+
+fn ports(clock: &FakeClock) -> Ports {
+    Ports {
+        clock: Arc::new(clock.clone()),
+        http: Arc::new(Nobody),
+        ..World::new().ports()
+    }
+}
+
+fn limits(scope: Scope) -> Limits {
+    Limits {
+        scope,
+        rate: Rate::per_second(FAST),
+        burst: FAST.get(),
+        lanes: [("x".into(), LaneConfig::new(100))].into(),
+        ..Limits::default()
+    }
+}
+
+fn request() -> http::Request<Bytes> {
+    http::Request::new(Bytes::new())
+}
+
+fn now<F: Future>(future: F) -> F::Output {
+    future.now_or_never().expect("nobody waits")
+}
+
+/// A call from the asking to the end of its body.
+pub(crate) fn orchestrator(c: &mut Criterion) {
+    let clock = FakeClock::default();
+    let ports = ports(&clock);
+    c.bench_function("orchestrator: the call alone, without limits", |b| {
+        b.iter(|| {
+            clock.advance(STEP);
+            let sent = ports.http.send(black_box(request()), Timeouts::default());
+            let response = now(sent).expect("it does nothing");
+            now(response.into_body().next()).is_none()
+        });
+    });
+    for (name, scope) in [
+        ("this instance", Scope::Instance),
+        ("all instances", Scope::Shared),
+    ] {
+        let world = World::new();
+        let ports = Ports {
+            clock: Arc::new(clock.clone()),
+            http: Arc::new(Nobody),
+            ..world.ports()
+        };
+        let door = Orchestrator::new(limits(scope), ports);
+        let budget = Budget::new(u32::MAX);
+        c.bench_function(&format!("orchestrator: a call, limits of {name}"), |b| {
+            b.iter(|| {
+                clock.advance(STEP);
+                let call = Call::new("x", black_box(request()), budget.clone());
+                let Answered { response, .. } = now(door.run(call)).expect("a call");
+                let ended = now(response.into_body().next()).is_none();
+                // The lease is given back by a task.
+                if scope == Scope::Shared {
+                    world.drain();
+                }
+                ended
+            });
+        });
+    }
+}
