@@ -63,6 +63,22 @@ codes! {
     Misconfigured = "misconfigured",
     /// A defect of this program.
     Internal = "internal",
+    /// The route needs a user who has connected Spotify.
+    SessionRequired = "session_required",
+    /// The session has ended by its time.
+    SessionExpired = "session_expired",
+    /// There is no such session, or it was ended.
+    SessionInvalid = "session_invalid",
+    /// A browser has sent the session's cookie for a page of another site.
+    CrossSite = "cross_site",
+    /// The login was not begun in this browser, or too long ago.
+    LoginState = "login_state",
+    /// The user did not allow the login.
+    LoginDenied = "login_denied",
+    /// The code of a login is not good, or not any more.
+    LoginCode = "login_code",
+    /// The key-value store does not answer.
+    StoreUnavailable = "store_unavailable",
     /// The upstream refused the credentials.
     UpstreamAuth = "upstream_auth",
     /// The upstream refused the request itself.

@@ -4,6 +4,7 @@
 //! API runs natively in tests. A host makes an [`App`] and hands it requests.
 
 pub mod api;
+mod auth;
 mod chat;
 mod clients;
 pub mod config;
@@ -23,6 +24,7 @@ use axum::body::Body;
 use bytes::Bytes;
 
 use crate::core::cache::Cache;
+use crate::core::cache::session::Sessions;
 use crate::core::limit::shared::Health;
 use crate::core::limit::{CallerLimit, Orchestrator};
 use crate::core::ports::Ports;
@@ -44,6 +46,10 @@ pub(crate) struct Shared {
     pub(crate) cache: Cache,
     /// How often a caller may ask, where that is limited.
     pub(crate) caller_limit: Option<CallerLimit>,
+    /// Who has connected Spotify.
+    pub(crate) sessions: Sessions,
+    /// Who is about to, by way of a page on another origin.
+    pub(crate) codes: Sessions,
     /// The application's own access to the catalogue.
     pub(crate) spotify_token: AppToken,
 }
@@ -52,10 +58,13 @@ impl AppState {
     fn new(ports: Ports, config: Config) -> Self {
         // Whoever uses the store learns of its trouble from the others.
         let health = Arc::new(Health::new());
+        let cache = Cache::new(&ports, Arc::clone(&health));
         Self(Arc::new(Shared {
             upstreams: limits::orchestrator(&config, &ports, Arc::clone(&health)),
-            caller_limit: limits::caller_limit(&config, &ports, Arc::clone(&health)),
-            cache: Cache::new(&ports, health),
+            caller_limit: limits::caller_limit(&config, &ports, health),
+            sessions: auth::sessions(&cache),
+            codes: auth::codes(&cache),
+            cache,
             spotify_token: AppToken::default(),
             ports,
             config,

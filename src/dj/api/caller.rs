@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use super::problem::Problem;
 use crate::core::limit::{Decision, Quota};
 use crate::dj::AppState;
+use crate::dj::auth::{MaybeSession, UserSession};
 use crate::dj::config::Config;
 use crate::dj::error::{Code, ErrorObject};
 
@@ -29,18 +30,22 @@ pub(super) struct Allowance {
     decision: Decision,
 }
 
-/// Counts a request of whoever sent `headers`. `None` where there is no limit.
+/// Counts a request of `session`'s user, or of the address that sent `headers`
+/// where nobody is known. `None` where there is no limit.
 ///
 /// # Errors
 /// 429 when the caller has used its quota.
 pub(super) async fn count(
     app: &AppState,
     headers: &HeaderMap,
+    session: &MaybeSession,
 ) -> Result<Option<Allowance>, Problem> {
     let Some(limit) = &app.caller_limit else {
         return Ok(None);
     };
-    let Some(decision) = limit.check(&caller(&app.config, headers)).await else {
+    let user = session.user().map(UserSession::caller);
+    let caller = user.unwrap_or_else(|| caller(&app.config, headers));
+    let Some(decision) = limit.check(&caller).await else {
         return Ok(None);
     };
     let quota = limit.quota();

@@ -10,12 +10,12 @@ use utoipa::ToSchema;
 
 use super::RequestContext;
 use super::caller;
-use super::docs::answers::{BadBody, OverQuota};
+use super::docs::answers::{BadBody, NoSession, OtherSite, OverQuota};
 use super::json::Valid;
 use super::problem::Problem;
 use super::stream;
+use crate::dj::auth::MaybeSession;
 use crate::dj::chat::Chat;
-use crate::dj::clients::spotify::Access;
 use crate::dj::config::{Config, Environment};
 use crate::dj::run::{Frame, Run};
 use crate::dj::{AppState, random_hex};
@@ -85,6 +85,13 @@ pub(crate) enum Mode {
     Edit,
 }
 
+impl Mode {
+    /// Whether it is of no use without the user's own account.
+    fn changes_playlists(self) -> bool {
+        matches!(self, Self::Create | Self::Edit)
+    }
+}
+
 /// A stream in short.
 const EXAMPLE: &str = r#"id: 1
 data: {"type":"run","data":{"id":"5f0c0e6a5d0b4c1f8c5d1e2f3a4b5c6d"}}
@@ -134,24 +141,31 @@ data: {"type":"done","data":null}
             content((String = "text/event-stream", item_schema = Frame, example = json!(EXAMPLE)))
         ),
         BadBody,
+        NoSession,
+        OtherSite,
         OverQuota,
-    )
+    ),
+    security((), ("bearer" = []), ("cookie" = []))
 )]
 pub(super) async fn message(
     State(app): State<AppState>,
     Extension(context): Extension<RequestContext>,
+    session: MaybeSession,
     headers: HeaderMap,
     Valid(request): Valid<ChatRequest>,
 ) -> Result<Response, Problem> {
     let Some(api_key) = app.config.anthropic.api_key.clone() else {
         return Err(Problem::not_configured("anthropic_api_key"));
     };
-    let allowance = caller::count(&app, &headers).await?;
+    if request.mode.changes_playlists() {
+        session.required()?;
+    }
+    let allowance = caller::count(&app, &headers, &session).await?;
     let run = Run {
         id: random_hex::<16>(&app.ports),
         debug: request.debug && may_debug(&app.config, &headers),
     };
-    let work = Chat::new(&app, request, api_key, Access::App);
+    let work = Chat::new(&app, request, api_key, session.access());
     Ok(stream::start(&app, &context, run, work, allowance))
 }
 

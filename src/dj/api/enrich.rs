@@ -18,11 +18,12 @@ use utoipa::ToSchema;
 use super::RequestContext;
 use super::caller::{self, Allowance};
 use super::chat::may_debug;
-use super::docs::answers::{BadBody, OverQuota};
+use super::docs::answers::{BadBody, NoSession, OtherSite, OverQuota};
 use super::json::Valid;
 use super::problem::Problem;
 use super::stream as event_stream;
 use crate::core::scope;
+use crate::dj::auth::MaybeSession;
 use crate::dj::enrich::{Enrichment, Report};
 use crate::dj::music::{self, ArtistRef, Track};
 use crate::dj::run::{Frame, Run, UsageReport, Waits};
@@ -157,16 +158,20 @@ data: {"type":"done","data":null}
             )
         ),
         BadBody,
+        NoSession,
+        OtherSite,
         OverQuota,
-    )
+    ),
+    security((), ("bearer" = []), ("cookie" = []))
 )]
 pub(super) async fn enrich(
     State(app): State<AppState>,
     Extension(context): Extension<RequestContext>,
+    session: MaybeSession,
     headers: HeaderMap,
     Valid(request): Valid<EnrichRequest>,
 ) -> Result<Response, Problem> {
-    let allowance = caller::count(&app, &headers).await?;
+    let allowance = caller::count(&app, &headers, &session).await?;
     let tracks = request.tracks.into_iter().map(TrackQuery::track);
     let work = Enrichment::new(&app, tracks.collect());
     if wants_json(&headers) {

@@ -2,6 +2,7 @@
 
 mod asked;
 mod assets;
+mod auth;
 mod caller;
 pub(crate) mod chat;
 mod cors;
@@ -9,20 +10,21 @@ mod docs;
 pub(crate) mod enrich;
 pub mod json;
 pub mod problem;
+mod query;
 mod routes;
 mod status;
 mod stream;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::header::{ALLOW, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use tower::ServiceExt;
 use tracing::Instrument;
 
@@ -50,6 +52,29 @@ pub(crate) struct RequestContext {
     pub(crate) scope: Arc<Scope>,
     /// Fires the scope's abort signal.
     pub(crate) abort: AbortHandle,
+    /// What the answer's head has besides its own.
+    pub(crate) answer: AnswerHead,
+}
+
+/// Header fields that an answer gets, whatever it is.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AnswerHead(Arc<Mutex<HeaderMap>>);
+
+impl AnswerHead {
+    /// Adds a field.
+    pub(crate) fn append(&self, name: HeaderName, value: HeaderValue) {
+        self.fields().append(name, value);
+    }
+
+    fn apply(&self, head: &mut HeaderMap) {
+        for (name, value) in &*self.fields() {
+            head.append(name.clone(), value.clone());
+        }
+    }
+
+    fn fields(&self) -> MutexGuard<'_, HeaderMap> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 fn router(state: AppState) -> Router {
@@ -82,7 +107,9 @@ pub(super) async fn handle(
     let context = RequestContext {
         scope: Arc::clone(&scope),
         abort,
+        answer: AnswerHead::default(),
     };
+    let added = context.answer.clone();
     let mut response = match state {
         Ok(state) => {
             let answer = route(state, routes, request, context);
@@ -98,6 +125,7 @@ pub(super) async fn handle(
         *response.body_mut() = Body::empty();
     }
     let headers = response.headers_mut();
+    added.apply(headers);
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         headers.insert(X_REQUEST_ID, value);

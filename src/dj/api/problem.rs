@@ -98,6 +98,11 @@ impl Problem {
         self.status
     }
 
+    /// What the document says.
+    pub fn error(&self) -> &ErrorObject {
+        &self.error
+    }
+
     fn to_json(&self) -> Vec<u8> {
         let document = Document {
             kind: format!("/problems/{}", self.error.code.as_str()),

@@ -10,7 +10,7 @@ use axum::Router;
 use axum::routing::{get, post};
 use utoipa::OpenApi;
 
-use super::{assets, chat, docs, enrich, status};
+use super::{assets, auth, chat, docs, enrich, status};
 use crate::dj::AppState;
 
 /// From one table: [`TEMPLATES`], [`add`] and [`Documented`].
@@ -34,6 +34,11 @@ macro_rules! routes {
 routes! {
     post "/api/chat-stream/message" => chat::message,
     post "/api/enrich" => enrich::enrich,
+    get "/api/auth/login" => auth::login,
+    get "/api/auth/callback" => auth::callback,
+    post "/api/auth/token" => auth::token,
+    post "/api/auth/logout" => auth::logout,
+    get "/api/auth/session" => auth::session,
     get "/api/status" => status::status,
     get "/health" => status::health,
     get "/api/openapi.json" => docs::document,

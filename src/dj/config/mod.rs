@@ -16,6 +16,7 @@ use http::HeaderName;
 
 pub use load::{ConfigErrors, VARIABLES, VariableError};
 pub use origin::Origin;
+pub(crate) use origin::host;
 pub use secret::Secret;
 
 use crate::core::ports::Timeouts;

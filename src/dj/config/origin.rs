@@ -59,18 +59,32 @@ impl Origin {
         format!("{}{path}", self.0)
     }
 
+    /// Host and port, as in a request's `Host`.
+    pub fn authority(&self) -> &str {
+        self.0.split_once("://").map_or("", |(_, rest)| rest)
+    }
+
+    /// The host name, or the address without brackets.
+    pub fn host(&self) -> &str {
+        host(self.authority())
+    }
+
     /// Whether it names this machine, where stand-ins live.
     pub fn is_loopback(&self) -> bool {
-        let after_scheme = self.0.split_once("://").map_or("", |(_, rest)| rest);
-        let host = match after_scheme.strip_prefix('[') {
-            Some(rest) => rest.split(']').next().unwrap_or_default(),
-            None => after_scheme.split(':').next().unwrap_or_default(),
-        };
+        let host = self.host();
         match host.parse::<IpAddr>() {
             Ok(IpAddr::V4(address)) => address.is_loopback(),
             Ok(IpAddr::V6(address)) => address == Ipv6Addr::LOCALHOST,
             Err(_) => host == "localhost" || host.ends_with(".localhost"),
         }
+    }
+}
+
+/// The host name of an authority, or its address without brackets.
+pub(crate) fn host(authority: &str) -> &str {
+    match authority.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
     }
 }
 
@@ -98,6 +112,18 @@ mod tests {
                 Origin::parse(text).map(|origin| origin.0),
                 Ok(expected.into())
             );
+        }
+    }
+
+    #[test]
+    fn parts_are_told() {
+        for (text, authority, host) in [
+            ("https://a.example", "a.example", "a.example"),
+            ("http://127.0.0.1:4000", "127.0.0.1:4000", "127.0.0.1"),
+            ("http://[::1]:4000", "[::1]:4000", "::1"),
+        ] {
+            let origin = Origin::parse(text).unwrap();
+            assert_eq!((origin.authority(), origin.host()), (authority, host));
         }
     }
 

@@ -141,6 +141,102 @@ impl IntoResponses for OverQuota {
     }
 }
 
+/// 401: the route needs a session, or the one that is named is not good.
+pub(in crate::dj::api) struct NoSession;
+
+impl IntoResponses for NoSession {
+    fn responses() -> Responses {
+        let codes = [
+            Code::SessionRequired,
+            Code::SessionExpired,
+            Code::SessionInvalid,
+        ];
+        let response = problem(
+            401,
+            "There is no session: the route needs one, or the `Authorization` that was sent \
+             is not good (any more).",
+            &codes,
+        );
+        let challenge = text("`Bearer`, and what is wrong with the one that was sent.");
+        responses([(401, response.header("www-authenticate", challenge))])
+    }
+}
+
+/// 403: the session's cookie came with a page of another site.
+pub(in crate::dj::api) struct OtherSite;
+
+impl IntoResponses for OtherSite {
+    fn responses() -> Responses {
+        let description = "A browser has sent the session's cookie for another site's page.";
+        responses([(403, problem(403, description, &[Code::CrossSite]))])
+    }
+}
+
+/// 503 of what cannot do without the store.
+pub(in crate::dj::api) struct NoStore;
+
+impl IntoResponses for NoStore {
+    fn responses() -> Responses {
+        let codes = [
+            Code::StoreUnavailable,
+            Code::NotConfigured,
+            Code::Misconfigured,
+        ];
+        let description = "The key-value store does not answer, or a variable is not set or \
+             malformed; the problem names it.";
+        responses([(503, problem(503, description, &codes))])
+    }
+}
+
+/// 422 of a query.
+pub(in crate::dj::api) struct BadParameter;
+
+impl IntoResponses for BadParameter {
+    fn responses() -> Responses {
+        let description = "A parameter is not what the route takes; `context` names it.";
+        responses([(422, problem(422, description, &[Code::InvalidRequest]))])
+    }
+}
+
+/// What the code of a login may be refused with.
+pub(in crate::dj::api) struct BadCode;
+
+impl IntoResponses for BadCode {
+    fn responses() -> Responses {
+        let codes = [Code::LoginCode, Code::InvalidJson, Code::IncompleteRequest];
+        let description = "The code is not good (any more), or the body is not JSON.";
+        responses([(400, problem(400, description, &codes))])
+    }
+}
+
+/// What a callback may come to instead of a session.
+pub(in crate::dj::api) struct NoLogin;
+
+impl IntoResponses for NoLogin {
+    fn responses() -> Responses {
+        let bad = [Code::LoginState, Code::LoginCode];
+        let refused = [Code::UpstreamRejected, Code::UpstreamError];
+        responses([
+            (
+                400,
+                problem(400, "The login was not begun here, or is over.", &bad),
+            ),
+            (
+                403,
+                problem(403, "The user did not allow it.", &[Code::LoginDenied]),
+            ),
+            (
+                502,
+                problem(502, "Spotify did not accept the login.", &refused),
+            ),
+            (
+                504,
+                problem(504, "Spotify took too long.", &[Code::UpstreamTimeout]),
+            ),
+        ])
+    }
+}
+
 /// What every route of the API may answer, whatever it does.
 pub(super) struct OfEveryRoute;
 

@@ -2,17 +2,22 @@
 
 use utoipa::openapi::extensions::Extensions;
 use utoipa::openapi::path::Operation;
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Components, OpenApi, PathItem, RefOr};
 use utoipa::{IntoResponses, OpenApi as _};
 
 use super::super::problem;
 use super::super::routes::Documented;
 use super::answers::OfEveryRoute;
+use crate::dj::auth::cookie::SESSION;
 use crate::dj::run::Frame;
 
 /// The name under which an operation names the operator's token.
 pub(in crate::dj::api) const ADMIN_TOKEN: &str = "adminToken";
+/// The names under which operations name a session, written out in their
+/// attributes.
+const BEARER: &str = "bearer";
+const COOKIE: &str = "cookie";
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -31,6 +36,7 @@ pub(in crate::dj::api) const ADMIN_TOKEN: &str = "adminToken";
     components(schemas(problem::Document, Frame)),
     tags(
         (name = "chat", description = "A prompt in, a stream of events out."),
+        (name = "login", description = "Connecting Spotify, and ending it."),
         (name = "enrichment", description = "Tracks in, what others know of them out."),
         (name = "operation", description = "How the application is, and what it has left."),
         (name = "documentation", description = "What you are reading."),
@@ -63,20 +69,27 @@ pub(super) fn document() -> OpenApi {
     document
 }
 
-fn security_schemes() -> [(&'static str, SecurityScheme); 1] {
-    let header = |name, description| {
-        SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(
-            name,
-            description,
-        )))
-    };
-    [(
-        ADMIN_TOKEN,
-        header(
-            "x-admin-token",
-            "The operator's token (the variable `admin_token`).",
-        ),
-    )]
+fn security_schemes() -> [(&'static str, SecurityScheme); 3] {
+    let value = ApiKeyValue::with_description;
+    let admin = value(
+        "x-admin-token",
+        "The operator's token (the variable `admin_token`).",
+    );
+    let cookie = value(
+        SESSION.name(),
+        "A session, as the login gives it to the page. Requests that change something must \
+         come from the page itself.",
+    );
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some(
+            "A session, as `/api/auth/token` gives it to everybody else.",
+        ));
+    [
+        (ADMIN_TOKEN, SecurityScheme::ApiKey(ApiKey::Header(admin))),
+        (BEARER, SecurityScheme::Http(bearer.build())),
+        (COOKIE, SecurityScheme::ApiKey(ApiKey::Cookie(cookie))),
+    ]
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {

@@ -82,6 +82,14 @@ const fn an_hour() -> u64 {
     3_600
 }
 
+/// A grant that has ended without the service having to say so.
+pub(crate) fn grant_ended() -> UpstreamError {
+    UpstreamError {
+        service: &SERVICE,
+        failure: Failure::Grant,
+    }
+}
+
 /// The accounts service, as configured.
 pub(crate) struct Accounts {
     api: Api,

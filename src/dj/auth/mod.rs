@@ -1,0 +1,70 @@
+//! Who a user is: login with Spotify, sessions, and the access that they give.
+//!
+//! The routes are in [`super::api`]; here is what they stand on.
+//!
+//! - A login is OAuth 2.0, authorization code with PKCE (S256): [`login`].
+//! - What the user has allowed is a session's record: [`account`], encrypted
+//!   under the session's own token by [`crate::core::cache::session`].
+//! - The page has the token in a cookie ([`cookie`]), everybody else sends it as
+//!   `Authorization: Bearer`.
+//! - Handlers take a [`MaybeSession`] and get a [`UserSession`], which gives
+//!   Spotify's client its access tokens and renews them.
+
+mod account;
+pub(crate) mod code;
+pub(crate) mod cookie;
+pub(crate) mod login;
+pub(crate) mod page;
+pub(crate) mod same_site;
+mod seal;
+mod session;
+#[cfg(test)]
+mod tests;
+mod user;
+
+use std::sync::Arc;
+
+pub(crate) use account::Account;
+pub(crate) use session::{Credentials, MaybeSession, cross_site, store_trouble};
+pub(crate) use user::UserSession;
+
+use crate::core::cache::Cache;
+use crate::core::cache::session::{SessionLimits, Sessions};
+use crate::core::limit::Observer;
+use crate::core::ports::BoxFuture;
+use crate::dj::clients::UpstreamError;
+use crate::dj::clients::spotify::AccessTokens;
+use crate::dj::config::Secret;
+
+/// The sessions of users.
+pub(crate) fn sessions(cache: &Cache) -> Sessions {
+    Sessions::new(cache, "session", SessionLimits::default())
+}
+
+/// What one-time codes stand for.
+pub(crate) fn codes(cache: &Cache) -> Sessions {
+    let limits = SessionLimits {
+        idle: code::LASTS,
+        absolute: code::LASTS,
+    };
+    Sessions::new(cache, "code", limits)
+}
+
+/// Nobody is told how a call goes.
+struct Silent;
+
+impl Observer for Silent {}
+
+/// For calls that nobody follows.
+pub(crate) fn silent() -> Arc<dyn Observer> {
+    Arc::new(Silent)
+}
+
+/// The token that was granted just now, which is good or nothing is.
+pub(crate) struct Granted(pub(crate) Secret);
+
+impl AccessTokens for Granted {
+    fn token(&self, _: bool) -> BoxFuture<'_, Result<Secret, UpstreamError>> {
+        Box::pin(std::future::ready(Ok(self.0.clone())))
+    }
+}
