@@ -50,6 +50,21 @@ pub fn dj_host(anthropic: &str) -> Builder {
         .variable("caller_limit", "off")
 }
 
+/// The same, with all its upstreams simulated, and all keys set.
+pub fn with_upstreams(upstreams: &Upstreams) -> Builder {
+    dj_host(&upstreams.anthropic().origin())
+        .variable("spotify_client_id", "component-test")
+        .variable("spotify_client_secret", KEY)
+        .variable("spotify_api_url", upstreams.spotify().origin())
+        .variable(
+            "spotify_accounts_url",
+            upstreams.spotify_accounts().origin(),
+        )
+        .variable("deezer_base_url", upstreams.deezer().origin())
+        .variable("lastfm_api_key", KEY)
+        .variable("lastfm_base_url", upstreams.lastfm().origin())
+}
+
 /// The DJ in the embedded host, with its upstreams.
 #[derive(Debug)]
 pub struct Dj {
@@ -66,7 +81,7 @@ impl Dj {
     /// When that fails.
     pub async fn start(variables: &[(&str, &str)]) -> Self {
         let upstreams = start_upstreams().await;
-        let mut host = dj_host(&upstreams.anthropic().origin());
+        let mut host = with_upstreams(&upstreams);
         for (name, value) in variables {
             host = host.variable(*name, *value);
         }

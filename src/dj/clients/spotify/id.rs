@@ -1,7 +1,7 @@
 //! Spotify's ids, as people and models write them.
 
-/// The longest id. Today's have 22 characters.
-const MAX_ID: usize = 64;
+/// Characters of an id. The service calls others malformed.
+const LENGTH: usize = 22;
 
 /// The id of a playlist, given as such, as `spotify:playlist:ID`, or as the web
 /// player's address. `None` when it can be none: what is returned is safe in a
@@ -28,7 +28,7 @@ fn parse(kind: &str, text: &str) -> Option<String> {
         (None, false) => text,
     };
     let base62 = id.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    (base62 && (1..=MAX_ID).contains(&id.len())).then(|| id.to_owned())
+    (base62 && id.len() == LENGTH).then(|| id.to_owned())
 }
 
 /// `spotify:playlist:ID`, or the old `spotify:user:NAME:playlist:ID`.
@@ -97,7 +97,8 @@ mod tests {
         ] {
             assert_eq!(playlist_id(text), None, "{text}");
         }
-        assert_eq!(playlist_id(&"a".repeat(65)), None);
+        assert_eq!(playlist_id(&"a".repeat(21)), None);
+        assert_eq!(playlist_id(&"a".repeat(23)), None);
         let track = "spotify:track:11dFghVXANMlKmJXsNCbNl";
         assert_eq!(track_id(track).as_deref(), Some("11dFghVXANMlKmJXsNCbNl"));
     }

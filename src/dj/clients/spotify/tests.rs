@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 const ID: &str = "37i9dQZF1DXcBWIGoYBM5M";
+const TRACK: &str = "11dFghVXANMlKmJXsNCbNl";
 const ACCOUNTS: &str = "accounts.spotify.com";
 
 /// Gives `token-0`, and the next one each time that it is asked for another.
@@ -73,7 +74,7 @@ fn a_track_is_read_with_all_that_is_known() {
     let spotify = Spotify::new(&stage.app, Access::App, nobody());
     let found = stage
         .world
-        .run(spotify.track("spotify:track:track7"))
+        .run(spotify.track(&format!("spotify:track:{TRACK}")))
         .unwrap()
         .unwrap();
     assert_eq!(
@@ -98,7 +99,7 @@ fn a_track_is_read_with_all_that_is_known() {
     );
     assert_eq!(
         (call.path.as_str(), call.authorization.as_str()),
-        ("/v1/tracks/track7", "Bearer app-token")
+        ("/v1/tracks/11dFghVXANMlKmJXsNCbNl", "Bearer app-token")
     );
 }
 
@@ -238,10 +239,10 @@ fn what_is_not_there_is_none_and_what_cannot_be_is_not_asked_for() {
     });
     let spotify = Spotify::new(&stage.app, Access::App, nobody());
     let world = &stage.world;
-    assert_eq!(world.run(spotify.track("abc")), Ok(None));
+    assert_eq!(world.run(spotify.track(TRACK)), Ok(None));
     assert_eq!(world.run(spotify.playlist(ID)), Ok(None));
     assert_eq!(
-        world.run(spotify.artists(&["a", "b"])),
+        world.run(spotify.artists(&[TRACK, "b"])),
         Ok(vec![None, None])
     );
     let error = world.run(spotify.playlist_tracks(ID, 10)).unwrap_err();
@@ -276,7 +277,7 @@ fn a_refused_token_is_replaced_once_for_all_calls() {
     });
     let tokens = Arc::default();
     let spotify = user(&stage, &tokens);
-    let calls = join_all((0..5).map(|_| spotify.track("abc")));
+    let calls = join_all((0..5).map(|_| spotify.track(TRACK)));
     let answers = stage.world.run(calls);
     assert!(
         answers.iter().all(|answer| matches!(answer, Ok(Some(_)))),
@@ -306,13 +307,13 @@ fn the_applications_token_is_asked_for_once_and_again_before_its_end() {
     };
     stage
         .world
-        .run(join_all((0..5).map(|_| spotify.track("abc"))));
+        .run(join_all((0..5).map(|_| spotify.track(TRACK))));
     assert_eq!(grants(&stage), 1);
     stage.world.clock.advance(Duration::from_secs(3_500));
-    stage.world.run(spotify.track("abc")).unwrap();
+    stage.world.run(spotify.track(TRACK)).unwrap();
     assert_eq!(grants(&stage), 0);
     stage.world.clock.advance(Duration::from_secs(60));
-    stage.world.run(spotify.track("abc")).unwrap();
+    stage.world.run(spotify.track(TRACK)).unwrap();
     assert_eq!(grants(&stage), 1);
 }
 
@@ -398,7 +399,7 @@ fn reads_are_tried_again_and_changes_are_not() {
             move |_| fault.clone()
         });
         let spotify = user(&stage, &Arc::default());
-        let error = stage.world.run(spotify.track("abc")).unwrap_err();
+        let error = stage.world.run(spotify.track(TRACK)).unwrap_err();
         assert_eq!(stage.take().len(), reads, "{fault:?}: {error}");
         let error = stage
             .world
@@ -513,7 +514,7 @@ fn unset_keys_are_named_and_nothing_is_sent() {
     for variable in ["spotify_client_id", "spotify_client_secret"] {
         let stage = Stage::new(&[(variable, "")], |_| Reply::Text(200, "{}"));
         let spotify = Spotify::new(&stage.app, Access::App, nobody());
-        let error = stage.world.run(spotify.track("abc")).unwrap_err();
+        let error = stage.world.run(spotify.track(TRACK)).unwrap_err();
         assert_eq!(error.failure, Failure::NotConfigured(variable));
         assert_eq!(error.object().code, Code::NotConfigured);
         assert!(stage.seen().is_empty());
