@@ -75,12 +75,7 @@ impl Upstream {
 }
 
 fn request() -> Arc<Scope> {
-    Arc::new(Scope {
-        request_id: "r".into(),
-        budget: Arc::new(Budget::new(950)),
-        abort: AbortSignal::never(),
-        cache: Arc::default(),
-    })
+    Arc::new(Scope::new("r", Budget::new(950), AbortSignal::never()))
 }
 
 /// Runs one request to its end, and what it leaves for after the response.

@@ -387,7 +387,7 @@ pub(super) async fn logout(
     request: Parts,
 ) -> Result<Response, Problem> {
     let token = match Credentials::of(&request.headers) {
-        Some(Credentials::Cookie(_)) if !same_site::may_act(&request, &app.config.public_url) => {
+        Some(Credentials::Cookie(_)) if !same_site::may_act(&request, &app.config) => {
             return Err(cross_site());
         }
         Some(Credentials::Cookie(token) | Credentials::Bearer(token)) => Some(token),

@@ -9,31 +9,38 @@
 use http::header::{HOST, HeaderName, ORIGIN};
 use http::request::Parts;
 
-use crate::dj::config::Origin;
+use crate::dj::config::{Config, Origin};
 
 /// How the page that asks relates to us; browsers do not let pages set it.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Whether `request` may act with the session of its cookie.
 ///
-/// Where the browser says how it relates to us, that decides; else where the
-/// request comes from does, which has to be where it goes to, or `public_url`.
-/// What says neither is not a browser.
-pub(crate) fn may_act(request: &Parts, public_url: &Origin) -> bool {
+/// The configured pages may. Of others the browser says how they relate to us,
+/// or at least where they are, which has to be where the request goes. What says
+/// neither is not a browser.
+pub(crate) fn may_act(request: &Parts, config: &Config) -> bool {
     if request.method.is_safe() {
         return true;
     }
+    let known = |origin: &str| {
+        let pages = [Some(&config.public_url), config.frontend_url.as_ref()];
+        pages
+            .into_iter()
+            .flatten()
+            .any(|page| page.as_str() == origin)
+    };
     let field = |name: HeaderName| {
         let value = request.headers.get(name)?;
         // What cannot be read is not ours.
         Some(value.to_str().unwrap_or_default())
     };
     match (field(SEC_FETCH_SITE), field(ORIGIN)) {
+        (_, Some(origin)) if known(origin) => true,
         (Some(site), _) => matches!(site, "same-origin" | "none"),
         (None, Some(origin)) => {
-            origin == public_url.as_str()
-                || Origin::parse(origin)
-                    .is_ok_and(|origin| authority(request) == Some(origin.authority()))
+            let origin = Origin::parse(origin);
+            origin.is_ok_and(|origin| authority(request) == Some(origin.authority()))
         }
         (None, None) => true,
     }
@@ -57,7 +64,12 @@ mod tests {
             request = request.header(*name, *value);
         }
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        may_act(&parts, &Origin::parse("https://dj.example").unwrap())
+        let config = Config::load(|name| match name {
+            "public_url" => Some("https://api.dj.example".into()),
+            "frontend_url" => Some("https://dj.example".into()),
+            _ => None,
+        });
+        may_act(&parts, &config.unwrap())
     }
 
     #[test]
@@ -67,7 +79,11 @@ mod tests {
             &[("sec-fetch-site", "same-origin")],
             &[("sec-fetch-site", "none")],
             &[("origin", "http://127.0.0.1:3000")],
-            &[("origin", "https://dj.example")],
+            &[("origin", "https://api.dj.example")],
+            &[
+                ("sec-fetch-site", "same-site"),
+                ("origin", "https://dj.example"),
+            ],
         ] {
             assert!(may("POST", fields), "{fields:?}");
         }
@@ -79,8 +95,8 @@ mod tests {
             &[("sec-fetch-site", "cross-site")][..],
             &[("sec-fetch-site", "same-site")],
             &[
-                ("sec-fetch-site", "cross-site"),
-                ("origin", "https://dj.example"),
+                ("sec-fetch-site", "same-site"),
+                ("origin", "https://x.dj.example"),
             ],
             &[("origin", "http://127.0.0.1:3001")],
             &[("origin", "https://evil.example")],

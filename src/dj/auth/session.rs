@@ -35,7 +35,9 @@ impl Credentials {
             .get_all(AUTHORIZATION)
             .into_iter()
             .find_map(|value| {
-                let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+                // What is no text is no token either, but was meant to be one.
+                let value = String::from_utf8_lossy(value.as_bytes());
+                let (scheme, token) = value.split_once(' ').unwrap_or((&value, ""));
                 let bearer = scheme.eq_ignore_ascii_case("bearer");
                 bearer.then(|| Self::Bearer(Secret::new(token.trim())))
             });
@@ -102,7 +104,7 @@ impl FromRequestParts<AppState> for MaybeSession {
                 Err(error) => Err(refused(code(&error))),
             },
             Some(Credentials::Cookie(token)) => {
-                if !same_site::may_act(parts, &app.config.public_url) {
+                if !same_site::may_act(parts, &app.config) {
                     return Err(cross_site());
                 }
                 match UserSession::open(app, token).await {
