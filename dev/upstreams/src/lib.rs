@@ -95,7 +95,7 @@ impl Upstreams {
     /// # Errors
     /// When an address cannot be listened on.
     pub async fn start(options: Options) -> io::Result<Self> {
-        let catalogue = Arc::new(Catalogue::new(options.seed));
+        let catalogue = Catalogue::of(options.seed);
         let tokens = Tokens::new(options.seed);
         let playlists = Playlists::new(catalogue.clone(), options.seed);
         let deezer_quota = Quota::default();
@@ -241,3 +241,6 @@ fn serve(listener: TcpListener, router: Router) -> JoinHandle<()> {
         let _ = axum::serve(listener, router).await;
     })
 }
+
+#[cfg(test)]
+mod tests;

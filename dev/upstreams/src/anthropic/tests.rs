@@ -252,3 +252,356 @@ async fn scripts_come_over_http_too() {
     let unknown = client.post(control("script")).json(&json!({"typo": 1}));
     assert_eq!(unknown.send().await.unwrap().status(), 422);
 }
+
+/// Sends `messages` with the tools of a DJ; gives the answer.
+async fn converse(upstreams: &Upstreams, messages: &Value, more: &Value) -> (u16, Value) {
+    let tool = |name: &str, properties: &[&str]| {
+        let text = json!({"type": "string"});
+        let properties: serde_json::Map<_, _> = properties
+            .iter()
+            .map(|name| ((*name).to_owned(), text.clone()))
+            .collect();
+        json!({"name": name, "input_schema": {"type": "object", "properties": properties}})
+    };
+    let mut body = json!({
+        "model": "m",
+        "max_tokens": 4096,
+        "messages": messages,
+        "tools": [
+            tool("analyze_playlist", &["playlistId"]),
+            tool("search_tracks", &["query", "limit"]),
+            tool("get_recommendations", &["playlistId", "limit"]),
+        ],
+    });
+    for (name, value) in more.as_object().unwrap() {
+        body[name] = value.clone();
+    }
+    let response = request(upstreams, &body).send().await.unwrap();
+    (response.status().as_u16(), response.json().await.unwrap())
+}
+
+/// The tools that an answer asks for.
+fn calls(answer: &Value) -> Vec<Value> {
+    let blocks = answer["content"].as_array().unwrap().iter();
+    blocks
+        .filter(|block| block["type"] == "tool_use")
+        .cloned()
+        .collect()
+}
+
+/// The conversation with an answer, and the results of what it asked for.
+fn go_on(messages: &mut Value, answer: &Value, result: impl Fn(&Value) -> Value) {
+    let results: Vec<Value> = calls(answer)
+        .iter()
+        .map(|call| json!({
+            "type": "tool_result", "tool_use_id": call["id"], "content": result(call).to_string(),
+        }))
+        .collect();
+    let messages = messages.as_array_mut().unwrap();
+    messages.push(json!({"role": "assistant", "content": answer["content"]}));
+    messages.push(json!({"role": "user", "content": results}));
+}
+
+/// What the tools of the test find.
+fn found(call: &Value) -> Value {
+    let track = |n: usize, artist: &str| json!({"id": format!("t{n}"), "title": format!("Song {n}"), "artists": [artist], "bpm": 90 + n});
+    match call["name"].as_str().unwrap() {
+        "analyze_playlist" => json!({
+            "summary": "Playlist of three",
+            "bpm": {"median": 95},
+            "tags": [{"name": "jazz", "tracks": 2}, {"name": "mellow", "tracks": 1}],
+            "tracks": [track(1, "A"), track(2, "B")],
+        }),
+        "search_tracks" => json!({"tracks": [track(2, "B"), track(3, "C"), track(4, "D")]}),
+        _ => json!({"tracks": [track(5, "E"), track(6, "F"), track(7, "G")]}),
+    }
+}
+
+#[tokio::test]
+async fn the_dj_listens_searches_and_answers_with_what_it_found() {
+    let upstreams = upstreams().await;
+    let prompt = "Analyse this playlist and find five tracks that fit\n\n(Playlist: \
+        37i9dQZF1DXsimulated01)";
+    let mut messages = json!([{"role": "user", "content": prompt}]);
+    let thinking = json!({"thinking": {"type": "enabled", "budget_tokens": 1024}});
+    let (status, first) = converse(&upstreams, &messages, &thinking).await;
+    assert_eq!((status, &first["stop_reason"]), (200, &json!("tool_use")));
+    assert_eq!(first["content"][0]["type"], "thinking");
+    assert_eq!(calls(&first)[0]["name"], "analyze_playlist");
+    assert_eq!(
+        calls(&first)[0]["input"],
+        json!({"playlistId": "37i9dQZF1DXsimulated01"})
+    );
+    go_on(&mut messages, &first, found);
+    let (_, second) = converse(&upstreams, &messages, &thinking).await;
+    let names: Vec<_> = calls(&second)
+        .iter()
+        .map(|call| call["name"].clone())
+        .collect();
+    assert!(
+        names.len() >= 3 && names.contains(&json!("get_recommendations")),
+        "{names:?}"
+    );
+    assert_eq!(calls(&second)[0]["input"]["query"], "genre:\"jazz\"");
+    go_on(&mut messages, &second, found);
+    let (_, last) = converse(&upstreams, &messages, &thinking).await;
+    assert_eq!(last["stop_reason"], "end_turn");
+    let text = last["content"][1]["text"].as_str().unwrap();
+    for n in 3..=7 {
+        assert!(text.contains(&format!("\"Song {n}\"")), "{text}");
+    }
+    assert!(
+        !text.contains("\"Song 2\"") && text.starts_with("I listened"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn the_dj_asks_for_no_tool_that_it_is_not_offered() {
+    let upstreams = upstreams().await;
+    let messages = json!([{"role": "user", "content": "dance music please"}]);
+    let (_, none) = converse(&upstreams, &messages, &json!({"tools": []})).await;
+    assert_eq!(none["stop_reason"], "end_turn");
+    let (_, none) = converse(
+        &upstreams,
+        &messages,
+        &json!({"tool_choice": {"type": "none"}}),
+    )
+    .await;
+    assert!(calls(&none).is_empty());
+    let (_, some) = converse(&upstreams, &messages, &json!({})).await;
+    assert!(
+        calls(&some)
+            .iter()
+            .all(|call| call["name"] == "search_tracks")
+    );
+    let create = json!({"tools": [
+        {"name": "search_tracks", "input_schema": {"type": "object", "properties": {"query": {}}}},
+        {"name": "create_playlist", "input_schema": {"type": "object", "properties": {
+            "name": {}, "trackIds": {},
+        }}},
+    ]});
+    let mut messages = messages;
+    let (_, search) = converse(&upstreams, &messages, &create).await;
+    go_on(&mut messages, &search, found);
+    let (_, made) = converse(&upstreams, &messages, &create).await;
+    let call = &calls(&made)[0];
+    assert_eq!(call["name"], "create_playlist");
+    assert_eq!(call["input"]["trackIds"].as_array().unwrap().len(), 3);
+    go_on(&mut messages, &made, |_| json!({"summary": "made"}));
+    let (_, done) = converse(&upstreams, &messages, &create).await;
+    assert_eq!(done["stop_reason"], "end_turn");
+}
+
+#[tokio::test]
+async fn tools_and_results_go_together() {
+    let upstreams = upstreams().await;
+    let anthropic = upstreams.anthropic();
+    anthropic.script(Script::tools().use_tool("search_tracks", json!({"query": "x"})));
+    let begin = json!([{"role": "user", "content": "x"}]);
+    let (_, answer) = converse(&upstreams, &begin, &json!({})).await;
+    assert_eq!(answer["content"].as_array().unwrap().len(), 1);
+    let mut good = begin;
+    go_on(&mut good, &answer, found);
+    let (status, again) = converse(&upstreams, &good, &json!({})).await;
+    assert_eq!(status, 200);
+    assert_ne!(calls(&again)[0]["id"], calls(&answer)[0]["id"]);
+    let refused = async |change: fn(&mut Value), words: &str| {
+        let mut messages = good.clone();
+        change(&mut messages);
+        let (status, answer) = converse(&upstreams, &messages, &json!({})).await;
+        let message = answer["error"]["message"].as_str().unwrap_or_default();
+        assert!(
+            status == 400 && message.contains(words),
+            "{status} {message}"
+        );
+    };
+    refused(
+        |messages| messages[2]["content"] = json!("no result"),
+        "without `tool_result`",
+    )
+    .await;
+    refused(
+        |messages| messages[2]["content"][0]["tool_use_id"] = json!("toolu_x"),
+        "without `tool_result`",
+    )
+    .await;
+    refused(
+        |messages| {
+            let text = json!({"type": "text", "text": "first"});
+            messages[2]["content"]
+                .as_array_mut()
+                .unwrap()
+                .insert(0, text);
+        },
+        "without `tool_result`",
+    )
+    .await;
+    refused(
+        |messages| {
+            let result = messages[2]["content"][0].clone();
+            messages[2]["content"].as_array_mut().unwrap().push(result);
+        },
+        "single result",
+    )
+    .await;
+    refused(
+        |messages| messages[1]["content"] = json!("I will"),
+        "unexpected `tool_use_id`",
+    )
+    .await;
+    refused(
+        |messages| {
+            let call = messages[1]["content"][0].clone();
+            messages[1]["content"].as_array_mut().unwrap().push(call);
+        },
+        "ids must be unique",
+    )
+    .await;
+    refused(
+        |messages| messages[1]["role"] = json!("user"),
+        "only be in `assistant`",
+    )
+    .await;
+    refused(
+        |messages| messages[0]["content"] = json!([{"type": "text", "text": ""}]),
+        "non-empty",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn reasoning_comes_back_as_it_was() {
+    let upstreams = upstreams().await;
+    let script = Script::tools()
+        .thinking("hm")
+        .redacted_thinking("c2VjcmV0")
+        .use_tool("search_tracks", json!({"query": "x"}));
+    upstreams.anthropic().script(script);
+    let mut messages = json!([{"role": "user", "content": "x"}]);
+    let (_, answer) = converse(&upstreams, &messages, &json!({})).await;
+    assert_eq!(
+        answer["content"][1],
+        json!({"type": "redacted_thinking", "data": "c2VjcmV0"})
+    );
+    go_on(&mut messages, &answer, found);
+    assert_eq!(converse(&upstreams, &messages, &json!({})).await.0, 200);
+    for (change, words) in [
+        (
+            (|said| said[0]["thinking"] = json!("hmm")) as fn(&mut Value),
+            "Invalid `signature`",
+        ),
+        (
+            |said| said[1]["data"] = json!("b3RoZXI="),
+            "cannot be modified",
+        ),
+        (
+            |said| drop(said.as_array_mut().unwrap().remove(1)),
+            "cannot be modified",
+        ),
+        (
+            |said| drop(said.as_array_mut().unwrap().drain(..2)),
+            "Expected `thinking`",
+        ),
+    ] {
+        let mut messages = messages.clone();
+        change(&mut messages[1]["content"]);
+        let (status, answer) = converse(&upstreams, &messages, &json!({})).await;
+        let message = answer["error"]["message"].as_str().unwrap_or_default();
+        assert!(status == 400 && message.contains(words), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn what_surrounds_the_messages_is_checked_too() {
+    let upstreams = upstreams().await;
+    let messages = json!([{"role": "user", "content": "x"}]);
+    let mark = json!({"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}});
+    let object = json!({"type": "object"});
+    for (more, words) in [
+        (json!({"tools": {}}), "valid list"),
+        (
+            json!({"tools": [{"name": "a b", "input_schema": object}]}),
+            "pattern",
+        ),
+        (
+            json!({"tools": [{"name": "a"}]}),
+            "input_schema: Field required",
+        ),
+        (
+            json!({"tools": [{"name": "a", "input_schema": {}}]}),
+            "'object'",
+        ),
+        (
+            json!({"tools": [{"name": "a", "input_schema": object}, {"name": "a", "input_schema": object}]}),
+            "unique",
+        ),
+        (
+            json!({"tool_choice": {"type": "tool", "name": "nope"}}),
+            "not found",
+        ),
+        (json!({"tool_choice": {"type": "some"}}), "expected tags"),
+        (
+            json!({"thinking": {"type": "enabled", "budget_tokens": 9}}),
+            "1024",
+        ),
+        (
+            json!({"thinking": {"type": "enabled", "budget_tokens": 4096}}),
+            "max_tokens",
+        ),
+        (json!({"system": [mark, mark, mark, mark, mark]}), "Found 5"),
+    ] {
+        let (status, answer) = converse(&upstreams, &messages, &more).await;
+        let message = answer["error"]["message"].as_str().unwrap_or_default();
+        assert!(
+            status == 400 && message.contains(words),
+            "{more}: {message}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn faults_reach_into_a_tools_input() {
+    let upstreams = upstreams().await;
+    let script = || Script::tools().use_tool("search_tracks", json!({"query": "a long one"}));
+    let input = |events: &[(String, Value)]| -> String {
+        let parts = events
+            .iter()
+            .filter_map(|(_, data)| data["delta"]["partial_json"].as_str());
+        parts.collect()
+    };
+    upstreams
+        .anthropic()
+        .push(script().tool_input_ends_after(2).stop_reason("max_tokens"));
+    let events = stream(&upstreams).await;
+    assert_eq!(input(&events), "{\"query\":\"a lo");
+    assert_eq!(
+        events[events.len() - 2].1["delta"]["stop_reason"],
+        "max_tokens"
+    );
+    upstreams.anthropic().push(
+        script()
+            .error_event_after(1, "api_error", "no")
+            .inside_tool(),
+    );
+    let events = stream(&upstreams).await;
+    assert_eq!(
+        (input(&events).len(), events.last().unwrap().0.as_str()),
+        (7, "error")
+    );
+    upstreams
+        .anthropic()
+        .push(script().cut_after(1).inside_tool());
+    let response = request(&upstreams, &prompt()).send().await.unwrap();
+    assert!(response.text().await.is_err());
+    upstreams.anthropic().converse([
+        Script::text(["one"]).cache_usage(5, 6),
+        Script::text(["two"]),
+    ]);
+    let events = stream(&upstreams).await;
+    assert_eq!(
+        events[0].1["message"]["usage"]["cache_read_input_tokens"],
+        6
+    );
+    assert_eq!(text(&stream(&upstreams).await), "two");
+}

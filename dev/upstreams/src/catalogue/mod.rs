@@ -8,7 +8,8 @@ mod make;
 mod search;
 mod words;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub(crate) use make::playlists;
 pub(crate) use search::fold;
@@ -165,15 +166,25 @@ pub struct Catalogue {
     by_deezer_id: HashMap<u64, usize>,
     /// By folded artist and title, the plain one too.
     by_name: HashMap<(String, String), usize>,
-    haystacks: Vec<search::Haystack>,
+    index: search::Index,
 }
 
 impl Catalogue {
+    /// The catalogue of `seed`, made once in a process.
+    pub fn of(seed: u64) -> Arc<Self> {
+        static MADE: Mutex<BTreeMap<u64, Arc<Catalogue>>> = Mutex::new(BTreeMap::new());
+        let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = made
+            .entry(seed)
+            .or_insert_with(|| Arc::new(Self::new(seed)));
+        Arc::clone(made)
+    }
+
     /// Makes the catalogue of `seed`.
     pub fn new(seed: u64) -> Self {
         let made = make::songs(seed);
         let mut this = Self {
-            haystacks: Vec::new(),
+            index: search::Index::default(),
             by_id: index(&made.tracks, |track| Some(track.id.clone())),
             by_isrc: index(&made.tracks, |track| track.isrc.clone()),
             by_deezer_id: index(&made.tracks, |track| Some(track.deezer.as_ref()?.id)),
@@ -183,9 +194,7 @@ impl Catalogue {
             albums: made.albums,
             tracks: made.tracks,
         };
-        this.haystacks = (0..this.tracks.len())
-            .map(|at| search::Haystack::new(&this, at))
-            .collect();
+        this.index = search::Index::new(&this);
         for at in 0..this.tracks.len() {
             let track = &this.tracks[at];
             let artist = fold(&this.artists[track.artists[0]].name);

@@ -2,6 +2,8 @@
 //! words, and the filters `track:`, `artist:`, `album:`, `genre:`, `year:` and
 //! `isrc:`.
 
+use std::collections::{BTreeMap, HashMap};
+
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
@@ -24,30 +26,92 @@ pub(crate) fn fold(text: &str) -> String {
     words.join(" ")
 }
 
-/// What a song is found by, folded once.
+/// What songs are found by.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    /// For each word the songs that have it, and how much that means.
+    words: BTreeMap<String, Vec<(usize, u64)>>,
+    /// Of each song, folded.
+    haystacks: Vec<Haystack>,
+}
+
+/// What filters look at.
 #[derive(Debug)]
-pub(super) struct Haystack {
+struct Haystack {
     title: String,
     artists: String,
     album: String,
     genres: String,
-    words: String,
 }
 
-impl Haystack {
-    pub(super) fn new(catalogue: &Catalogue, at: usize) -> Self {
-        let track = &catalogue.tracks[at];
-        let artists = || track.artists.iter().map(|at| &catalogue.artists[*at]);
-        let names: Vec<&str> = artists().map(|artist| artist.name.as_str()).collect();
-        let genres: Vec<&str> = artists().flat_map(|artist| artist.genres.clone()).collect();
-        Self {
-            title: padded(&track.title),
-            artists: padded(&names.join(" ")),
-            album: padded(&catalogue.albums[track.album].name),
-            genres: padded(&genres.join(" ")),
-            words: padded(&track.words.join(" ")),
+impl Index {
+    pub(super) fn new(catalogue: &Catalogue) -> Self {
+        let mut this = Self::default();
+        let artists: Vec<String> = folded(catalogue.artists.iter().map(|artist| &*artist.name));
+        let albums: Vec<String> = folded(catalogue.albums.iter().map(|album| &*album.name));
+        let genres = catalogue
+            .artists
+            .iter()
+            .map(|artist| artist.genres.join(" "));
+        let genres: Vec<String> = genres.map(|genres| padded(&genres)).collect();
+        for (at, track) in catalogue.tracks.iter().enumerate() {
+            let of_artists = |texts: &[String]| -> String {
+                track.artists.iter().map(|at| texts[*at].as_str()).collect()
+            };
+            let haystack = Haystack {
+                title: padded(&track.title),
+                artists: of_artists(&artists),
+                album: albums[track.album].clone(),
+                genres: of_artists(&genres),
+            };
+            let moods = track.words.join(" ");
+            for (text, weight) in [
+                (&haystack.title, 40),
+                (&haystack.artists, 40),
+                (&haystack.genres, 25),
+                (&moods, 20),
+                (&haystack.album, 10),
+            ] {
+                for word in text.split_whitespace() {
+                    let songs = this.words.entry(word.to_owned()).or_default();
+                    if songs.last().is_none_or(|(last, _)| *last != at) {
+                        songs.push((at, weight));
+                    }
+                }
+            }
+            this.haystacks.push(haystack);
         }
+        this
     }
+
+    /// How well the songs fit that have at least half of `words`.
+    fn scores(&self, words: &[String]) -> HashMap<usize, u64> {
+        let mut scores: HashMap<usize, (u64, usize)> = HashMap::new();
+        for word in words {
+            let mut best: HashMap<usize, u64> = HashMap::new();
+            let beginning = self.words.range(word.clone()..);
+            for (_, songs) in beginning.take_while(|(known, _)| known.starts_with(word)) {
+                for (at, weight) in songs {
+                    let known = best.entry(*at).or_default();
+                    *known = (*known).max(*weight);
+                }
+            }
+            for (at, weight) in best {
+                let (score, found) = scores.entry(at).or_default();
+                *score += weight + 20;
+                *found += 1;
+            }
+        }
+        scores.retain(|_, (_, found)| 2 * *found >= words.len());
+        scores
+            .into_iter()
+            .map(|(at, (score, _))| (at, score))
+            .collect()
+    }
+}
+
+fn folded<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<String> {
+    texts.map(padded).collect()
 }
 
 /// Folded, with a space before each word, so that words are found by their
@@ -137,7 +201,6 @@ impl Catalogue {
         if query.words.is_empty() && query.filters.is_empty() {
             return Vec::new();
         }
-        let words: Vec<String> = query.words.iter().map(|word| format!(" {word}")).collect();
         let filters: Vec<(Field, String)> = query
             .filters
             .into_iter()
@@ -147,14 +210,20 @@ impl Catalogue {
                 _ => (field, padded(&value)),
             })
             .collect();
-        let mut found: Vec<(u64, usize)> = (0..self.tracks.len())
-            .filter(|at| {
-                filters
-                    .iter()
-                    .all(|(field, value)| self.passes(*at, *field, value))
-            })
-            .filter_map(|at| Some((self.score(at, &words)?, at)))
-            .collect();
+        let mut found: Vec<(u64, usize)> = match query.words.as_slice() {
+            [] => (0..self.tracks.len()).map(|at| (0, at)).collect(),
+            words => {
+                let scores = self.index.scores(words).into_iter();
+                scores.map(|(at, score)| (score, at)).collect()
+            }
+        };
+        found.retain(|(_, at)| {
+            let mut filters = filters.iter();
+            filters.all(|(field, value)| self.passes(*at, *field, value))
+        });
+        for (score, at) in &mut found {
+            *score = *score * 1_000 + self.tracks[*at].popularity;
+        }
         found.sort_by_key(|(score, at)| (std::cmp::Reverse(*score), *at));
         found.into_iter().map(|(_, at)| at).collect()
     }
@@ -172,7 +241,7 @@ impl Catalogue {
     }
 
     fn passes(&self, at: usize, field: Field, value: &str) -> bool {
-        let (track, haystack) = (&self.tracks[at], &self.haystacks[at]);
+        let (track, haystack) = (&self.tracks[at], &self.index.haystacks[at]);
         match field {
             Field::Track => haystack.title.contains(value),
             Field::Artist => haystack.artists.contains(value),
@@ -182,29 +251,6 @@ impl Catalogue {
             Field::Isrc => track.isrc.as_deref() == Some(value),
             Field::Other => true,
         }
-    }
-
-    /// How well a song fits; `None` when under half of the words are in it.
-    fn score(&self, at: usize, words: &[String]) -> Option<u64> {
-        let haystack = &self.haystacks[at];
-        let (mut score, mut found) = (0, 0);
-        for word in words {
-            let weights = [
-                (&haystack.title, 40),
-                (&haystack.artists, 40),
-                (&haystack.genres, 25),
-                (&haystack.album, 10),
-                (&haystack.words, 20),
-            ];
-            let weight = weights
-                .iter()
-                .filter(|(text, _)| text.contains(word.as_str()));
-            let weight = weight.map(|(_, weight)| *weight).max();
-            found += usize::from(weight.is_some());
-            score += weight.unwrap_or(0);
-        }
-        (2 * found >= words.len())
-            .then(|| score * 1_000 + found as u64 * 20_000 + self.tracks[at].popularity)
     }
 }
 

@@ -35,7 +35,9 @@ pub(super) async fn search(
 fn find(world: &World, headers: &HeaderMap, query: &str) -> Result<Value, Refusal> {
     world.caller(headers)?;
     let params = Params::new(query.as_bytes());
-    let text = params.text("q");
+    // The service's own links to further pages call it `query`.
+    let text = params.get("q").or_else(|| params.get("query"));
+    let text = text.unwrap_or_default();
     if text.is_empty() {
         return Err(error(400, "No search query"));
     }

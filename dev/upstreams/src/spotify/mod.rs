@@ -13,3 +13,6 @@ pub(crate) use accounts::{routes as accounts_routes, wrong as accounts_wrong};
 pub use playlists::Playlists;
 pub use tokens::{Granted, Tokens};
 pub(crate) use world::{World, images, routes, wrong};
+
+#[cfg(test)]
+mod tests;
