@@ -3,6 +3,7 @@
 
 mod claim;
 mod envelope;
+mod flag;
 mod flights;
 mod index;
 mod key;
@@ -16,6 +17,7 @@ mod sweep;
 mod typed;
 mod whole;
 
+pub use flag::Flags;
 pub use key::Key;
 pub use policy::{Kind, Policy};
 pub use stats::{Report, Stats};

@@ -1,0 +1,156 @@
+//! Flags that one instance raises and another one sees.
+//!
+//! Instances share nothing but the store. Who waits for a word from another one
+//! looks for a flag now and then: one plain read, which is the cheapest thing
+//! that a store does. A flag that nobody has lowered ends by itself, and is
+//! swept like everything that expires.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::envelope::{Header, Is, Times};
+use super::index;
+use super::stamp::Stamp;
+use super::store::Store;
+use super::typed::Cache;
+use crate::core::ports::StoreError;
+
+/// The version of a flag's envelope.
+const VERSION: u16 = 1;
+
+/// All flags of one namespace.
+#[derive(Clone)]
+pub struct Flags {
+    store: Store,
+    namespace: &'static str,
+    lasts: Duration,
+}
+
+impl fmt::Debug for Flags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flags")
+            .field("namespace", &self.namespace)
+            .field("lasts", &self.lasts)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Flags {
+    /// Flags in the store of `cache`, each raised for `lasts`.
+    pub fn new(cache: &Cache, namespace: &'static str, lasts: Duration) -> Self {
+        let (store, ..) = cache.parts();
+        Self {
+            store,
+            namespace,
+            lasts,
+        }
+    }
+
+    /// Raises the flag called `name`: it is in the store when this returns.
+    ///
+    /// # Errors
+    /// When the store does not take it.
+    pub async fn raise(&self, name: &str) -> Result<(), StoreError> {
+        let stored = self.now();
+        let until = stored.plus(self.lasts);
+        let times = Times {
+            stored,
+            fresh_until: until,
+            stale_until: until,
+        };
+        let key = self.key(name);
+        let header = Header::new(self.namespace, VERSION, &[name.to_owned()], Is::Miss, times);
+        index::note(&self.store, &[(key.clone(), until)]).await?;
+        self.store.set(&key, &header.line()).await
+    }
+
+    /// Whether it is raised.
+    ///
+    /// # Errors
+    /// When the store does not say.
+    pub async fn is_raised(&self, name: &str) -> Result<bool, StoreError> {
+        let Some(bytes) = self.store.get(&self.key(name)).await? else {
+            return Ok(false);
+        };
+        let header = Header::split(&bytes);
+        Ok(header.is_some_and(|(header, _)| {
+            header.is_of(self.namespace, VERSION, &[name.to_owned()])
+                && self.now() < header.stale_until
+        }))
+    }
+
+    /// Lowers it.
+    ///
+    /// # Errors
+    /// When the store fails. It ends by itself then.
+    pub async fn lower(&self, name: &str) -> Result<(), StoreError> {
+        self.store.delete(&self.key(name)).await
+    }
+
+    fn key(&self, name: &str) -> String {
+        format!("{}:{name}", self.namespace)
+    }
+
+    fn now(&self) -> Stamp {
+        Stamp::new(self.store.unix())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::core::testing::World;
+
+    fn flags(world: &World) -> Flags {
+        let cache = Cache::new(&world.ports(), Arc::default());
+        Flags::new(&cache, "stop", Duration::from_secs(60))
+    }
+
+    #[test]
+    fn another_instance_sees_it_until_it_is_lowered_or_ends() {
+        let world = World::new();
+        let (one, two) = (flags(&world), flags(&world));
+        world.run(async {
+            assert_eq!(two.is_raised("a").await, Ok(false));
+            one.raise("a").await.unwrap();
+            assert_eq!(two.is_raised("a").await, Ok(true));
+            assert_eq!(two.is_raised("b").await, Ok(false));
+            two.lower("a").await.unwrap();
+            assert_eq!(one.is_raised("a").await, Ok(false));
+            one.raise("a").await.unwrap();
+            world.clock.advance(Duration::from_secs(61));
+            assert_eq!(two.is_raised("a").await, Ok(false));
+        });
+    }
+
+    #[test]
+    fn a_look_is_one_read() {
+        let world = World::new();
+        let flags = flags(&world);
+        world.run(async {
+            flags.raise("a").await.unwrap();
+            let before = world.store.calls();
+            flags.is_raised("a").await.unwrap();
+            assert_eq!(world.store.calls() - before, 1);
+        });
+    }
+
+    #[test]
+    fn trouble_is_told_and_the_store_left_alone() {
+        let world = World::new();
+        let flags = flags(&world);
+        let fault = StoreError::Unavailable("gone".into());
+        world.store.fail_with(Some(fault.clone()));
+        world.run(async {
+            assert_eq!(flags.raise("a").await, Err(fault));
+            let before = world.store.calls();
+            assert!(flags.is_raised("a").await.is_err());
+            assert_eq!(world.store.calls(), before);
+            world.store.fail_with(None);
+            world.clock.advance(Duration::from_secs(6));
+            assert_eq!(flags.is_raised("a").await, Ok(false));
+        });
+    }
+}

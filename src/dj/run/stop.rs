@@ -1,0 +1,73 @@
+//! Ending a run from another request, which is another instance.
+//!
+//! Whoever knows a run's id raises a flag; the run looks for it. Losing the
+//! client is something else: it is noticed by the response itself, and ends a
+//! run without a word.
+
+use std::time::Duration;
+
+use crate::core::cache::Flags;
+use crate::core::ports::StoreError;
+use crate::dj::AppState;
+
+/// How often a run looks: it learns of its end within a second.
+const LOOK: Duration = Duration::from_millis(800);
+
+/// A flag that nobody has seen for so long belongs to a run that has ended, or
+/// never was. A store in trouble is left alone for a few seconds.
+const LASTS: Duration = Duration::from_secs(60);
+
+fn flags(app: &AppState) -> Flags {
+    Flags::new(&app.cache, "stop", LASTS)
+}
+
+/// Whether `id` may name a run: 128 bits in lower-case hexadecimal.
+pub(crate) fn is_run_id(id: &str) -> bool {
+    let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    id.len() == 32 && id.bytes().all(digit)
+}
+
+/// Asks the run called `id` to end. Nobody is told whether there is one.
+///
+/// # Errors
+/// When the store fails: the run does not learn of it.
+pub(crate) async fn request(app: &AppState, id: &str) -> Result<(), StoreError> {
+    flags(app).raise(id).await
+}
+
+/// Resolves when somebody has asked the run called `id` to end; never, where
+/// nobody does. A store in trouble is asked again later.
+pub(super) async fn asked(app: &AppState, id: &str) {
+    if app.ports.key_value.is_none() {
+        return futures::future::pending().await;
+    }
+    let flags = flags(app);
+    loop {
+        app.ports.clock.sleep(LOOK).await;
+        if flags.is_raised(id).await == Ok(true) {
+            // Where this fails it is swept later.
+            let _ = flags.lower(id).await;
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn run_ids() {
+        assert!(is_run_id("0123456789abcdef0123456789abcdef"));
+        for id in [
+            "",
+            "0123456789abcdef0123456789abcde",
+            "0123456789abcdef0123456789abcdef0",
+            "0123456789ABCDEF0123456789abcdef",
+            "0123456789abcdef0123456789abcde/",
+            "éééééééééééééééé",
+        ] {
+            assert!(!is_run_id(id), "{id}");
+        }
+    }
+}
