@@ -13,6 +13,7 @@ pub mod problem;
 mod query;
 mod routes;
 mod status;
+mod stop;
 mod stream;
 #[cfg(test)]
 mod tests;

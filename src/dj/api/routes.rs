@@ -10,7 +10,7 @@ use axum::Router;
 use axum::routing::{get, post};
 use utoipa::OpenApi;
 
-use super::{assets, auth, chat, docs, enrich, status};
+use super::{assets, auth, chat, docs, enrich, status, stop};
 use crate::dj::AppState;
 
 /// From one table: [`TEMPLATES`], [`add`] and [`Documented`].
@@ -33,6 +33,7 @@ macro_rules! routes {
 
 routes! {
     post "/api/chat-stream/message" => chat::message,
+    post "/api/chat-stream/{run}/stop" => stop::stop,
     post "/api/enrich" => enrich::enrich,
     get "/api/auth/login" => auth::login,
     get "/api/auth/callback" => auth::callback,

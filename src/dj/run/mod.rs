@@ -6,8 +6,10 @@
 
 mod frame;
 mod output;
+pub(crate) mod stop;
 mod waits;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +20,7 @@ use tracing::{Instrument, info};
 use super::AppState;
 use super::api::RequestContext;
 use super::error::ErrorObject;
-use crate::core::abort::{AbortReason, AbortSignal};
+use crate::core::abort::{AbortHandle, AbortReason};
 use crate::core::ports::{BoxFuture, Instant, LastWords};
 use crate::core::sse::{self, Event, WriterConfig};
 use crate::core::{log, scope};
@@ -85,7 +87,7 @@ pub(crate) fn start(
     let started = app.ports.clock.now();
     let work = drive(
         app.clone(),
-        context.scope.abort.clone(),
+        context.abort.clone(),
         run,
         work,
         output,
@@ -100,7 +102,7 @@ pub(crate) fn start(
 /// The whole life of a run.
 async fn drive(
     app: AppState,
-    abort: AbortSignal,
+    abort: AbortHandle,
     run: Run,
     mut work: impl Work,
     output: Output,
@@ -116,7 +118,8 @@ async fn drive(
             None => futures::future::pending().boxed(),
         };
         let work = select(work.work(&output, &waits), deadline);
-        match abort.guard(work).await {
+        let stop = stop::asked(&app, &run.id);
+        match until(&abort, work, stop).await {
             Ok(Either::Left((ending, _))) => ending,
             Ok(Either::Right(_)) => Ending::Incomplete(Reason::Deadline),
             Err(AbortReason::Deadline) => Ending::Incomplete(Reason::Deadline),
@@ -129,6 +132,26 @@ async fn drive(
     usage.lane_wait_ms = waits.millis();
     work.report(&mut usage);
     finish(&output, &usage, &ending, took).await;
+}
+
+/// Does `work` until it ends, or `abort` fires; `stop` is one of those who fire
+/// it.
+async fn until<W: Future>(
+    abort: &AbortHandle,
+    work: W,
+    stop: impl Future<Output = ()>,
+) -> Result<W::Output, AbortReason> {
+    let stop = async {
+        stop.await;
+        abort.abort(AbortReason::Stopped);
+        futures::future::pending::<Infallible>().await
+    };
+    let work = std::pin::pin!(work);
+    let signal = abort.signal();
+    match select(Box::pin(signal.guard(work)), Box::pin(stop)).await {
+        Either::Left((ended, _)) => ended,
+        Either::Right((never, _)) => match never {},
+    }
 }
 
 /// Says how the run ended: to the client, if it is still there, and to the log.

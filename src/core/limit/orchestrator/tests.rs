@@ -23,6 +23,11 @@ struct Upstream {
 
 impl Upstream {
     fn new(lines: &[Line]) -> Self {
+        Self::taking(Duration::ZERO, lines)
+    }
+
+    /// One whose heads take `time`.
+    fn taking(time: Duration, lines: &[Line]) -> Self {
         let lines = lines.to_vec();
         let calls: Arc<Mutex<Vec<Duration>>> = Arc::default();
         let (noted, mut world) = (Arc::clone(&calls), World::new());
@@ -31,7 +36,9 @@ impl Upstream {
             let mut calls = noted.lock().unwrap();
             let (status, retry_after) = lines[calls.len().min(lines.len() - 1)];
             calls.push(clock.now() - Instant::default());
+            let head = clock.sleep(time);
             async move {
+                head.await;
                 if status == 0 {
                     return Err(HttpError::Connect("refused".into()));
                 }
@@ -303,7 +310,9 @@ fn who_waits_is_told() {
 /// to what is configured.
 #[test]
 fn an_adaptive_lane_follows_its_upstream_in_all_instances() {
-    let upstream = Upstream::new(&[(529, None), (529, None), (200, None)]);
+    let lines = [(529, None), (529, None), (200, None)];
+    // Calls are under way together only where each takes its time.
+    let upstream = Upstream::taking(SECOND / 10, &lines);
     let world = &upstream.world;
     let lane = LaneConfig::new(4).adaptive(AdaptiveLimits {
         min: 1,

@@ -1,6 +1,7 @@
 //! Concurrent calls over all instances.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::channel::oneshot;
@@ -47,6 +48,9 @@ impl Default for LeaseTimes {
 /// served over all instances, a waiter needs no second ticket, and nothing has
 /// to be undone.
 ///
+/// What an instance returns goes with the next increment that it makes anyway, so
+/// that its own next call finds the slot free; by itself when there is none.
+///
 /// Who dies does not return its ticket; who gives up waiting returns it when it
 /// would have been due (earlier, it would let one go too many). What is never
 /// returned is forgotten with the period.
@@ -55,6 +59,26 @@ pub struct SharedLane {
     shared: Shared,
     series: Arc<str>,
     times: LeaseTimes,
+    owed: Owed,
+}
+
+/// Returns of this instance that the store has yet to be told of, by period.
+#[derive(Clone, Debug, Default)]
+struct Owed(Arc<Mutex<BTreeMap<u64, i64>>>);
+
+impl Owed {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, i64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, period: u64) {
+        *self.lock().entry(period).or_default() += 1;
+    }
+
+    /// What `period` is owed, which the caller then pays.
+    fn take(&self, period: u64) -> i64 {
+        self.lock().remove(&period).unwrap_or(0)
+    }
 }
 
 impl std::fmt::Debug for SharedLane {
@@ -67,10 +91,19 @@ impl std::fmt::Debug for SharedLane {
 }
 
 /// One slot of a lane. Dropping it gives the slot back, by a task of the
-/// spawner.
+/// spawner at the latest.
 #[derive(Debug)]
 #[must_use = "dropping a lease gives its slot back"]
-pub struct Lease(Option<oneshot::Sender<()>>);
+pub struct Lease(Option<Held>);
+
+#[derive(Debug)]
+struct Held {
+    /// Shared with the task that renews the lease.
+    tickets: Arc<Mutex<Vec<Ticket>>>,
+    owed: Owed,
+    /// Dropping it wakes that task.
+    _released: oneshot::Sender<()>,
+}
 
 impl Lease {
     /// A slot that is nobody's: for times in which the store is left alone.
@@ -82,6 +115,21 @@ impl Lease {
     pub fn is_counted(&self) -> bool {
         self.0.is_some()
     }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // At once, and not when the task has its turn: who comes before that
+        // takes it along.
+        let tickets = std::mem::take(&mut *lock(&self.tickets));
+        for ticket in tickets.iter().filter(|ticket| ticket.number > 0) {
+            self.owed.add(ticket.period);
+        }
+    }
+}
+
+fn lock(tickets: &Mutex<Vec<Ticket>>) -> MutexGuard<'_, Vec<Ticket>> {
+    tickets.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Tickets taken and returned.
@@ -120,6 +168,7 @@ impl SharedLane {
             shared,
             series: format!("lane:{name}").into(),
             times,
+            owed: Owed::default(),
         }
     }
 
@@ -208,8 +257,10 @@ impl SharedLane {
         self.shared.clock.now() + wait
     }
 
+    /// Adds to the counter of `period`, and what it is owed as well.
     async fn add(&self, period: u64, delta: i64) -> Option<Look> {
         let name = trail::name(&self.series, period);
+        let delta = delta + RETURN * self.owed.take(period);
         self.shared.increment(&name, delta).await.map(Look::new)
     }
 
@@ -223,42 +274,47 @@ impl SharedLane {
         Some((Ticket { period, number }, look))
     }
 
-    /// Keeps the lease alive until it is given back, then returns its tickets.
-    async fn keep(self, mut tickets: Vec<Ticket>, released: oneshot::Receiver<()>) {
+    /// Keeps the lease alive until it is given back, then sees to it that the
+    /// store is told.
+    async fn keep(self, tickets: Arc<Mutex<Vec<Ticket>>>, released: oneshot::Receiver<()>) {
         let mut released = released;
+        let mut newest = newest_of(&lock(&tickets));
         loop {
-            let newest = tickets
-                .iter()
-                .map(|ticket| ticket.period)
-                .max()
-                .unwrap_or(0);
             let renewal = self.shared.clock.sleep_until(self.renewal(newest));
             match select(released, renewal).await {
                 Either::Left(_) => break,
                 Either::Right(((), rest)) => {
                     released = rest;
                     // A clock that was late skips the periods that it missed.
-                    let next = (newest + 1).max(self.period());
-                    tickets.retain(|ticket| ticket.period + 1 >= next);
-                    match self.ticket(next).await {
-                        Some((ticket, _)) => tickets.push(ticket),
-                        // Left alone: the lease ends with its period.
-                        None => tickets.push(Ticket {
-                            period: next,
-                            number: 0,
-                        }),
+                    newest = (newest + 1).max(self.period());
+                    lock(&tickets).retain(|ticket| ticket.period + 1 >= newest);
+                    // Left alone: the lease ends with its period.
+                    if let Some((ticket, _)) = self.ticket(newest).await {
+                        lock(&tickets).push(ticket);
                     }
                 }
             }
         }
-        self.give_back(&tickets).await;
+        // What was taken after it had been given back.
+        for ticket in std::mem::take(&mut *lock(&tickets)) {
+            self.owed.add(ticket.period);
+        }
+        self.pay().await;
     }
 
-    async fn give_back(&self, tickets: &[Ticket]) {
+    /// Returns what is owed. What is of a past period is forgotten with it.
+    async fn pay(&self) {
         let now = self.period();
-        let live = tickets.iter().filter(|ticket| ticket.number > 0);
-        for ticket in live.filter(|ticket| ticket.period >= now) {
-            self.add(ticket.period, RETURN).await;
+        let periods: Vec<u64> = {
+            let mut owed = self.owed.lock();
+            owed.retain(|period, _| *period >= now);
+            owed.keys().copied().collect()
+        };
+        for period in periods {
+            // Another task may have paid meanwhile.
+            if self.owed.lock().contains_key(&period) {
+                self.add(period, 0).await;
+            }
         }
     }
 
@@ -276,6 +332,11 @@ impl SharedLane {
             self.shared.clock.sleep(self.pause(ahead, limit)).await;
         }
     }
+}
+
+fn newest_of(tickets: &[Ticket]) -> u64 {
+    let periods = tickets.iter().map(|ticket| ticket.period);
+    periods.max().unwrap_or(0)
 }
 
 /// A place in the line, passed on when it is dropped.
@@ -318,11 +379,15 @@ impl Place {
 
     fn enter(mut self) -> Lease {
         self.entered = true;
-        let tickets = std::mem::take(&mut self.tickets);
+        let tickets = Arc::new(Mutex::new(std::mem::take(&mut self.tickets)));
         let (sender, receiver) = oneshot::channel();
-        let keep = self.lane.clone().keep(tickets, receiver);
+        let keep = self.lane.clone().keep(Arc::clone(&tickets), receiver);
         self.lane.shared.spawner.spawn(Box::pin(keep));
-        Lease(Some(sender))
+        Lease(Some(Held {
+            tickets,
+            owed: self.lane.owed.clone(),
+            _released: sender,
+        }))
     }
 }
 

@@ -344,6 +344,30 @@ fn a_call_that_does_not_wait_costs_three_increments() {
     assert_eq!((after - before, calls_after - calls), (3, 3));
 }
 
+/// The slot that an instance gives back is free for its own next call at once,
+/// in the increment that this call makes anyway.
+#[test]
+fn a_slot_given_back_is_free_for_the_next_call() {
+    let world = World::new();
+    let lane = lane(&world, Duration::ZERO);
+    world.run(async {
+        drop(lane.acquire(1, None, |_| {}).await.unwrap());
+    });
+    world.drain();
+    let calls = world.store.calls();
+    world.run(async {
+        let begin = world.clock.now();
+        for _ in 0..10 {
+            let lease = lane.acquire(1, None, |_| panic!("it waits")).await;
+            drop(lease.unwrap());
+        }
+        assert_eq!(world.clock.now(), begin);
+    });
+    world.drain();
+    assert_eq!(world.store.calls() - calls, 11);
+    assert_eq!(world.run(lane.held(1)), Some(0));
+}
+
 #[test]
 fn old_counters_are_removed() {
     let world = World::new();

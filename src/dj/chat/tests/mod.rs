@@ -1,11 +1,15 @@
 //! Runs from request to last frame, in virtual time.
 
+mod agent;
+mod stop;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
+use futures::FutureExt;
 use futures::stream::{self, StreamExt};
 use http::{Request, Response};
 use http_body_util::BodyExt;
