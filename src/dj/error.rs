@@ -57,6 +57,8 @@ codes! {
     MethodNotAllowed = "method_not_allowed",
     /// There is no such route.
     NotFound = "not_found",
+    /// The route is the operator's, and the request does not have its token.
+    AdminRequired = "admin_required",
     /// A variable that the route needs is not set.
     NotConfigured = "not_configured",
     /// A variable is malformed.

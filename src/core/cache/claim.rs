@@ -79,7 +79,7 @@ pub(super) async fn claim(store: &Store, spawner: &Arc<dyn Spawner>, hash: &str)
 pub(super) fn is_over(name: &str, unix: Duration) -> bool {
     let moment = name
         .strip_prefix(PREFIX)
-        .and_then(|rest| rest.split_once(':'))
+        .and_then(|rest| rest.rsplit_once(':'))
         .and_then(|(_, moment)| moment.parse::<u128>().ok());
     moment.is_some_and(|moment| moment + 1 < unix.as_millis() / MOMENT.as_millis())
 }

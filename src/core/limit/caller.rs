@@ -79,6 +79,18 @@ impl CallerLimit {
         })
     }
 
+    /// Whether `counter`, by its name in the store, is that of a window of this
+    /// quota that is over for whomever it counts.
+    pub fn is_over(&self, counter: &str) -> bool {
+        let period = counter
+            .strip_prefix("caller:")
+            .and_then(|rest| rest.strip_prefix(self.series)?.strip_prefix(':'))
+            .and_then(|rest| rest.split_once(':')?.1.parse::<u128>().ok());
+        // Windows of callers begin up to one window before those of time.
+        let present = self.shared.unix().as_nanos() / self.quota.window.as_nanos().max(1);
+        period.is_some_and(|period| period < present)
+    }
+
     /// What is enforced.
     pub const fn quota(&self) -> Quota {
         self.quota

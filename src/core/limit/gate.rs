@@ -124,6 +124,18 @@ impl Gate {
         self.shared.as_ref().map(|(shared, _)| shared)
     }
 
+    /// Whether `counter` is one of these limits that nobody will use any more.
+    pub(super) fn is_over(&self, counter: &str) -> bool {
+        let of_lane = |entry: &Arc<Entry>| {
+            entry.shared.as_ref().is_some_and(|shared| {
+                let rate = shared.rate.as_ref();
+                shared.slots.is_over(counter) || rate.is_some_and(|rate| rate.is_over(counter))
+            })
+        };
+        let global = self.shared_rate();
+        global.is_some_and(|rate| rate.is_over(counter)) || self.entries().iter().any(of_lane)
+    }
+
     /// The global rate of all instances.
     pub(super) fn shared_rate(&self) -> Option<&SharedRate> {
         self.shared.as_ref().map(|(_, rate)| rate)

@@ -193,6 +193,17 @@ impl Orchestrator {
         self.0.gate.shared_rate()?.window().await
     }
 
+    /// Whether `counter`, by its name in the store, is one of these limits that
+    /// nobody will use any more, for the operator's sweep. Knows the lanes that
+    /// are configured or were used.
+    pub fn is_over(&self, counter: &str) -> bool {
+        let gate = &self.0.gate;
+        for name in gate.limits.lanes.keys() {
+            gate.entry(name);
+        }
+        gate.is_over(counter)
+    }
+
     /// All configured lanes and those that were used, in all instances as far
     /// as the store knows. Costs two reads for each lane, and an increment for
     /// each that is in use.

@@ -51,7 +51,20 @@ impl Asked {
     pub(super) fn answered(self, mut response: Response) -> Response {
         let head = self.seconds();
         let calls = self.scope.budget.used();
-        let timing = format!("head;dur={:.3}, calls;desc=\"{calls}\"", head * 1_000.0);
+        let cache = self.scope.cache.report();
+        // A name is there when there is something to say.
+        let cache = [
+            ("hits", cache.hits),
+            ("stale-hits", cache.stale_hits),
+            ("misses", cache.misses),
+            ("negative-hits", cache.negative_hits),
+            ("shared", cache.shared),
+            ("store-errors", cache.store_errors),
+        ];
+        let mut timing = format!("head;dur={:.3}, calls;desc=\"{calls}\"", head * 1_000.0);
+        for (name, count) in cache.into_iter().filter(|(_, count)| *count > 0) {
+            timing += &format!(", cache-{name};desc=\"{count}\"");
+        }
         if let Ok(value) = HeaderValue::from_str(&timing) {
             response.headers_mut().insert(SERVER_TIMING, value);
         }
@@ -114,6 +127,8 @@ impl Answer {
                 spinlane.cache.stale_hits = cache.stale_hits,
                 spinlane.cache.negative_hits = cache.negative_hits,
                 spinlane.cache.misses = cache.misses,
+                spinlane.cache.shared = cache.shared,
+                spinlane.cache.store_errors = cache.store_errors,
                 spinlane.lane.wait = scope.waited.total().as_secs_f64(),
                 "answered"
             );

@@ -1,5 +1,6 @@
 //! HTTP: routes, what they take, and what is said when they cannot.
 
+mod admin;
 mod asked;
 mod assets;
 mod auth;
@@ -185,8 +186,12 @@ fn allow(response: &mut Response, options: bool) {
 }
 
 async fn not_found(uri: Uri) -> Problem {
+    no_route(uri.path())
+}
+
+fn no_route(path: &str) -> Problem {
     let message = "there is no such route";
-    let error = ErrorObject::new(Code::NotFound, message).with("path", uri.path());
+    let error = ErrorObject::new(Code::NotFound, message).with("path", path);
     Problem::new(StatusCode::NOT_FOUND, error)
 }
 

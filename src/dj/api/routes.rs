@@ -10,7 +10,7 @@ use axum::Router;
 use axum::routing::{get, post};
 use utoipa::OpenApi;
 
-use super::{assets, auth, chat, docs, enrich, status, stop};
+use super::{admin, assets, auth, chat, docs, enrich, status, stop};
 use crate::dj::AppState;
 
 /// From one table: [`TEMPLATES`], [`add`] and [`Documented`].
@@ -40,6 +40,7 @@ routes! {
     post "/api/auth/token" => auth::token,
     post "/api/auth/logout" => auth::logout,
     get "/api/auth/session" => auth::session,
+    post "/api/admin/sweep" => admin::sweep,
     get "/api/status" => status::status,
     get "/health" => status::health,
     get "/api/openapi.json" => docs::document,

@@ -5,7 +5,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::core::log::Record;
-use crate::core::scope;
+use crate::core::{cache, scope};
 use crate::dj::enrich::Report;
 use crate::dj::error::ErrorObject;
 
@@ -126,6 +126,38 @@ pub(crate) struct UsageReport {
     pub(crate) budget_left: u32,
     /// Time spent waiting for slots and tokens.
     pub(crate) lane_wait_ms: u64,
+    pub(crate) cache: CacheReport,
+}
+
+/// What the cache has done for the request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CacheReport {
+    /// Values found, and fresh.
+    hits: u32,
+    /// Values served although they are to be refreshed.
+    stale_hits: u32,
+    /// Values that an upstream had to be asked for.
+    misses: u32,
+    /// Known already: there is no such value.
+    negative_hits: u32,
+    /// Values that another was asking for already.
+    shared: u32,
+    /// Calls of the key-value store that failed.
+    store_errors: u32,
+}
+
+impl From<cache::Report> for CacheReport {
+    fn from(report: cache::Report) -> Self {
+        Self {
+            hits: report.hits,
+            stale_hits: report.stale_hits,
+            misses: report.misses,
+            negative_hits: report.negative_hits,
+            shared: report.shared,
+            store_errors: report.store_errors,
+        }
+    }
 }
 
 impl UsageReport {
@@ -136,6 +168,9 @@ impl UsageReport {
         Self {
             upstream_calls: budget.map_or(0, |budget| budget.used()),
             budget_left: budget.map_or(0, |budget| budget.remaining()),
+            cache: scope
+                .as_ref()
+                .map_or_else(CacheReport::default, |scope| scope.cache.report().into()),
             ..Self::default()
         }
     }

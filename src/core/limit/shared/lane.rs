@@ -223,6 +223,12 @@ impl SharedLane {
         Some(look.tickets.saturating_sub(look.returns).min(limit.into()))
     }
 
+    /// Whether `counter` is one of this lane that nobody will use any more.
+    pub fn is_over(&self, counter: &str) -> bool {
+        let period = trail::period_of(&self.series, counter);
+        period.is_some_and(|period| period.saturating_add(2) < self.period())
+    }
+
     /// The further back, the less often, within bounds.
     fn pause(&self, ahead: u64, limit: u32) -> Duration {
         let rounds = u32::try_from(ahead / u64::from(limit.max(1))).unwrap_or(u32::MAX);

@@ -9,6 +9,9 @@ use crate::core::ports::Instant;
 /// Windows of which the counter may still be asked for, by a late clock.
 const GRACE: u64 = 8;
 
+/// So many windows ahead of the present nobody waits for a ticket.
+const FARTHEST: u64 = 100_000;
+
 /// A rate by tickets of time windows.
 ///
 /// Time is cut into windows, each with a counter; the first `tickets` of a
@@ -145,6 +148,16 @@ impl SharedRate {
             taken: taken.clamp(0, self.tickets.into()).unsigned_abs(),
             tickets: self.tickets,
             length: self.window,
+        })
+    }
+
+    /// Whether `counter` is one of this rate that nobody will use any more: of
+    /// a window that has passed, or of one that cannot be asked for before the
+    /// windows had another length.
+    pub fn is_over(&self, counter: &str) -> bool {
+        let present = self.window_at(self.shared.clock.unix());
+        trail::period_of(&self.series, counter).is_some_and(|window| {
+            window.saturating_add(GRACE) < present || window > present + FARTHEST
         })
     }
 

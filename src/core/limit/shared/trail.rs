@@ -44,6 +44,12 @@ async fn noted(shared: &Shared, series: &str) -> impl Iterator<Item = u64> {
     numbers.into_iter()
 }
 
+/// The period of `counter`, if it is one of `series`.
+pub(super) fn period_of(series: &str, counter: &str) -> Option<u64> {
+    let period = counter.strip_prefix(series)?.strip_prefix(':')?;
+    period.parse().ok()
+}
+
 /// The counter of a period.
 pub(super) fn name(series: &str, period: u64) -> String {
     format!("{series}:{period}")

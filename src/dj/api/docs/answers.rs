@@ -237,6 +237,16 @@ impl IntoResponses for NoLogin {
     }
 }
 
+/// 401: the operator's token is missing or another one.
+pub(in crate::dj::api) struct NotAdmin;
+
+impl IntoResponses for NotAdmin {
+    fn responses() -> Responses {
+        let description = "The operator's token is missing, or it is another one.";
+        responses([(401, problem(401, description, &[Code::AdminRequired]))])
+    }
+}
+
 /// What every route of the API may answer, whatever it does.
 pub(super) struct OfEveryRoute;
 

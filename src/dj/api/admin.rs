@@ -1,0 +1,199 @@
+//! `POST /api/admin/sweep`.
+
+use axum::extract::State;
+use http::{HeaderMap, StatusCode};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::chat::X_ADMIN_TOKEN;
+use super::docs::answers::{NoStore, NotAdmin, NotFound};
+use super::json::Json;
+use super::no_route;
+use super::problem::Problem;
+use crate::core::cache::Swept;
+use crate::core::limit::CallerLimit;
+use crate::core::ports::StoreError;
+use crate::dj::AppState;
+use crate::dj::error::{Code, ErrorObject};
+
+/// What a whole sweep has found and done.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SweepReport {
+    /// Keys that there were, counters left out.
+    keys: u64,
+    /// Values that had expired, or that nobody can read, and are gone.
+    removed: u64,
+    /// Values that may still be served.
+    live: u64,
+    /// What is not the cache's, and was left alone.
+    foreign: u64,
+    /// Counters that there were.
+    counters: u64,
+    /// Counters that nobody will use any more, and are gone.
+    counters_removed: u64,
+}
+
+impl From<Swept> for SweepReport {
+    fn from(swept: Swept) -> Self {
+        Self {
+            keys: swept.keys,
+            removed: swept.removed,
+            live: swept.live,
+            foreign: swept.foreign,
+            counters: swept.counters,
+            counters_removed: swept.counters_removed,
+        }
+    }
+}
+
+/// Removes all that has expired from the store, and what limits have left
+/// behind. Lists the whole store, which has no paging: near 1.4 million keys
+/// Spin's answer no longer fits into a component. Requests remove what they have
+/// left behind themselves, so this is for what crashes leave.
+#[utoipa::path(
+    post,
+    path = "/api/admin/sweep",
+    operation_id = "sweep",
+    tag = "operation",
+    security(("adminToken" = [])),
+    responses(
+        (status = 200, description = "What was found and done.", body = SweepReport),
+        NotAdmin,
+        NotFound,
+        NoStore,
+    )
+)]
+pub(super) async fn sweep(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+) -> Result<Json<SweepReport>, Problem> {
+    let Some(token) = &app.config.admin_token else {
+        // As if it was not there: nobody need know what could be set.
+        return Err(no_route("/api/admin/sweep"));
+    };
+    let given = headers.get(X_ADMIN_TOKEN);
+    let given = given.and_then(|value| value.to_str().ok());
+    if !given.is_some_and(|given| token.matches(given)) {
+        let message = "this route needs the operator's token in the header `x-admin-token`";
+        let error = ErrorObject::new(Code::AdminRequired, message);
+        return Err(Problem::new(StatusCode::UNAUTHORIZED, error));
+    }
+    let is_over = |counter: &str| {
+        let of_callers = |limit: &CallerLimit| limit.is_over(counter);
+        app.upstreams.is_over(counter) || app.caller_limit.as_ref().is_some_and(of_callers)
+    };
+    let swept = app.cache.sweep_all(is_over).await;
+    Ok(Json(swept.map_err(|error| trouble(&error))?.into()))
+}
+
+fn trouble(error: &StoreError) -> Problem {
+    tracing::warn!(%error, "the whole sweep came to no end");
+    let message = "the key-value store failed before the sweep was through; what was removed by \
+         then stays so: try again";
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        ErrorObject::new(Code::StoreUnavailable, message),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use axum::body::{Body, to_bytes};
+    use http::Request;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::core::cache::{Cache, Key, Kind};
+    use crate::core::testing::World;
+    use crate::dj::App;
+
+    static KIND: Kind = Kind::new("bpm", 1);
+
+    /// Sweeps `world` with this token, where `admin_token` is "right".
+    fn sweep(world: &World, set: bool, given: Option<&str>) -> (u16, Value) {
+        let app = App::from_variables(world.ports(), |name| {
+            (set && name == "admin_token").then(|| "right".into())
+        });
+        let mut request = Request::post("/api/admin/sweep");
+        if let Some(given) = given {
+            request = request.header("x-admin-token", given);
+        }
+        let request = request.body(Body::empty()).unwrap();
+        let answer = world.run(async {
+            let (head, body) = app.handle(request).await.into_parts();
+            (head.status, to_bytes(body, usize::MAX).await.unwrap())
+        });
+        world.drain();
+        let body = serde_json::from_slice(&answer.1).unwrap();
+        (answer.0.as_u16(), body)
+    }
+
+    #[test]
+    fn it_is_the_operators_alone_and_not_there_without_a_token() {
+        let world = World::new();
+        let (status, problem) = sweep(&world, false, Some(""));
+        assert_eq!((status, &problem["code"]), (404, &json!("not_found")));
+        for wrong in [None, Some(""), Some("wrong")] {
+            let (status, problem) = sweep(&world, true, wrong);
+            assert_eq!((status, &problem["code"]), (401, &json!("admin_required")));
+        }
+        assert_eq!(world.store.calls(), 0);
+    }
+
+    #[test]
+    fn it_removes_what_has_expired_and_what_limits_have_left() {
+        let world = World::new();
+        let cache = Cache::new(&world.ports(), Arc::default()).of::<u32>(&KIND);
+        let (one, two) = (Key::new(["one"]), Key::new(["two"]));
+        world.run(async {
+            cache.put(&one, Some(&1)).await;
+            cache.put(&two, None).await;
+        });
+        world.drain();
+        world.clock.advance(std::time::Duration::from_secs(600));
+        let counters = world.ports().counters.unwrap();
+        let present = world.ports().clock.unix().as_nanos();
+        let of_rate = present / 375_000_000;
+        let of_lane = present / 10_000_000_000;
+        let left = [
+            "rate:all:7",
+            "lane:spotify:7",
+            "rate:lane-deezer:7",
+            "caller:chat:ab:7",
+        ];
+        let used = [
+            format!("rate:all:{of_rate}"),
+            format!("lane:spotify:{of_lane}"),
+        ];
+        for name in left.into_iter().chain(used.iter().map(String::as_str)) {
+            world.run(counters.increment(name, 1)).unwrap();
+        }
+        let (status, report) = sweep(&world, true, Some("right"));
+        assert_eq!(status, 200, "{report}");
+        assert_eq!(
+            (&report["live"], &report["removed"]),
+            (&1.into(), &1.into())
+        );
+        assert_eq!(report["countersRemoved"], 4, "{report}");
+        let counters = world.store.counters();
+        for name in &used {
+            assert!(counters.contains_key(name), "{counters:?}");
+        }
+    }
+
+    #[test]
+    fn a_store_in_trouble_is_a_problem() {
+        let world = World::new();
+        let fault = StoreError::Unavailable("redis://user:password@host".into());
+        world.store.fail_with(Some(fault));
+        let (status, problem) = sweep(&world, true, Some("right"));
+        assert_eq!(
+            (status, &problem["code"]),
+            (503, &json!("store_unavailable"))
+        );
+        assert!(!problem.to_string().contains("password"), "{problem}");
+    }
+}
