@@ -50,7 +50,12 @@ pub(super) fn install(outparam: ResponseOutparam) {
         let request_id = scope::current_request_id();
         let request_id = request_id.as_deref().unwrap_or("unknown");
         // Standard error, not the log: the log may be what panicked.
-        eprintln!("panic in request {request_id}: {info}");
+        let line = serde_json::json!({
+            "level": "ERROR",
+            "message": format!("panic in request {request_id}: {info}"),
+            "request_id": request_id,
+        });
+        eprintln!("{line}");
         // A panic inside the hook would abort before anything is said.
         let response = RESPONSE.try_with(|response| {
             response

@@ -28,6 +28,11 @@ pub(crate) fn wasi_component() -> PathBuf {
     wasm(&target_dir().join("wasi"), "spinlane.wasm")
 }
 
+/// The component for hosts of Spin's that have no atomic counters.
+pub(crate) fn plain_spin_component() -> PathBuf {
+    wasm(&target_dir().join("no-counters"), "spinlane.wasm")
+}
+
 /// The test fixture's component.
 pub(crate) fn fixture_component() -> PathBuf {
     wasm(&target_dir().join("fixture"), "spinlane_fixture.wasm")
@@ -92,6 +97,19 @@ pub(crate) fn wasi() -> Result<()> {
     )
 }
 
+/// Builds what managed clouds run, where Spin's store has no atomics.
+pub(crate) fn plain_spin() -> Result<()> {
+    ensure_target()?;
+    // A folder of its own: both files have the same name.
+    let folder = target_dir().join("no-counters");
+    step(
+        "build the component (Spin without counters)",
+        component("spinlane")
+            .args(["--no-default-features", "--features", "app,spin"])
+            .env("CARGO_TARGET_DIR", folder),
+    )
+}
+
 /// Builds the test fixture.
 pub(crate) fn fixture() -> Result<()> {
     ensure_target()?;
@@ -108,7 +126,13 @@ pub(crate) fn all() -> Result<()> {
     spin()?;
     fixture()?;
     wasi()?;
-    for path in [spin_component(), fixture_component(), wasi_component()] {
+    plain_spin()?;
+    for path in [
+        spin_component(),
+        fixture_component(),
+        wasi_component(),
+        plain_spin_component(),
+    ] {
         println!("{}", path.display());
     }
     Ok(())

@@ -22,7 +22,7 @@ cargo xtask COMMAND
             --variable NAME=VALUE   set a variable of spin.toml (repeatable)
             --store PATH            where the key-value store lives
             --no-upstreams          no stand-ins: talk to the real services
-  build   build every component: Spin, plain WASI, fixture
+  build   build every component: Spin, Spin without counters, plain WASI, fixture
   test    pass every test
             --filter NAME           only Rust tests whose name contains NAME
   bench   measure what relaying an answer costs

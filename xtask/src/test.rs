@@ -29,6 +29,7 @@ fn rust(filter: Option<&str>, not_run: &mut Vec<String>) -> Result<()> {
     tests.args(["test", "--workspace"]).args(filter);
     tests.env("SPINLANE_COMPONENT", build::spin_component());
     tests.env("SPINLANE_WASI_COMPONENT", build::wasi_component());
+    tests.env("SPINLANE_PLAIN_COMPONENT", build::plain_spin_component());
     tests.env("SPINLANE_FIXTURE", build::fixture_component());
     match tools::wasmtime() {
         Ok(path) => {

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use http::HeaderName;
+use tracing::level_filters::LevelFilter;
 
 use super::{
     AnthropicConfig, CallerLimit, Config, Environment, LaneLimits, LastfmConfig, LimitScope,
@@ -16,7 +17,7 @@ use crate::core::ports::Timeouts;
 
 /// Every variable that is read, for manifests and documentation to be checked
 /// against.
-pub const VARIABLES: [&str; 25] = [
+pub const VARIABLES: [&str; 26] = [
     "anthropic_api_key",
     "anthropic_base_url",
     "anthropic_model",
@@ -42,6 +43,7 @@ pub const VARIABLES: [&str; 25] = [
     "queue_deadline_ms",
     "request_deadline_ms",
     "upstream_timeouts_ms",
+    "log_level",
 ];
 
 /// The longest duration that a variable may ask for: an hour.
@@ -106,6 +108,7 @@ pub(super) fn load(source: &dyn Fn(&str) -> Option<String>) -> Result<Config, Co
         }),
         request_deadline: Some(read.millis("request_deadline_ms", 0, 0..=HOUR_MS))
             .filter(|deadline| !deadline.is_zero()),
+        log_level: read.or("log_level", LevelFilter::INFO, log_level),
         upstream_timeouts: read.or("upstream_timeouts_ms", timeouts(60_000, 60_000), |text| {
             upstream_timeouts(text)
         }),
@@ -114,6 +117,13 @@ pub(super) fn load(source: &dyn Fn(&str) -> Option<String>) -> Result<Config, Co
         true => Ok(config),
         false => Err(ConfigErrors(read.errors)),
     }
+}
+
+fn log_level(text: &str) -> Result<LevelFilter, String> {
+    // `tracing` takes numbers as well.
+    let word = text.bytes().all(|byte| byte.is_ascii_lowercase());
+    let level = text.parse().ok().filter(|_| word);
+    level.ok_or_else(|| "must be `off`, `error`, `warn`, `info`, `debug` or `trace`".into())
 }
 
 fn limits(read: &mut Reader<'_>) -> LimitsConfig {
@@ -406,10 +416,12 @@ mod tests {
             ("upstream_timeouts_ms", "200, 300,400"),
             ("limit_scope", "instance"),
             ("client_ip_header", "X-Real-IP"),
+            ("log_level", "trace"),
             ("frontend_url", "https://dj.example/"),
         ])
         .unwrap();
         assert_eq!(config.environment, Environment::Production);
+        assert_eq!(config.log_level, LevelFilter::TRACE);
         let thinking = config.anthropic.thinking_tokens;
         assert_eq!(thinking.map(NonZeroU32::get), Some(2048));
         let off = with(&[("anthropic_thinking_tokens", "0")]).unwrap();
@@ -480,6 +492,8 @@ mod tests {
             ("client_ip_header", "not a header"),
             ("upstream_timeouts_ms", "0"),
             ("upstream_timeouts_ms", "1,2"),
+            ("log_level", "3"),
+            ("log_level", "loud"),
         ] {
             assert_eq!(broken(&[(name, value)]), [name], "{value}");
         }

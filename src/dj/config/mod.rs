@@ -13,6 +13,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use http::HeaderName;
+use tracing::level_filters::LevelFilter;
 
 pub use load::{ConfigErrors, VARIABLES, VariableError};
 pub use origin::Origin;
@@ -65,6 +66,8 @@ pub struct Config {
     pub request_deadline: Option<Duration>,
     /// How long an upstream may take to connect, to its head, between reads.
     pub upstream_timeouts: Timeouts,
+    /// What is logged. The host reads it itself, before there is a request.
+    pub log_level: LevelFilter,
 }
 
 impl Config {

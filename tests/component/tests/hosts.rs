@@ -112,6 +112,12 @@ fn each_build_imports_what_its_hosts_have_and_nothing_else() {
     ];
     assert_eq!(beyond_wasi("SPINLANE_COMPONENT"), spin);
     assert_eq!(beyond_wasi("SPINLANE_FIXTURE"), spin);
+    // Without the atomics that managed clouds lack, and all else the same.
+    let plain = [
+        "fermyon:spin/key-value@2.0.0",
+        "fermyon:spin/variables@2.0.0",
+    ];
+    assert_eq!(beyond_wasi("SPINLANE_PLAIN_COMPONENT"), plain);
     assert_eq!(
         beyond_wasi("SPINLANE_WASI_COMPONENT"),
         ["wasi:keyvalue/store@0.2.0-draft"]
