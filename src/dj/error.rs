@@ -53,6 +53,8 @@ codes! {
     BodyTooLarge = "body_too_large",
     /// The body's media type is not one that the route takes.
     UnsupportedMediaType = "unsupported_media_type",
+    /// The request's path and query are longer than the application reads.
+    UriTooLong = "uri_too_long",
     /// The route does not have this method.
     MethodNotAllowed = "method_not_allowed",
     /// There is no such route.

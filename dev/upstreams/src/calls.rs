@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use axum::http::HeaderMap;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -51,6 +52,8 @@ pub struct Call {
     pub request: Value,
     /// Whether a key came with it. The key itself is not kept.
     pub has_key: bool,
+    /// The span that it belongs to, as its `traceparent` says.
+    pub traceparent: Option<String>,
     /// The status that was answered; `None` while there is no head.
     pub status: Option<u16>,
     /// When it began, since the stand-in was started.
@@ -83,6 +86,13 @@ pub(crate) struct Request {
     pub(crate) query: String,
     pub(crate) body: Value,
     pub(crate) has_key: bool,
+    pub(crate) traceparent: Option<String>,
+}
+
+/// The header's value, if it is text.
+pub(crate) fn traceparent(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get("traceparent")?.to_str().ok()?;
+    Some(value.to_owned())
 }
 
 /// The calls of one stand-in.
@@ -123,6 +133,7 @@ impl Calls {
             query: request.query,
             request: request.body,
             has_key: request.has_key,
+            traceparent: request.traceparent,
             status: None,
             started: self.begin.elapsed(),
             ended: None,

@@ -207,6 +207,7 @@ fn noted(parts: &Parts, body: &Bytes) -> calls::Request {
         // A form may hold secrets; documents do not.
         body: serde_json::from_slice(body).unwrap_or_default(),
         has_key,
+        traceparent: calls::traceparent(&parts.headers),
     }
 }
 

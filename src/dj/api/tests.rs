@@ -152,6 +152,20 @@ fn unknown_routes_and_methods() {
 }
 
 #[test]
+fn targets_that_are_too_long() {
+    let query: Vec<String> = (0..2_000).map(|n| format!("p{n}={n}")).collect();
+    for path in ["/", "/health", "/api/status", "/assets/app.js"] {
+        let answer = ask(get(&format!("{path}?{}", query.join("&"))));
+        assert_eq!(answer.status, StatusCode::URI_TOO_LONG, "{path}");
+        assert_eq!(answer.problem(), "uri_too_long");
+    }
+    assert_eq!(
+        ask(get(&format!("/health?{}", query[..100].join("&")))).status,
+        StatusCode::OK
+    );
+}
+
+#[test]
 fn head_and_options() {
     let head = |path| Request::head(path).body(Body::empty()).unwrap();
     for (path, status) in [("/health", 200), ("/api/nothing", 404), (CHAT, 405)] {

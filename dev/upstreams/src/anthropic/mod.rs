@@ -32,7 +32,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use serde_json::{Map, Value, json};
 
 use crate::answer::{Piece, body};
-use crate::calls::{Call, Calls, Counts, Guard, Request};
+use crate::calls::{self, Call, Calls, Counts, Guard, Request};
 use request::{Refusal, Taken};
 pub use script::Script;
 use stream::Answer;
@@ -198,6 +198,7 @@ async fn messages(State(this): State<Anthropic>, headers: HeaderMap, body: Bytes
         path: "/v1/messages".into(),
         body: document.clone(),
         has_key: request::key(&headers).is_some(),
+        traceparent: calls::traceparent(&headers),
         ..Request::default()
     });
     let admitted = request::check(&headers, document.as_object()).and_then(|taken| {

@@ -255,6 +255,10 @@ impl IntoResponses for OfEveryRoute {
         let unset = [Code::NotConfigured, Code::Misconfigured];
         responses([
             (
+                414,
+                problem(414, "The query is too long.", &[Code::UriTooLong]),
+            ),
+            (
                 500,
                 problem(500, "A defect of this program.", &[Code::Internal]),
             ),

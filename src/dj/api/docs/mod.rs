@@ -7,7 +7,6 @@
 pub(super) mod answers;
 mod document;
 
-use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
@@ -87,7 +86,9 @@ pub(super) async fn page(headers: HeaderMap) -> Response {
         answers::NotFound,
     )
 )]
-pub(super) async fn problem(Path(code): Path<String>, uri: Uri) -> Result<Response, Problem> {
+pub(super) async fn problem(uri: Uri) -> Result<Response, Problem> {
+    // Codes are plain: nothing that has to be decoded is one.
+    let code = uri.path().rsplit('/').next().unwrap_or_default();
     let known = Code::ALL.iter().find(|known| known.as_str() == code);
     let Some(known) = known else {
         return Err(not_found(uri).await);

@@ -71,9 +71,12 @@ where
 
 /// `application/json` or `application/*+json`, with any parameters.
 fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
-    let value = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
+    let mut values = headers.get_all(CONTENT_TYPE).iter();
+    let value = match (values.next(), values.next()) {
+        // Two of them may be read differently by something in between.
+        (Some(value), None) => value.to_str().ok(),
+        _ => None,
+    };
     let essence = value
         .unwrap_or_default()
         .split(';')
@@ -229,5 +232,10 @@ mod tests {
             assert!(!check(value), "{value}");
         }
         assert!(check_media_type(&HeaderMap::new()).is_err());
+        let mut twice = HeaderMap::new();
+        for value in ["application/json", "text/plain"] {
+            twice.append(CONTENT_TYPE, HeaderValue::from_static(value));
+        }
+        assert!(check_media_type(&twice).is_err());
     }
 }
