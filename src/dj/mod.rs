@@ -13,6 +13,7 @@ pub mod error;
 mod limits;
 mod music;
 mod run;
+mod seal;
 #[cfg(test)]
 mod testing;
 

@@ -11,9 +11,9 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::seal::Seal;
 use crate::core::ports::Ports;
 use crate::dj::config::{Config, Secret};
+use crate::dj::seal::Seal;
 
 /// How long a login may take.
 pub(crate) const LASTS: Duration = Duration::from_secs(600);

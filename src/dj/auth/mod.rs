@@ -16,7 +16,6 @@ pub(crate) mod cookie;
 pub(crate) mod login;
 pub(crate) mod page;
 pub(crate) mod same_site;
-mod seal;
 mod session;
 #[cfg(test)]
 mod tests;

@@ -510,3 +510,93 @@ async fn all_of(mut body: BodyStream) -> Result<Bytes, Failure> {
     }
     Ok(whole.freeze())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::core::log::{self, Record};
+    use crate::dj::clients::lastfm::Lastfm;
+    use crate::dj::clients::spotify::{Access, Spotify};
+    use crate::dj::testing::{Reply, Stage, nobody};
+    use serde_json::json;
+
+    /// What is logged while `work` runs.
+    fn logged<F: Future>(stage: &Stage, work: F) -> (F::Output, Vec<Record>) {
+        log::install_for_tests();
+        let records: Arc<Mutex<Vec<Record>>> = Arc::default();
+        let sink: log::Sink = {
+            let records = Arc::clone(&records);
+            Arc::new(move |record: &Record| records.lock().unwrap().push(record.clone()))
+        };
+        let output = stage.world.run(log::with_sink(Some(sink), work));
+        let records = records.lock().unwrap().clone();
+        (output, records)
+    }
+
+    #[test]
+    fn calls_are_logged_with_what_they_were_for_and_how_long_they_took() {
+        let stage = Stage::new(&[], |seen| match seen.host.as_str() {
+            "accounts.spotify.com" => Reply::Json(200, json!({"access_token": "app-token"})),
+            "api.spotify.com" => Reply::After(
+                Duration::from_millis(250),
+                Box::new(Reply::Json(
+                    503,
+                    json!({"error": {"message": "no app-token"}}),
+                )),
+            ),
+            _ => Reply::Fail(HttpError::Denied),
+        });
+        let spotify = Spotify::new(&stage.app, Access::App, nobody());
+        let (answer, records) = logged(&stage, spotify.search_tracks("private words", 5, 0));
+        assert!(answer.is_err());
+        let [token, search] = &records[..] else {
+            panic!("{records:?}")
+        };
+        assert_eq!((token.level, search.level), ("info", "warn"));
+        let field = |name: &str| search.fields[name].clone();
+        assert_eq!(field("upstream"), "spotify");
+        assert_eq!(field("call"), "search tracks");
+        assert_eq!((field("status"), field("attempts")), (json!(503), json!(3)));
+        assert!(field("duration_ms").as_u64().unwrap() >= 750);
+
+        let lastfm = Lastfm::new(&stage.app, nobody()).unwrap();
+        let (answer, more) = logged(&stage, lastfm.track("a", "private words"));
+        assert!(answer.is_err());
+        assert_eq!(more.len(), 1, "{more:?}");
+        let text = format!("{records:?} {more:?}");
+        for secret in ["private", "app-token", "client-secret", "lastfm-key"] {
+            assert!(!text.contains(secret), "{secret}: {text}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_not_sent_nor_shown() {
+        let stage = Stage::new(&[], |_| panic!("nothing is sent"));
+        let base_url = &stage.app.config.deezer_base_url;
+        static SERVICE: Service = Service {
+            name: "x",
+            title: "X",
+            key_variable: "x_key",
+            url_variable: "x_url",
+            not_found: "",
+            forbidden: None,
+        };
+        static DIALECT: Dialect = Dialect {
+            service: &SERVICE,
+            lane: "x",
+            inspect: Inspect::Status,
+            complaint: |_| None,
+        };
+        let api = Api::new(&stage.app, &DIALECT, base_url, nobody());
+        let header = Ask::get("try", "/").header(ACCEPT, "secret\n");
+        let path = Ask::get("try", "/ secret");
+        for ask in [header, path] {
+            let error = stage.world.run(api.ask(&ask)).unwrap_err();
+            assert_eq!(error.object().code, Code::UpstreamRejected);
+            let text = format!("{error} {:?} {ask:?}", error.object());
+            assert!(!text.contains("secret"), "{text}");
+        }
+    }
+}

@@ -209,3 +209,92 @@ impl Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dj::clients::Failure;
+    use crate::dj::testing::{Reply, Stage, nobody};
+    use serde_json::json;
+
+    fn answering(reply: Reply) -> (Stage, Deezer) {
+        let stage = Stage::new(&[], move |_| reply.clone());
+        let deezer = Deezer::new(&stage.app, nobody());
+        (stage, deezer)
+    }
+
+    #[test]
+    fn a_recording_is_read() {
+        let (stage, deezer) = answering(Reply::Json(
+            200,
+            json!({"id": 3135556, "title": "Harder", "duration": 224, "bpm": 123.4,
+                "artist": {"id": 27, "name": "Daft"}, "gain": -12.4, "contributors": []}),
+        ));
+        let found = stage.world.run(deezer.by_isrc("GBDUW0000059"));
+        let expected = Recording {
+            id: 3_135_556,
+            title: "Harder".into(),
+            artist: "Daft".into(),
+            seconds: Some(224),
+            bpm: Some(123.4),
+        };
+        assert_eq!(found, Ok(Some(expected)));
+        assert_eq!(stage.seen()[0].path, "/track/isrc:GBDUW0000059");
+    }
+
+    #[test]
+    fn a_tempo_of_nonsense_is_none() {
+        for bpm in [
+            json!(0),
+            json!(0.0),
+            json!(-1),
+            json!(9_999),
+            json!(null),
+            json!("x"),
+        ] {
+            let track = json!({"id": 1, "title": "a", "artist": {"name": "b"}, "bpm": bpm});
+            let (stage, deezer) = answering(Reply::Json(200, track));
+            let found = stage.world.run(deezer.by_id(1)).unwrap().unwrap();
+            assert_eq!(found.bpm, None, "{bpm}");
+        }
+    }
+
+    #[test]
+    fn a_search_quotes_names_and_survives_strange_entries() {
+        let good = json!({"id": 1, "title": "a", "artist": {"name": "b"}, "duration": "long"});
+        let data = json!([null, good, {"id": "x"}, {"id": 2, "title": "c"}, 7]);
+        let (stage, deezer) = answering(Reply::Json(200, json!({"data": data, "total": 5})));
+        let found = stage
+            .world
+            .run(deezer.search("A \"B\" & C", "d\" OR x"))
+            .unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(
+            stage.seen()[0].field("q"),
+            "artist:\"A  B  & C\" track:\"d  OR x\""
+        );
+    }
+
+    #[test]
+    fn errors_inside_a_200_are_understood() {
+        let error = |code: i64| json!({"error": {"type": "X", "message": "why", "code": code}});
+        let ask = |code: i64| {
+            let (stage, deezer) = answering(Reply::Json(200, error(code)));
+            let answer = stage.world.run(deezer.by_id(1));
+            (answer, stage.seen().len())
+        };
+        assert_eq!(ask(800), (Ok(None), 1));
+        for (code, expected, calls) in [
+            (4, Code::RateLimited, 3),
+            (700, Code::Overloaded, 3),
+            (300, Code::UpstreamAuth, 1),
+            (500, Code::UpstreamRejected, 1),
+            (1, Code::UpstreamError, 1),
+        ] {
+            let (answer, called) = ask(code);
+            let error = answer.unwrap_err();
+            assert!(matches!(error.failure, Failure::Reported { .. }), "{error}");
+            assert_eq!((error.object().code, called), (expected, calls), "{code}");
+        }
+    }
+}

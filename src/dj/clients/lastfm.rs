@@ -185,3 +185,93 @@ impl Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dj::testing::{Reply, Stage, nobody};
+    use serde_json::json;
+
+    fn ask(reply: Reply) -> (Result<Option<TrackInfo>, UpstreamError>, Stage) {
+        let stage = Stage::new(&[], move |_| reply.clone());
+        let lastfm = Lastfm::new(&stage.app, nobody()).unwrap();
+        let answer = stage
+            .world
+            .run(lastfm.track("Sigur Rós", "Ára bátur & more"));
+        (answer, stage)
+    }
+
+    #[test]
+    fn json_made_from_xml_is_read() {
+        let info = |tags: &[&str], listeners| TrackInfo {
+            tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+            listeners,
+            playcount: Some(9),
+        };
+        let cases = [
+            (
+                json!({"listeners": "1234", "playcount": "9", "toptags": {"tag": [
+                    {"name": "Post-Rock", "url": "x"}, {"name": " "}, {"url": "x"}, null]}}),
+                info(&["post-rock"], Some(1234)),
+            ),
+            (
+                json!({"listeners": 7, "playcount": 9, "toptags": {"tag": {"name": "soul"}}}),
+                info(&["soul"], Some(7)),
+            ),
+            (
+                json!({"listeners": "many", "playcount": "9", "toptags": ""}),
+                info(&[], None),
+            ),
+            (json!({"playcount": "9"}), info(&[], None)),
+        ];
+        for (track, expected) in cases {
+            let (answer, _) = ask(Reply::Json(200, json!({"track": track})));
+            assert_eq!(answer, Ok(Some(expected)), "{track}");
+        }
+        let many: Vec<_> = (0..30).map(|n| json!({"name": format!("t{n}")})).collect();
+        let track = json!({"track": {"toptags": {"tag": many}}});
+        let (answer, _) = ask(Reply::Json(200, track));
+        assert_eq!(answer.unwrap().unwrap().tags.len(), TAGS);
+    }
+
+    #[test]
+    fn names_are_encoded() {
+        let (_, stage) = ask(Reply::Json(200, json!({"track": {}})));
+        let seen = &stage.seen()[0];
+        assert_eq!(seen.path, "/2.0/");
+        assert_eq!(seen.field("artist"), "Sigur Rós");
+        assert_eq!(seen.field("track"), "Ára bátur & more");
+        assert_eq!(seen.field("method"), "track.getInfo");
+    }
+
+    #[test]
+    fn errors_are_understood_with_any_status() {
+        let error = |code: i64| json!({"error": code, "message": "no lastfm-key today"});
+        for status in [200, 400, 404] {
+            let (answer, _) = ask(Reply::Json(status, error(6)));
+            assert_eq!(answer, Ok(None), "{status}");
+        }
+        for (status, code, expected, calls) in [
+            (200, 29, Code::RateLimited, 3),
+            (429, 29, Code::RateLimited, 3),
+            (200, 10, Code::UpstreamAuth, 1),
+            (403, 10, Code::UpstreamAuth, 1),
+            (403, 26, Code::UpstreamAuth, 1),
+            (200, 11, Code::Overloaded, 3),
+            (503, 16, Code::Overloaded, 3),
+            (500, 8, Code::UpstreamError, 3),
+            (200, 3, Code::UpstreamError, 1),
+        ] {
+            let (answer, stage) = ask(Reply::Json(status, error(code)));
+            let error = answer.unwrap_err();
+            let called = stage.seen().len();
+            assert_eq!(
+                (error.object().code, called),
+                (expected, calls),
+                "{status} {code}"
+            );
+            let text = format!("{error:?} {:?}", error.object());
+            assert!(!text.contains("lastfm-key"), "{text}");
+        }
+    }
+}

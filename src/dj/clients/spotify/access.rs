@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::lock::Mutex;
+use serde::{Deserialize, Serialize};
 
-use super::accounts::Accounts;
+use super::accounts::{Accounts, TokenSet};
+use crate::core::cache::{Key, Kind, Policy};
 use crate::core::limit::Observer;
-use crate::core::ports::{BoxFuture, Instant};
+use crate::core::ports::BoxFuture;
 use crate::dj::AppState;
 use crate::dj::clients::UpstreamError;
 use crate::dj::config::Secret;
+use crate::dj::seal::Seal;
 
 /// Whose access it is.
 #[derive(Clone)]
@@ -53,13 +56,34 @@ const MARGIN: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(crate) struct AppToken(Mutex<Option<Known>>);
 
+/// A token, and when it ends on the wall clock.
 #[derive(Clone, Debug)]
 struct Known {
     token: Secret,
-    until: Instant,
+    until: Duration,
 }
 
-/// Asks for the application's own token, once at a time.
+/// The same in the store, for all instances: sealed, since who reads the store
+/// must not get at the catalogue in our name. It opens with the client's secret,
+/// with which one could ask for a token as well.
+static STORED: Kind = Kind::new("spotify-token", 1).with_policy(Policy {
+    // A token says itself when it ends, always sooner.
+    hit: Duration::from_secs(24 * 3_600),
+    stale: Duration::ZERO,
+    jitter_percent: 0,
+    one_asks: false,
+    ..Policy::DEFAULT
+});
+
+/// What is sealed.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    token: String,
+    until_unix: u64,
+}
+
+/// Gets the application's own token: from this instance, from the store, or
+/// from the accounts service, once at a time.
 struct AppTokens {
     app: AppState,
     observer: Arc<dyn Observer>,
@@ -70,20 +94,81 @@ impl AccessTokens for AppTokens {
         async move {
             // Whoever comes meanwhile waits here, and then finds the token.
             let mut known = self.app.spotify_token.0.lock().await;
-            let now = self.app.ports.clock.now();
-            if let Some(known) = known.as_ref().filter(|known| known.until > now)
-                && !force_refresh
-            {
+            let refused = known.take_if(|_| force_refresh);
+            if let Some(known) = known.as_ref().filter(|known| self.is_good(known)) {
                 return Ok(known.token.clone());
             }
-            let accounts = Accounts::new(&self.app, Arc::clone(&self.observer));
-            let granted = accounts.client_credentials().await?;
-            *known = Some(Known {
-                token: granted.access_token.clone(),
-                until: now + granted.expires_in.saturating_sub(MARGIN),
-            });
-            Ok(granted.access_token)
+            let token = self.other_than(refused, force_refresh).await?;
+            Ok(known.insert(token).token.clone())
         }
         .boxed()
+    }
+}
+
+impl AppTokens {
+    fn is_good(&self, known: &Known) -> bool {
+        self.app.ports.clock.unix() + MARGIN < known.until
+    }
+
+    /// A token that this instance does not have yet. After a refusal another
+    /// instance may have got one already: then that is it.
+    async fn other_than(
+        &self,
+        refused: Option<Known>,
+        force_refresh: bool,
+    ) -> Result<Known, UpstreamError> {
+        let may_be_stored = !force_refresh || refused.is_some();
+        if let Some(stored) = self.stored().await.filter(|_| may_be_stored)
+            && refused.is_none_or(|refused| refused.token != stored.token)
+        {
+            return Ok(stored);
+        }
+        let accounts = Accounts::new(&self.app, Arc::clone(&self.observer));
+        let granted = accounts.client_credentials().await?;
+        let known = self.known(granted);
+        self.store(&known).await;
+        Ok(known)
+    }
+
+    fn known(&self, granted: TokenSet) -> Known {
+        Known {
+            until: self.app.ports.clock.unix() + granted.expires_in,
+            token: granted.access_token,
+        }
+    }
+
+    async fn stored(&self) -> Option<Known> {
+        let (key, seal) = self.place()?;
+        let sealed = self.app.cache.of::<String>(&STORED).peek(&key).await??;
+        let record: Record = serde_json::from_slice(&seal.open(&sealed)?).ok()?;
+        let known = Known {
+            token: Secret::new(record.token),
+            until: Duration::from_secs(record.until_unix),
+        };
+        self.is_good(&known).then_some(known)
+    }
+
+    async fn store(&self, known: &Known) {
+        let record = Record {
+            token: known.token.expose().to_owned(),
+            until_unix: known.until.as_secs(),
+        };
+        let sealed = self.place().and_then(|(key, seal)| {
+            let record = serde_json::to_vec(&record).ok()?;
+            Some((key, seal.close(&*self.app.ports.entropy, &record)?))
+        });
+        if let Some((key, sealed)) = sealed {
+            self.app.cache.of(&STORED).put(&key, Some(&sealed)).await;
+        }
+    }
+
+    /// Where the token of this client, of this service, is in the store; and
+    /// what opens it.
+    fn place(&self) -> Option<(Key, Seal)> {
+        let config = &self.app.config.spotify;
+        let id = config.client_id.as_deref()?;
+        let key = Key::exact([config.accounts_url.as_str(), id]);
+        let seal = Seal::new(config.client_secret.as_ref()?, "spinlane spotify token v1");
+        Some((key, seal?))
     }
 }

@@ -4,6 +4,7 @@ use super::edit::Move;
 use super::*;
 use crate::core::limit::Budget;
 use crate::core::ports::{BoxFuture, HttpError};
+use crate::core::testing::World;
 use crate::dj::clients::spotify::accounts::Accounts;
 use crate::dj::error::Code;
 use crate::dj::testing::{Reply, Seen, Stage, nobody};
@@ -315,6 +316,82 @@ fn the_applications_token_is_asked_for_once_and_again_before_its_end() {
     stage.world.clock.advance(Duration::from_secs(60));
     stage.world.run(spotify.track(TRACK)).unwrap();
     assert_eq!(grants(&stage), 1);
+}
+
+/// A service whose tokens are numbered, and that takes only the newest one.
+fn numbered() -> (Stage, Arc<AtomicU32>) {
+    let newest = Arc::new(AtomicU32::new(0));
+    let stage = {
+        let newest = Arc::clone(&newest);
+        Stage::new(&[], move |seen| match seen.host.as_str() {
+            ACCOUNTS => {
+                let number = newest.fetch_add(1, Ordering::SeqCst) + 1;
+                granted(&format!("app-token-{number}"))
+            }
+            _ => {
+                let good = format!("Bearer app-token-{}", newest.load(Ordering::SeqCst));
+                match seen.authorization == good {
+                    true => Reply::Json(200, track(1)),
+                    false => Reply::Json(401, json!({"error": {"message": "expired"}})),
+                }
+            }
+        })
+    };
+    (stage, newest)
+}
+
+#[test]
+fn instances_share_the_applications_token_and_the_store_does_not_show_it() {
+    let (mut stage, newest) = numbered();
+    let ask = |stage: &Stage| {
+        let spotify = Spotify::new(&stage.app, Access::App, nobody());
+        assert!(stage.world.run(spotify.track(TRACK)).unwrap().is_some());
+        stage.world.drain();
+        stage.take().len()
+    };
+    assert_eq!(ask(&stage), 2);
+    stage.restart(&[]);
+    assert_eq!(ask(&stage), 1, "known from the store");
+    for (key, value) in stage.world.store.dump() {
+        let text = format!("{key} {}", String::from_utf8_lossy(&value));
+        assert!(
+            !text.contains("app-token") && !text.contains("client-secret"),
+            "{text}"
+        );
+    }
+    // Another secret opens nothing, nor does another client's name find it.
+    for other in [
+        ("spotify_client_secret", "other"),
+        ("spotify_client_id", "other"),
+    ] {
+        stage.restart(&[other]);
+        assert_eq!(ask(&stage), 2, "{other:?}");
+    }
+    assert_eq!(newest.load(Ordering::SeqCst), 3);
+}
+
+#[test]
+fn a_refused_token_is_replaced_by_another_instances() {
+    let (mut stage, newest) = numbered();
+    let first = Spotify::new(&stage.app, Access::App, nobody());
+    let ask = |world: &World, spotify: &Spotify| {
+        assert!(world.run(spotify.track(TRACK)).unwrap().is_some());
+        // What waits to be written is.
+        world.drain();
+    };
+    ask(&stage.world, &first);
+    // The service forgets it; two instances notice.
+    newest.fetch_add(1, Ordering::SeqCst);
+    stage.restart(&[]);
+    let second = Spotify::new(&stage.app, Access::App, nobody());
+    ask(&stage.world, &second);
+    assert_eq!(newest.load(Ordering::SeqCst), 3);
+    ask(&stage.world, &first);
+    assert_eq!(
+        newest.load(Ordering::SeqCst),
+        3,
+        "the second one's is in the store"
+    );
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Text that the browser keeps for us, and can neither read nor change.
+//! Text that others keep for us (a browser, the store), and can neither read nor
+//! change.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -15,13 +16,13 @@ const NONCE: usize = 24;
 /// Seals with a key that is derived from `secret` for this one `purpose`.
 ///
 /// XChaCha20-Poly1305: its nonces are long enough to be random.
-pub(super) struct Seal {
+pub(crate) struct Seal {
     cipher: XChaCha20Poly1305,
     purpose: &'static str,
 }
 
 impl Seal {
-    pub(super) fn new(secret: &Secret, purpose: &'static str) -> Option<Self> {
+    pub(crate) fn new(secret: &Secret, purpose: &'static str) -> Option<Self> {
         let mut key = [0; 32];
         let derived = Hkdf::<Sha256>::new(None, secret.expose().as_bytes());
         derived.expand(purpose.as_bytes(), &mut key).ok()?;
@@ -30,7 +31,7 @@ impl Seal {
     }
 
     /// `text`, sealed, in base64url.
-    pub(super) fn close(&self, entropy: &dyn Entropy, text: &[u8]) -> Option<String> {
+    pub(crate) fn close(&self, entropy: &dyn Entropy, text: &[u8]) -> Option<String> {
         let mut sealed = vec![0; NONCE];
         entropy.fill(&mut sealed);
         let nonce = XNonce::try_from(sealed.as_slice()).ok()?;
@@ -43,7 +44,7 @@ impl Seal {
     }
 
     /// What was sealed; `None` for anything else.
-    pub(super) fn open(&self, sealed: &str) -> Option<Vec<u8>> {
+    pub(crate) fn open(&self, sealed: &str) -> Option<Vec<u8>> {
         let sealed = BASE64_URL_SAFE_NO_PAD.decode(sealed).ok()?;
         let (nonce, msg) = sealed.split_at_checked(NONCE)?;
         let nonce = XNonce::try_from(nonce).ok()?;
