@@ -10,6 +10,10 @@ use serde_json::{Map, Value};
 /// The most that a result takes, in bytes of its JSON.
 pub(super) const LIMIT: usize = 5_000;
 
+/// The same where a person sees it, who does not pay for it with every turn: the
+/// page shows a playlist's tracks with all that was found out.
+pub(super) const SHOWN: usize = 24_000;
+
 /// A tool's result, before it is made to fit.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(in crate::dj::chat) struct Report {

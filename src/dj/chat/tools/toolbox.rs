@@ -4,7 +4,7 @@ use futures::future::{join, join_all};
 use serde_json::{Map, Value};
 use tracing::{info, warn};
 
-use super::report::{LIMIT, size};
+use super::report::{LIMIT, SHOWN, size};
 use super::{Desk, Spec, Tool, schema, unfit};
 use crate::core::ports::Clock;
 use crate::dj::chat::turn::ToolCall;
@@ -213,17 +213,19 @@ impl Toolbox {
         };
         desk.output.tool_start(&tool, &args, &id).await?;
         let begin = clock.now();
-        let outcome = match job.clone() {
-            Ok(Job { tool, input }) => {
-                let found = self.tools[tool].1.call(input, desk).await;
-                found.map(|report| report.fit(LIMIT))
-            }
+        let found = match job.clone() {
+            Ok(Job { tool, input }) => self.tools[tool].1.call(input, desk).await,
             Err(error) => Err(error),
         };
         let took = clock.now() - begin;
         let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         // The model's own words stay out of the log.
         let name = job.as_ref().map_or("", |job| self.tools[job.tool].0.name);
+        let shown = match &found {
+            Ok(report) => report.fit(SHOWN).0,
+            Err(error) => serde_json::to_value(error).unwrap_or_default(),
+        };
+        let outcome = found.map(|report| report.fit(LIMIT));
         match &outcome {
             Ok((result, tier)) => {
                 info!(
@@ -239,14 +241,9 @@ impl Toolbox {
                 warn!(tool = name, ms, code, "a tool has failed");
             }
         }
-        let outcome = outcome.map(|(result, _)| result);
         let error = outcome.is_err();
-        let result = match &outcome {
-            Ok(result) => result.clone(),
-            Err(error) => serde_json::to_value(error).unwrap_or_default(),
-        };
-        desk.output.tool_end(&tool, &result, &id, ms, error).await?;
-        Ok(outcome)
+        desk.output.tool_end(&tool, &shown, &id, ms, error).await?;
+        Ok(outcome.map(|(result, _)| result))
     }
 
     /// Remembers how the call went, and makes the model's answer.

@@ -13,6 +13,7 @@ use crate::core::sse::{self, Decoder, WriterConfig};
 use crate::core::testing::World;
 use crate::dj::AppState;
 use crate::dj::chat::tools::Report;
+use crate::dj::chat::tools::report::Entry;
 use crate::dj::clients::spotify::Access;
 use crate::dj::config::Config;
 use crate::dj::run::{Output, Waits};
@@ -65,10 +66,23 @@ impl Tool for Fake {
                 .push((begin, now(), input.clone()));
             match input["playlistId"].as_str() {
                 Some("bad") => Err(unfit("no luck")),
+                Some("long") => Ok(long()),
                 _ => Ok(Report::new(format!("{} {n}", self.name))),
             }
         }
         .boxed()
+    }
+}
+
+/// A list that is too long for the model to have it in detail.
+fn long() -> Report {
+    let track = |n: usize| Entry {
+        detail: json!({"id": n, "tags": ["slow", "blue"], "album": "A".repeat(200)}),
+        compact: json!({"id": n}),
+    };
+    Report {
+        tracks: (0..40).map(track).collect(),
+        ..Report::new("forty")
     }
 }
 
@@ -188,6 +202,19 @@ fn calls_run_beside_each_other_and_results_keep_their_order() {
     let result = json!({"summary": "look 0"});
     let ended = json!({"tool": "look", "result": result, "id": "t0", "ms": 300});
     assert_eq!(*last, json!({"type": "tool_end", "data": ended}));
+}
+
+#[test]
+fn a_person_sees_more_of_a_list_than_the_model() {
+    let mut bench = Bench::new();
+    let (told, _) = bench.one(call("t", "look", json!({"playlistId": "long"})));
+    assert!(told.len() <= LIMIT, "{}", told.len());
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["tracks"][39], json!({"id": 39}));
+    let shown = &bench.frames.last().unwrap()["data"]["result"];
+    assert!(size(shown) <= SHOWN);
+    assert_eq!(shown["tracks"][39]["tags"], json!(["slow", "blue"]));
+    assert_eq!(shown["summary"], told["summary"]);
 }
 
 #[test]
