@@ -1,0 +1,493 @@
+// The page, as a person meets it: with eyes, a keyboard, a phone, a bad network.
+//
+// The model is scripted where a walk needs it to wait or to fail. Screenshots of
+// every state are kept in SPINLANE_SCREENSHOTS.
+import assert from 'node:assert/strict';
+import { mkdir } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import test, { after, afterEach, before, beforeEach } from 'node:test';
+import { browser, control, up } from './harness.js';
+
+const axe = createRequire(import.meta.url).resolve('axe-core');
+const screenshots = process.env.SPINLANE_SCREENSHOTS;
+const DESKTOP = { width: 1440, height: 900 };
+const PHONE = { width: 390, height: 844 };
+
+// What the issue promises.
+const MOST_BYTES = 100_000;
+const SLOWEST_RENDER_MS = 200;
+
+const TEXT = 'Here is a set for the rain.\n\n- **Paper Lanterns**, slow\n- *Salt on the Window*, slower\n\nLet the last one fade.';
+// The stand-in for Spotify has this one, and does not have the other.
+const PLAYLIST = '37i9dQZF1DXsimulated01';
+const NO_PLAYLIST = '37i9dQZF1DXnosuchlist1';
+const words = (text) => text.split(/(?<= )/);
+
+let chromium;
+let dj;
+/** What the browser complained of in the present test. */
+let complaints = [];
+let contexts = [];
+
+before(async () => {
+  if (screenshots) await mkdir(screenshots, { recursive: true });
+  chromium = await browser();
+  dj = await up();
+});
+
+after(async () => {
+  await chromium?.close();
+  await dj?.stop();
+});
+
+beforeEach(async () => {
+  complaints = [];
+  await control(dj.upstreams.anthropic, 'reset', {});
+});
+
+afterEach(async () => {
+  await Promise.all(contexts.map((context) => context.close()));
+  contexts = [];
+  assert.deepEqual(complaints, []);
+});
+
+/** A visit of its own, with nothing kept from another one. */
+async function visit({ origin = dj.origin, expect = [], ...options } = {}) {
+  const context = await chromium.newContext({ viewport: DESKTOP, ...options });
+  contexts.push(context);
+  const page = await context.newPage();
+  page.on('pageerror', (error) => complaints.push(String(error)));
+  page.on('console', (message) => {
+    if (!['error', 'warning'].includes(message.type())) return;
+    // Chromium logs every answer of 400 and more; those that a walk is about are not errors.
+    if (expect.some((status) => message.text().includes(`status of ${status}`))) return;
+    complaints.push(message.text());
+  });
+  await page.goto(`${origin}/`);
+  // The status has been read: the desk is filled.
+  await page.waitForFunction(() => document.querySelector('.state.simulated, .state.custom'));
+  return page;
+}
+
+async function shot(page, name) {
+  if (screenshots) await page.screenshot({ path: join(screenshots, `${name}.png`) });
+}
+
+async function ask(page, text) {
+  await page.locator('#message').fill(text);
+  await page.locator('#message').press('Enter');
+}
+
+const ended = (page) => page.waitForFunction(() => !document.body.classList.contains('running'));
+const script = (what) => control(dj.upstreams.anthropic, 'script', what);
+/** What the model says next, once. */
+const next = (what) => control(dj.upstreams.anthropic, 'push', what);
+const counts = () => control(dj.upstreams.anthropic, 'counts');
+
+/** What axe finds wrong, in a line each. */
+async function violations(page) {
+  await page.addScriptTag({ path: axe });
+  const { violations: found } = await page.evaluate(() =>
+    globalThis.axe.run(document, { resultTypes: ['violations'] }),
+  );
+  return found.flatMap(({ id, nodes }) =>
+    nodes.map((node) => `${id}: ${node.html} ${node.failureSummary}`),
+  );
+}
+
+// The policy of the page keeps axe out, as it keeps everybody out.
+const inspected = (options) => visit({ bypassCSP: true, ...options });
+
+test('the page is light and soon there', async () => {
+  const renders = [];
+  let weight;
+  // The best of some: what else runs on the machine only ever adds.
+  for (let round = 0; round < 10 && !(Math.min(...renders) < SLOWEST_RENDER_MS); round += 1) {
+    const page = await visit();
+    const measured = await page.evaluate(async () => {
+      const paint = await new Promise((resolve) => {
+        new PerformanceObserver((list) => {
+          const [entry] = list.getEntriesByName('first-contentful-paint');
+          if (entry) resolve(entry.startTime);
+        }).observe({ type: 'paint', buffered: true });
+      });
+      const entries = [
+        ...performance.getEntriesByType('navigation'),
+        ...performance.getEntriesByType('resource'),
+      ];
+      const bytes = entries.map(({ name, transferSize }) => [new URL(name).pathname, transferSize]);
+      return { paint, bytes };
+    });
+    renders.push(measured.paint);
+    weight = measured.bytes;
+  }
+  const total = weight.reduce((sum, [, bytes]) => sum + bytes, 0);
+  const render = Math.min(...renders);
+  console.log(`page weight: ${total} bytes in ${weight.length} answers, uncompressed, heads included`);
+  console.log(`first contentful paint: ${renders.map(Math.round).join(', ')} ms`);
+  assert.ok(weight.length >= 4 && total > 10_000, JSON.stringify(weight));
+  assert.ok(total < MOST_BYTES, JSON.stringify(weight));
+  assert.ok(render < SLOWEST_RENDER_MS, String(renders));
+});
+
+test('nothing is asked of anybody else', async () => {
+  const page = await visit();
+  const asked = [];
+  page.on('request', (request) => asked.push(new URL(request.url()).origin));
+  await page.reload();
+  await page.waitForFunction(() => document.querySelector('.state.simulated'));
+  await ask(page, 'Something for the rain');
+  await ended(page);
+  assert.ok(asked.length > 5);
+  assert.deepEqual([...new Set(asked)], [dj.origin]);
+});
+
+test('text grows while it streams', async () => {
+  await script({ deltas: words(TEXT), pace_ms: 40 });
+  const page = await visit();
+  await shot(page, 'start-light');
+  await page.evaluate(() => {
+    globalThis.seen = [];
+    const look = () => {
+      const text = document.querySelector('.notes')?.textContent ?? '';
+      const running = document.body.classList.contains('running');
+      if (text && text !== globalThis.seen.at(-1)?.text) globalThis.seen.push({ text, running });
+    };
+    new MutationObserver(look).observe(document.body, { subtree: true, childList: true, characterData: true });
+  });
+  await ask(page, 'Something for the rain');
+  await page.waitForFunction(() => globalThis.seen.length > 3);
+  await shot(page, 'streaming-light');
+  await ended(page);
+  const seen = await page.evaluate(() => globalThis.seen);
+  const growing = seen.filter((one) => one.running).map((one) => one.text.length);
+  assert.ok(growing.length >= 5, JSON.stringify(growing));
+  assert.deepEqual(growing, growing.toSorted((a, b) => a - b));
+  assert.equal(await page.locator('.notes li').count(), 2);
+  assert.equal(await page.locator('.notes strong').textContent(), 'Paper Lanterns');
+  // The meters have the run's numbers.
+  assert.match(await page.locator('.meter', { hasText: 'Budget' }).textContent(), /\d+ left/);
+  assert.match(await page.locator('#counts').textContent(), /Upstream calls\s*1/);
+});
+
+test('what the model says is text, whatever it says', async () => {
+  const hostile = '<img src=x onerror="document.title=1"> <script>document.title=1</script> **<b>bold</b>** [go](javascript:alert(1)) `<i>`';
+  await script({ deltas: [hostile], pace_ms: 0 });
+  const page = await visit();
+  await ask(page, '<u>hello</u>');
+  await ended(page);
+  assert.equal(await page.locator('.turn :is(img, script, b, i, u, a)').count(), 0);
+  assert.match(await page.locator('.notes').textContent(), /<img src=x onerror=.*javascript:alert/s);
+  assert.equal(await page.locator('.request').textContent(), '<u>hello</u>');
+  assert.equal(await page.title(), 'Spinlane');
+});
+
+test('a run can be stopped', async () => {
+  await script({ deltas: words(TEXT), pace_ms: 0, fault: { hang: 5 } });
+  const page = await visit();
+  await ask(page, 'Something for the rain');
+  await page.locator('.notes p').waitFor();
+  await page.locator('#stop').focus();
+  await page.keyboard.press('Enter');
+  await ended(page);
+  assert.match(await page.locator('.ending').textContent(), /You stopped it here/);
+  assert.match(await page.locator('.notes').textContent(), /Here is a set/);
+  // Who was on the button that is gone can go on typing.
+  assert.equal(await page.evaluate(() => document.activeElement.id), 'message');
+  await shot(page, 'stopped');
+  // The model's call has ended with it.
+  let now = await counts();
+  while (now.open > 0) now = await counts();
+  assert.equal(now.cancelled, 1);
+});
+
+test('a reload in mid-stream keeps what was said', async () => {
+  await script({ deltas: words(TEXT), pace_ms: 0, fault: { hang: 5 } });
+  const page = await visit();
+  await ask(page, 'Something for the rain');
+  await page.locator('.notes p').waitFor();
+  await page.locator('#message').fill('half a tho');
+  await page.reload();
+  assert.match(await page.locator('.notes').textContent(), /Here is a set/);
+  assert.match(await page.locator('.ending').textContent(), /Interrupted/);
+  assert.equal(await page.locator('#message').inputValue(), 'half a tho');
+  await shot(page, 'interrupted');
+  // It can be asked again, and the model is told what was said before.
+  await script({ deltas: ['Again.'], pace_ms: 0 });
+  await page.getByRole('button', { name: 'Ask again' }).click();
+  await page.locator('.turn:nth-child(2) .notes p').waitFor();
+  await ended(page);
+  const calls = await control(dj.upstreams.anthropic, 'calls');
+  const { messages } = calls.at(-1).request;
+  assert.deepEqual(messages.map((one) => one.role), ['user', 'assistant', 'user']);
+  // A new record forgets all.
+  await page.locator('#clear').click();
+  assert.equal(await page.locator('.turn').count(), 0);
+  await page.reload();
+  assert.equal(await page.locator('.turn').count(), 0);
+});
+
+test('an upstream that is offline is told in words', async () => {
+  const lonely = await up({ anthropic_base_url: 'http://127.0.0.1:1', anthropic_api_key: 'sk-none' });
+  try {
+    const page = await inspected({ origin: lonely.origin });
+    await ask(page, 'Anybody there?');
+    await ended(page);
+    const alert = page.getByRole('alert');
+    assert.match(await alert.textContent(), /The model is offline/);
+    assert.equal(await alert.getByRole('button', { name: 'Ask again' }).isEnabled(), true);
+    await shot(page, 'offline');
+    assert.deepEqual(await violations(page), []);
+  } finally {
+    await lonely.stop();
+  }
+});
+
+test('a server that is gone is told in words, and so is a network that is', async () => {
+  const brief = await up();
+  const page = await visit({ origin: brief.origin });
+  await brief.stop();
+  await ask(page, 'Anybody there?');
+  await ended(page);
+  assert.match(await page.getByRole('alert').textContent(), /Spinlane does not answer/);
+  await page.context().setOffline(true);
+  await ask(page, 'And now?');
+  await ended(page);
+  assert.match(await page.getByRole('alert').last().textContent(), /You are offline/);
+  // Chromium has a line for each connection that was refused.
+  complaints = complaints.filter((text) => !text.includes('net::ERR_'));
+});
+
+test('who has used the quota sees when to come back', async () => {
+  const strict = await up({ caller_limit: '1/2s' });
+  try {
+    const page = await visit({ origin: strict.origin, expect: [429] });
+    const again = page.getByRole('alert').getByRole('button');
+    // The quota counts by fixed windows: two requests may lie in two of them.
+    do {
+      await ask(page, 'Something for the rain');
+      await page.waitForFunction(() => document.querySelector('.turn:last-child :is(.notes > *, [role=alert])'));
+      await page.keyboard.press('Escape');
+      await ended(page);
+    } while ((await again.count()) === 0);
+    assert.match(await page.getByRole('alert').textContent(), /That was a lot of requests/);
+    assert.match(await again.textContent(), /Ask again in \d+ s/);
+    await page.waitForFunction(() => !document.querySelector('[role=alert] button').disabled);
+    assert.equal(await again.textContent(), 'Ask again');
+  } finally {
+    await strict.stop();
+  }
+});
+
+test('on a phone nothing is wider than the screen', async () => {
+  const width = (page) => page.evaluate(() => document.scrollingElement.scrollWidth);
+  for (const viewport of [PHONE, { width: 320, height: 640 }]) {
+    const page = await visit({ viewport, hasTouch: true });
+    await shot(page, `phone-${viewport.width}-start`);
+    assert.equal(await width(page), viewport.width);
+    await ask(page, 'Something for the rain, in one very-long-word-that-nobody-would-ever-write-but-somebody-pastes-anyway');
+    await page.locator('.notes p').waitFor();
+    assert.equal(await width(page), viewport.width);
+    await ended(page);
+    assert.equal(await width(page), viewport.width);
+    await shot(page, `phone-${viewport.width}-answer`);
+    await page.locator('.desk summary').click();
+    assert.equal(await width(page), viewport.width);
+    await page.evaluate(() => scrollTo(0, 0));
+    await shot(page, `phone-${viewport.width}-desk`);
+  }
+});
+
+test('light and dark: as the system says, else as chosen', async () => {
+  const page = await visit({ colorScheme: 'dark' });
+  const theme = () => page.evaluate(() => document.documentElement.dataset.theme);
+  const paper = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  assert.equal(await theme(), 'dark');
+  const dark = await paper();
+  await shot(page, 'start-dark');
+  await page.locator('#theme').click();
+  assert.equal(await theme(), 'light');
+  assert.notEqual(await paper(), dark);
+  await page.reload();
+  assert.equal(await theme(), 'light');
+  await page.locator('#theme').click();
+  assert.equal(await theme(), 'dark');
+  // That is what the system says, which is followed again.
+  await page.emulateMedia({ colorScheme: 'light' });
+  await page.waitForFunction(() => document.documentElement.dataset.theme === 'light');
+});
+
+test('a keyboard is enough', async () => {
+  await script({ deltas: words(TEXT), pace_ms: 0, fault: { hang: 5 } });
+  const page = await visit();
+  const focused = () => page.evaluate(() => document.activeElement.id || document.activeElement.className);
+  await page.keyboard.press('Tab');
+  assert.equal(await focused(), 'skip');
+  await page.keyboard.press('Enter');
+  assert.equal(await focused(), 'message');
+  await page.keyboard.type('Rain');
+  await page.keyboard.press('Shift+Enter');
+  await page.keyboard.type('and wind');
+  await page.keyboard.press('Enter');
+  await page.locator('.notes p').waitFor();
+  assert.equal(await page.locator('.request').textContent(), 'Rain\nand wind');
+  assert.equal(await focused(), 'message');
+  await page.keyboard.press('Escape');
+  await ended(page);
+  assert.match(await page.locator('.ending').textContent(), /You stopped it here/);
+  // Whatever takes the focus shows it.
+  const places = new Set();
+  for (let n = 0; n < 30; n += 1) {
+    await page.keyboard.press('Tab');
+    const outlined = await page.evaluate(() => {
+      const at = document.activeElement;
+      if (at === document.body) return true;
+      const shown = at.type === 'radio' ? at.nextElementSibling : at;
+      return getComputedStyle(shown).outlineStyle !== 'none';
+    });
+    places.add(await focused());
+    assert.ok(outlined, await focused());
+  }
+  for (const id of ['theme', 'playlist', 'message', 'send', 'clear']) assert.ok(places.has(id), id);
+});
+
+test('a screen reader hears paragraphs, not tokens', async () => {
+  await script({ deltas: words(TEXT), pace_ms: 10 });
+  const page = await visit();
+  await page.evaluate(() => {
+    globalThis.heard = [];
+    for (const id of ['status', 'spoken']) {
+      const region = document.getElementById(id);
+      new MutationObserver(() => globalThis.heard.push(region.textContent)).observe(region, {
+        subtree: true,
+        childList: true,
+        characterData: true,
+      });
+    }
+  });
+  await ask(page, 'Something for the rain');
+  await ended(page);
+  await page.waitForFunction(() => /complete/.test(document.getElementById('status').textContent));
+  const heard = await page.evaluate(() => globalThis.heard);
+  assert.ok(heard.length >= 3 && heard.length < words(TEXT).length / 2, JSON.stringify(heard));
+  assert.match(await page.locator('#spoken').textContent(), /Here is a set.*Let the last one fade\.$/s);
+});
+
+test('who wants no motion gets none', async () => {
+  await script({ deltas: words(TEXT), pace_ms: 0, fault: { hang: 5 } });
+  const page = await visit({ reducedMotion: 'reduce' });
+  await ask(page, 'Something for the rain');
+  await page.locator('.notes p').waitFor();
+  assert.equal(await page.evaluate(() => document.getAnimations().length), 0);
+  await page.keyboard.press('Escape');
+  await ended(page);
+});
+
+/** A request for which the model uses tools: one of them finds nothing. */
+async function askWithTools(page) {
+  const tool = (id, name, input) => ({ id: `toolu_${id}`, name, input });
+  await next({
+    deltas: ['Let me look.'],
+    pace_ms: 0,
+    tools: [
+      tool(1, 'analyze_playlist', { playlistId: PLAYLIST, maxTracks: 24 }),
+      tool(2, 'search_tracks', { query: 'rain', limit: 5 }),
+      tool(3, 'get_playlist_tracks', { playlistId: NO_PLAYLIST }),
+    ],
+  });
+  await script({ deltas: words(TEXT), pace_ms: 10 });
+  await ask(page, 'How does this playlist flow?');
+}
+
+test('tools are seen as they run, and then what they found', async () => {
+  const page = await visit();
+  await askWithTools(page);
+  await page.locator('.runs li').first().waitFor();
+  await shot(page, 'tools-running');
+  await ended(page);
+  await shot(page, 'results-light');
+  const runs = page.locator('.runs li');
+  assert.deepEqual(
+    await runs.evaluateAll((all) => all.map((one) => one.className)),
+    ['over', 'over', 'failed'],
+  );
+  for (const run of await runs.all()) assert.match(await run.locator('.number').textContent(), /^\d/);
+  // What was asked and answered is there for who opens it.
+  await runs.first().locator('summary').click();
+  const [args, result] = await runs.first().locator('pre').allTextContents();
+  assert.equal(JSON.parse(args).playlistId, PLAYLIST);
+  assert.ok(JSON.parse(result).tracks.length > 10);
+  // The enrichment's progress has come to its end.
+  const bar = page.locator('progress').first();
+  assert.ok((await bar.evaluate((one) => one.max)) > 10);
+  assert.equal(await bar.evaluate((one) => one.value / one.max), 1);
+  // The table, and the histogram above it.
+  assert.ok((await page.locator('tbody tr').count()) > 20);
+  assert.match(await page.locator('caption').textContent(), /^\d+ tracks, \d+–\d+ BPM, median \d+$/);
+  assert.match(await page.getByRole('img').getAttribute('aria-label'), /^Tempi of \d+ tracks/);
+  assert.ok((await page.locator('.tags .chips li').count()) > 10);
+  // The meters: Deezer and Last.fm were asked, and the cache before them.
+  assert.match(await page.locator('.meter', { hasText: 'Cache' }).textContent(), /\d+ of \d+/);
+  assert.match(await page.locator('.meter', { hasText: 'Lane wait' }).textContent(), /\d+ m?s/);
+  // A second look is served from the cache.
+  await askWithTools(page);
+  await ended(page);
+  const reading = await page.locator('.meter', { hasText: 'Cache' }).getAttribute('aria-valuenow');
+  assert.ok(Number(reading) > 90, reading);
+});
+
+test('the table can be sorted, by keyboard too', async () => {
+  const page = await visit();
+  await askWithTools(page);
+  await ended(page);
+  const tempi = () => page.locator('td.bpm').evaluateAll((cells) => cells.map((cell) => Number.parseInt(cell.textContent, 10) || null));
+  const known = (all) => all.filter(Boolean);
+  const button = page.getByRole('button', { name: 'BPM' });
+  await button.focus();
+  await page.keyboard.press('Enter');
+  assert.equal(await page.locator('th.bpm').getAttribute('aria-sort'), 'ascending');
+  const up = await tempi();
+  assert.ok(known(up).length > 10);
+  assert.deepEqual(known(up), known(up).toSorted((a, b) => a - b));
+  await page.keyboard.press('Enter');
+  assert.equal(await page.locator('th.bpm').getAttribute('aria-sort'), 'descending');
+  const down = await tempi();
+  assert.deepEqual(known(down), known(down).toSorted((a, b) => b - a));
+  // What is not known comes last, whichever way.
+  for (const all of [up, down]) assert.deepEqual(all.slice(known(all).length).filter(Boolean), []);
+  assert.equal(await page.locator('[aria-sort]').count(), 1);
+});
+
+test('to make a playlist one has to connect', async () => {
+  const page = await visit({ expect: [401] });
+  await page.getByLabel('Create').check();
+  await ask(page, 'A dinner playlist');
+  await ended(page);
+  const alert = page.getByRole('alert');
+  assert.match(await alert.textContent(), /Connect Spotify first/);
+  assert.equal(await alert.getByRole('link', { name: 'Connect Spotify' }).getAttribute('href'), '/api/auth/login');
+  await shot(page, 'connect');
+});
+
+test('axe finds nothing', async () => {
+  for (const [name, options] of [
+    ['light', {}],
+    ['dark', { colorScheme: 'dark' }],
+    ['phone', { viewport: PHONE }],
+    ['dark phone', { viewport: PHONE, colorScheme: 'dark' }],
+  ]) {
+    const page = await inspected(options);
+    assert.deepEqual(await violations(page), [], `${name}, at the start`);
+    await askWithTools(page);
+    await page.locator('.notes p').waitFor();
+    assert.deepEqual(await violations(page), [], `${name}, while it streams`);
+    await ended(page);
+    await shot(page, `results-${name.replace(' ', '-')}`);
+    assert.equal(await page.locator('.failed').count(), 1);
+    // With all that can be opened.
+    await page.locator('details').evaluateAll((all) => all.forEach((details) => (details.open = true)));
+    assert.deepEqual(await violations(page), [], `${name}, with results`);
+    await page.context().close();
+  }
+});
