@@ -70,6 +70,33 @@ pub(super) async fn read_ahead(mut body: BodyStream, limit: usize) -> Result<Ahe
     }))
 }
 
+/// Reads `body` until `judge` knows something about its beginning, which it is
+/// given together with whether that is all. The body that is returned is as if
+/// it had not been read.
+///
+/// # Errors
+/// When the body breaks before that.
+pub(super) async fn read_start<T>(
+    mut body: BodyStream,
+    limit: usize,
+    mut judge: impl FnMut(&[u8], bool) -> Option<T>,
+) -> Result<(Option<T>, BodyStream), HttpError> {
+    let (mut chunks, mut start) = (Vec::new(), BytesMut::new());
+    let verdict = loop {
+        let Some(chunk) = body.next().await.transpose()? else {
+            break judge(&start, true);
+        };
+        start.extend_from_slice(&chunk);
+        chunks.push(chunk);
+        let verdict = judge(&start, false);
+        if verdict.is_some() || start.len() >= limit {
+            break verdict;
+        }
+    };
+    let read = stream::iter(chunks.into_iter().map(Ok));
+    Ok((verdict, read.chain(body).boxed()))
+}
+
 /// A body of one chunk.
 pub(super) fn whole(bytes: Bytes) -> BodyStream {
     stream::iter((!bytes.is_empty()).then_some(Ok(bytes))).boxed()
@@ -103,6 +130,24 @@ mod tests {
 
         drop(guarded(body(&["a"]), Arc::clone(&guard)));
         assert_eq!(Arc::strong_count(&guard), 1);
+    }
+
+    #[test]
+    fn a_body_is_read_until_its_beginning_is_known() {
+        let judge = |start: &[u8], all: bool| (start.contains(&b'c') || all).then_some(start.len());
+        for (chunks, limit, known) in [
+            (&["ab", "cd", "ef"][..], 100, Some(4)),
+            (&["ab", "xd"], 100, Some(4)),
+            (&["ab", "xd", "ef"], 3, None),
+            (&[], 100, Some(0)),
+        ] {
+            let (found, all) = block_on(read_start(body(chunks), limit, judge)).unwrap();
+            assert_eq!(found, known, "{chunks:?}");
+            let all: Vec<_> = block_on(all.map(Result::unwrap).collect());
+            assert_eq!(all, chunks);
+        }
+        let cut = stream::iter([Err(HttpError::Broken("cut".into()))]).boxed();
+        assert!(block_on(read_start(cut, 100, judge)).is_err());
     }
 
     #[test]

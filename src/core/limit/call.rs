@@ -119,6 +119,17 @@ pub enum Inspect {
         /// Is given the whole body.
         read: fn(&response::Parts, &[u8]) -> Verdict,
     },
+    /// By the beginning of its body, for upstreams that begin to stream and put
+    /// an error there. It is read until `read` knows, or `limit` bytes have
+    /// come, and handed on with the rest. Answers that are bad by their status
+    /// are not read.
+    Start {
+        /// Bytes.
+        limit: usize,
+        /// Is given what has come so far, each time that more has come, and
+        /// whether it is all.
+        read: fn(&response::Parts, &[u8], bool) -> Option<Verdict>,
+    },
 }
 
 /// Is told how a call goes. Runs inside the call: must not wait.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::future::{Either, select};
 
-use super::body::{Ahead, guarded, read_ahead, whole};
+use super::body::{Ahead, guarded, read_ahead, read_start, whole};
 use super::bucket::Rate;
 use super::budget::{Budget, BudgetExhausted, Taken};
 use super::call::{Answered, Call, CallError, CallStats, Inspect};
@@ -319,7 +319,14 @@ impl Orchestrator {
                     Err(error) => return Outcome::Failure(error),
                 }
             }
-            Inspect::Status | Inspect::Body { .. } => (by_status, body),
+            Inspect::Start { limit, read } if by_status == Verdict::Good => {
+                // As long as it takes: the upstream's own silence is bounded.
+                match read_start(body, limit, |start, all| read(&head, start, all)).await {
+                    Ok((verdict, body)) => (verdict.unwrap_or(by_status), body),
+                    Err(error) => return Outcome::Failure(error),
+                }
+            }
+            Inspect::Status | Inspect::Body { .. } | Inspect::Start { .. } => (by_status, body),
         };
         let body = guarded(body, slot);
         Outcome::Answer(http::Response::from_parts(head, body), verdict)

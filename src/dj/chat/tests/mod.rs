@@ -328,6 +328,41 @@ fn errors_before_content_end_in_one_error_frame() {
     }
 }
 
+/// An overloaded service answers 200 first. Before anything was said it is
+/// asked again.
+#[test]
+fn an_answer_that_fails_before_content_is_asked_for_again() {
+    let overloaded =
+        r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
+    let failing = sse("message_start", START) + &sse("error", overloaded);
+    for trouble in [
+        Step::Write(failing),
+        Step::Write(String::new()),
+        Step::Fail(HttpError::Broken("cut".into())),
+    ] {
+        let clock = VirtualClock::new();
+        let answers = Mutex::new(vec![
+            vec![Step::Write(delta("Hi") + &end("end_turn"))],
+            vec![trouble.clone()],
+            vec![trouble],
+        ]);
+        let mut world = World::with_http({
+            let clock = clock.clone();
+            ScriptedHttp::new(move |_| {
+                let steps = answers.lock().unwrap().pop().unwrap();
+                let body = body(clock.clone(), steps);
+                let response = Response::builder().header("content-type", "text/event-stream");
+                async move { Ok(response.body(body).unwrap()) }
+            })
+        });
+        world.clock = clock;
+        let frames = run(&world);
+        assert_eq!(said(&frames), ["Hi"]);
+        assert_eq!(last(&frames), ("done", &Value::Null));
+        assert_eq!(frames[frames.len() - 2].1["upstreamCalls"], 3);
+    }
+}
+
 #[test]
 fn what_was_said_is_kept() {
     let overloaded =

@@ -116,10 +116,13 @@ pub(super) fn may_be_done(mut error: ErrorObject) -> ErrorObject {
 mod tests {
     use super::*;
 
+    const ONE: &str = "37i9dQZF1DXcBWIGoYBM5M";
+    const TWO: &str = "0aBcDeFgHiJkLmNoPqRsTu";
+
     #[test]
     fn tracks_are_given_as_uris() {
-        let ids = ["abc".to_owned(), "spotify:track:def".to_owned()];
-        let expected = ["spotify:track:abc", "spotify:track:def"];
+        let ids = [ONE.to_owned(), format!("spotify:track:{TWO}")];
+        let expected = [ONE, TWO].map(|id| format!("spotify:track:{id}"));
         assert_eq!(uris(&ids).unwrap(), expected);
         let error = uris(&["spotify:album:x".to_owned()]).unwrap_err();
         assert!(error.message.contains("spotify:album:x"), "{error:?}");

@@ -174,12 +174,16 @@ fn failed(error: &UpstreamError) -> ErrorObject {
 mod tests {
     use super::*;
 
+    const OPEN: &str = "37i9dQZF1DXcBWIGoYBM5M";
+    const OTHER: &str = "0aBcDeFgHiJkLmNoPqRsTu";
+
     #[test]
     fn only_the_open_playlist_is_changed() {
-        assert!(stays_with("abc", None).is_ok());
-        assert!(stays_with("abc", Some("abc")).is_ok());
-        assert!(stays_with("abc", Some("spotify:playlist:abc")).is_ok());
-        let error = stays_with("abc", Some("def")).unwrap_err();
-        assert!(error.message.contains("def"), "{error:?}");
+        assert!(stays_with(OPEN, None).is_ok());
+        assert!(stays_with(OPEN, Some(OPEN)).is_ok());
+        let uri = format!("spotify:playlist:{OPEN}");
+        assert!(stays_with(OPEN, Some(&uri)).is_ok());
+        let error = stays_with(OTHER, Some(OPEN)).unwrap_err();
+        assert!(error.message.contains(OPEN), "{error:?}");
     }
 }

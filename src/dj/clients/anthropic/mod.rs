@@ -1,6 +1,7 @@
 //! Anthropic's Messages API, streaming.
 
 mod request;
+mod start;
 mod stream;
 mod wire;
 
@@ -40,7 +41,10 @@ static SERVICE: Service = Service {
 static DIALECT: Dialect = Dialect {
     service: &SERVICE,
     lane: "anthropic",
-    inspect: Inspect::Status,
+    inspect: Inspect::Start {
+        limit: start::LIMIT,
+        read: start::verdict,
+    },
     complaint: |body| {
         let answer: wire::ErrorAnswer = serde_json::from_slice(body).ok()?;
         Some(Complaint {
@@ -76,8 +80,8 @@ impl Client {
         &self,
         request: &Request<'_>,
     ) -> Result<MessageStream, UpstreamError> {
-        // May be repeated: nothing of its answer is handed on before its head
-        // is good. And may use the reserve: whatever the tools of a run have
+        // May be repeated: nothing of its answer is handed on before it has
+        // something to say. And may use the reserve: whatever the tools of a run have
         // used, the model still answers.
         let ask = Ask::post("answer", "/v1/messages")
             .header(X_API_KEY, self.api_key.expose())
