@@ -1,45 +1,24 @@
 // The official SDK works with the simulated Messages API without complaint.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
-import test, { after, before, beforeEach } from 'node:test';
+import test, { before, beforeEach } from 'node:test';
 import Anthropic from '@anthropic-ai/sdk';
-
-const program = process.env.SPINLANE_UPSTREAMS;
-assert.ok(program, 'SPINLANE_UPSTREAMS is not set: run `cargo xtask test`');
+import { control as tell, start } from './standins.js';
 
 const request = {
-  model: 'claude-sonnet-4-5',
+  model: 'claude-sonnet-5-5',
   max_tokens: 100,
   messages: [{ role: 'user', content: 'Something for the rain' }],
 };
 
-let child;
 let origin;
 let client;
 
 before(async () => {
-  child = spawn(program, ['--json', '--until-stdin-closes'], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  for await (const line of createInterface({ input: child.stdout })) {
-    origin = JSON.parse(line).anthropic;
-    break;
-  }
+  origin = (await start()).anthropic;
   client = new Anthropic({ apiKey: 'sk-test', baseURL: origin, maxRetries: 0 });
 });
 
-after(() => child.stdin.end());
-
-async function control(path, body) {
-  const response = await fetch(`${origin}/__control/${path}`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(body ?? {}),
-  });
-  assert.equal(response.status, 204);
-}
-
+const control = (path, body) => tell(origin, path, body);
 const counts = async () => (await fetch(`${origin}/__control/counts`)).json();
 
 beforeEach(() => control('reset'));
@@ -142,4 +121,116 @@ test('an aborted call is counted as cancelled', async () => {
   let now = await counts();
   while (now.open > 0) now = await counts();
   assert.equal(now.cancelled, 1);
+});
+
+// A tool of the SDK's runner that notes when it ran.
+function tool(name, run) {
+  return {
+    type: 'custom',
+    name,
+    description: name,
+    input_schema: {
+      type: 'object',
+      properties: { query: { type: 'string' }, playlistId: { type: 'string' } },
+    },
+    parse: (input) => input,
+    run,
+  };
+}
+
+test('the tool runner and the simulated DJ come to an answer together', async () => {
+  const ran = [];
+  const note = (name, result) =>
+    tool(name, (input) => {
+      ran.push([name, input]);
+      return JSON.stringify(result);
+    });
+  const track = (id) => ({ id, title: `Song ${id}`, artists: [`Artist ${id}`], bpm: 90 });
+  const runner = client.beta.messages.toolRunner({
+    ...request,
+    max_tokens: 4096,
+    thinking: { type: 'enabled', budget_tokens: 1024 },
+    messages: [
+      {
+        role: 'user',
+        content: 'Find five tracks that fit\n\n(Playlist: 37i9dQZF1DXsimulated01)',
+      },
+    ],
+    tools: [
+      note('analyze_playlist', { summary: 'Slow', tags: ['jazz'], tracks: [track('1')] }),
+      note('search_tracks', { tracks: ['2', '3', '4'].map(track) }),
+      note('get_recommendations', { tracks: ['5', '6'].map(track) }),
+    ],
+    stream: true,
+  });
+  const turns = [];
+  for await (const stream of runner) turns.push(await stream.finalMessage());
+  assert.deepEqual(
+    turns.map((turn) => turn.stop_reason),
+    ['tool_use', 'tool_use', 'end_turn'],
+  );
+  assert.ok(turns.every((turn) => turn.content[0].type === 'thinking'));
+  const names = ran.map(([name]) => name);
+  assert.equal(names[0], 'analyze_playlist');
+  assert.ok(names.includes('search_tracks') && names.includes('get_recommendations'));
+  assert.equal(ran[0][1].playlistId, '37i9dQZF1DXsimulated01');
+  assert.match(turns[2].content[1].text, /"Song 5" by Artist 5/);
+});
+
+test('tools that are asked for at once all arrive, and their results are taken', async () => {
+  const call = (name) => ({ name, input: { query: `a rather long query for ${name}` } });
+  await control('push', { deltas: [], tools: ['one', 'two', 'three'].map(call), pace_ms: 0 });
+  const tools = ['one', 'two', 'three'].map((name) => ({
+    name,
+    input_schema: { type: 'object' },
+  }));
+  const stream = client.messages.stream({ ...request, tools });
+  let pieces = 0;
+  stream.on('inputJson', () => (pieces += 1));
+  const asked = await stream.finalMessage();
+  assert.equal(asked.content.length, 3);
+  assert.ok(pieces > 9, `${pieces}`);
+  for (const block of asked.content) {
+    assert.match(block.input.query, new RegExp(`for ${block.name}$`));
+  }
+  const results = asked.content.map(({ id }) => ({
+    type: 'tool_result',
+    tool_use_id: id,
+    content: 'nothing',
+  }));
+  const messages = [
+    ...request.messages,
+    { role: 'assistant', content: asked.content },
+    { role: 'user', content: results },
+  ];
+  await control('push', { deltas: ['done'], pace_ms: 0 });
+  const done = await client.messages.create({ ...request, tools, messages });
+  assert.equal(done.content[0].text, 'done');
+  const lacking = client.messages.create({
+    ...request,
+    tools,
+    messages: messages.with(2, { role: 'user', content: results.slice(1) }),
+  });
+  await assert.rejects(lacking, /without `tool_result` blocks/);
+});
+
+test('a stream that is cut inside a tool gives no tool', async () => {
+  await control('push', {
+    deltas: [],
+    pace_ms: 0,
+    tools: [{ name: 'one', input: { query: 'x'.repeat(60) } }],
+    fault: { cut: 3 },
+    inside_tool: true,
+  });
+  await assert.rejects(client.messages.stream(request).finalMessage());
+});
+
+test('what was marked for the cache is counted', async () => {
+  const system = [
+    { type: 'text', text: 'x'.repeat(8000), cache_control: { type: 'ephemeral' } },
+  ];
+  const first = await client.messages.create({ ...request, system });
+  const second = await client.messages.stream({ ...request, system }).finalMessage();
+  assert.ok(first.usage.cache_creation_input_tokens > 1024);
+  assert.equal(second.usage.cache_read_input_tokens, first.usage.cache_creation_input_tokens);
 });

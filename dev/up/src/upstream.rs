@@ -98,11 +98,10 @@ impl Plan {
             let place = match kind {
                 Kind::Given => "at the given address".to_owned(),
                 Kind::Real => "real".to_owned(),
-                Kind::Off => format!("off: no key ({how})"),
-                Kind::Simulated => format!(
-                    "simulated at {} ({how} for the real one)",
-                    origin.unwrap_or_default()
-                ),
+                Kind::Off => format!("off ({how})"),
+                Kind::Simulated => {
+                    format!("simulated at {} ({how})", origin.unwrap_or_default())
+                }
             };
             format!("  {name:<11}{place}\n")
         };
@@ -111,25 +110,25 @@ impl Plan {
                 "anthropic",
                 self.anthropic,
                 upstreams.map(|all| all.anthropic().origin()),
-                "set SPIN_VARIABLE_ANTHROPIC_API_KEY",
+                "for the real one set SPIN_VARIABLE_ANTHROPIC_API_KEY",
             ),
             line(
                 "spotify",
                 self.spotify,
                 upstreams.map(|all| all.spotify().origin()),
-                "set SPIN_VARIABLE_SPOTIFY_CLIENT_ID and _CLIENT_SECRET",
+                "for the real one set SPIN_VARIABLE_SPOTIFY_CLIENT_ID and _CLIENT_SECRET",
             ),
             line(
                 "deezer",
                 self.deezer,
                 upstreams.map(|all| all.deezer().origin()),
-                "follows Spotify",
+                "as Spotify is",
             ),
             line(
                 "lastfm",
                 self.lastfm,
                 upstreams.map(|all| all.lastfm().origin()),
-                "set SPIN_VARIABLE_LASTFM_API_KEY",
+                "for the real one set SPIN_VARIABLE_LASTFM_API_KEY",
             ),
         ]
         .concat()

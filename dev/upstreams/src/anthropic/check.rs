@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::request::Refusal;
 use super::turn::signature;
@@ -22,6 +22,16 @@ pub(super) fn request(request: &Map<String, Value>, max_tokens: u64) -> Result<(
     });
     let tools = tools.transpose()?.map(Vec::as_slice).unwrap_or_default();
     check_tools(tools)?;
+    if request.contains_key("thread") {
+        // A beta: its clients send the whole conversation when told so.
+        return Err(Refusal {
+            details: Some(json!({
+                "error_code": "thread_unsupported_request",
+                "unsupported": ["thread"],
+            })),
+            ..bad("thread: this server keeps no conversations")
+        });
+    }
     if let Some(choice) = request.get("tool_choice") {
         tool_choice(choice, tools)?;
     }

@@ -261,11 +261,14 @@ fn respond(
 }
 
 fn refuse(refusal: &Refusal, retry_after: Option<HeaderValue>, guard: Guard) -> Response {
-    let body = json!({
+    let mut body = json!({
         "type": "error",
         "error": {"type": refusal.kind, "message": refusal.message},
         "request_id": request_id(&guard),
     });
+    if let Some(details) = &refusal.details {
+        body["error"]["details"] = details.clone();
+    }
     let pieces = VecDeque::from([Piece::Write(body.to_string().into())]);
     let mut response = respond(refusal.status, "application/json", pieces, guard);
     let retry_after = retry_after.map(|value| (RETRY_AFTER, value));

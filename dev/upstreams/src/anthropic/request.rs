@@ -11,6 +11,8 @@ pub(super) struct Refusal {
     pub(super) status: StatusCode,
     pub(super) kind: &'static str,
     pub(super) message: String,
+    /// What a program is to know besides.
+    pub(super) details: Option<Value>,
 }
 
 impl Refusal {
@@ -29,6 +31,7 @@ impl Refusal {
             status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
             kind,
             message: message.into(),
+            details: None,
         }
     }
 }

@@ -342,7 +342,7 @@ async fn the_dj_listens_searches_and_answers_with_what_it_found() {
         names.len() >= 3 && names.contains(&json!("get_recommendations")),
         "{names:?}"
     );
-    assert_eq!(calls(&second)[0]["input"]["query"], "genre:\"jazz\"");
+    assert_eq!(calls(&second)[0]["input"]["query"], "jazz mellow");
     go_on(&mut messages, &second, found);
     let (_, last) = converse(&upstreams, &messages, &thinking).await;
     assert_eq!(last["stop_reason"], "end_turn");

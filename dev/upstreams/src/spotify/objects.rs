@@ -73,7 +73,6 @@ impl World {
             "href": self.href("album", &album.id),
             "id": album.id,
             "images": self.images(&album.id),
-            "is_playable": true,
             "name": album.name,
             "release_date": album.release_date,
             "release_date_precision": precision,

@@ -189,7 +189,7 @@ async fn songs_and_artists_come_by_identifier() {
     let (status, _) = caller
         .call(
             Method::GET,
-            &found["images"][0]["url"].as_str().unwrap().to_owned(),
+            found["images"][0]["url"].as_str().unwrap(),
             None,
         )
         .await;

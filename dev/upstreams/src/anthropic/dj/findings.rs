@@ -37,6 +37,8 @@ pub(super) struct Findings {
     pub(super) summary: Option<String>,
     /// The playlist's tags, the most frequent first.
     pub(super) tags: Vec<String>,
+    /// Its artists, likewise.
+    pub(super) artists: Vec<String>,
     pub(super) bpm: Option<f64>,
     /// Tracks of the playlist, and those found elsewhere.
     pub(super) playlist: Vec<Found>,
@@ -92,18 +94,22 @@ impl Findings {
             self.playlist.extend(tracks);
             self.summary = document["summary"].as_str().map(str::to_owned);
             self.bpm = document["bpm"]["median"].as_f64();
-            let tags = document["tags"].as_array();
-            let tags = tags.map(Vec::as_slice).unwrap_or_default();
-            let name = |tag: &Value| {
-                tag.as_str()
-                    .or_else(|| tag["name"].as_str())
-                    .map(str::to_owned)
-            };
-            self.tags.extend(tags.iter().filter_map(name));
+            self.tags.extend(names(&document["tags"]));
+            self.artists.extend(names(&document["artists"]));
         } else if !changes {
             self.candidates.extend(tracks);
         }
     }
+}
+
+/// A list of names, or of objects that have one.
+fn names(list: &Value) -> Vec<String> {
+    let items = list.as_array().map(Vec::as_slice).unwrap_or_default();
+    let name = |item: &Value| {
+        let name = item.as_str().or_else(|| item["name"].as_str());
+        name.map(str::to_owned)
+    };
+    items.iter().filter_map(name).collect()
 }
 
 fn track(value: &Value) -> Option<Found> {

@@ -215,15 +215,17 @@ impl Model<'_> {
 
     /// Several searches at once, and recommendations beside them.
     fn searches(&self, dice: &mut Dice) -> Vec<Call> {
-        let mut queries: Vec<String> = if self.findings.tags.is_empty() {
-            self.tastes(dice)
-        } else {
-            let tags = self.findings.tags.iter().take(SEARCHES);
-            tags.map(|tag| format!("genre:\"{tag}\"")).collect()
+        let found = &self.findings;
+        let mut queries: Vec<String> = match found.tags.as_slice() {
+            [] => self.tastes(dice),
+            [one] => vec![one.clone()],
+            [one, two, others @ ..] => {
+                let third = others.first().unwrap_or(one);
+                vec![format!("{one} {two}"), third.clone()]
+            }
         };
-        // A tag that is no genre is still a word.
-        if let (Some(tag), true) = (self.findings.tags.first(), queries.len() >= 2) {
-            queries[1].clone_from(tag);
+        if let (Some(artist), false) = (found.artists.first(), found.tags.is_empty()) {
+            queries.push(format!("artist:\"{artist}\""));
         }
         queries.dedup();
         let mut calls: Vec<Call> = queries
