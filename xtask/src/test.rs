@@ -43,6 +43,12 @@ fn rust(filter: Option<&str>, not_run: &mut Vec<String>) -> Result<()> {
         }
         Err(error) => not_run.push(format!("on Redis: no redis-server ({error:#})")),
     }
+    match tools::openapi() {
+        Ok(path) => {
+            tests.env("SPINLANE_OPENAPI_TOOLS", path);
+        }
+        Err(error) => not_run.push(format!("schemathesis and the validator: {error:#}")),
+    }
     match on_path("spin") {
         Some(path) => {
             tests.env("SPINLANE_SPIN", path);

@@ -93,6 +93,22 @@ pub(crate) fn wasmtime() -> Result<PathBuf> {
     Ok(binary)
 }
 
+/// schemathesis and an OpenAPI validator, from PyPI into the build folder.
+pub(crate) fn openapi() -> Result<PathBuf> {
+    let folder = target_dir().join("tools/openapi");
+    if !folder.join("bin/schemathesis").is_file() {
+        let python = system("python3", &["python3", "python3-pip"])?;
+        step(
+            "install schemathesis and an OpenAPI validator",
+            program(python)
+                .args(["-m", "pip", "install", "--quiet", "--target"])
+                .arg(&folder)
+                .args(["schemathesis==4.32.5", "openapi-spec-validator==0.9.0"]),
+        )?;
+    }
+    Ok(folder)
+}
+
 /// The package's file arrives without the execute bit.
 fn make_executable(path: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;

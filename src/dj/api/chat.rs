@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::RequestContext;
 use super::caller;
+use super::docs::StreamEvent;
 use super::docs::answers::{BadBody, NoSession, OtherSite, OverQuota};
 use super::json::Valid;
 use super::problem::Problem;
@@ -17,7 +18,7 @@ use super::stream;
 use crate::dj::auth::MaybeSession;
 use crate::dj::chat::Chat;
 use crate::dj::config::{Config, Environment};
-use crate::dj::run::{Frame, Run};
+use crate::dj::run::Run;
 use crate::dj::{AppState, random_hex};
 
 /// Carries the operator's token.
@@ -92,18 +93,6 @@ impl Mode {
     }
 }
 
-/// A stream in short.
-const EXAMPLE: &str = r#"id: 1
-data: {"type":"run","data":{"id":"5f0c0e6a5d0b4c1f8c5d1e2f3a4b5c6d"}}
-
-id: 2
-data: {"type":"content","data":"A "}
-
-id: 3
-data: {"type":"done","data":null}
-
-"#;
-
 /// Asks the DJ.
 ///
 /// Answers with a stream at once, before any upstream is called, and starts the
@@ -138,7 +127,7 @@ data: {"type":"done","data":null}
                     where there is one."),
                 ("ratelimit-policy" = String, description = "The caller's quota.")
             ),
-            content((String = "text/event-stream", item_schema = Frame, example = json!(EXAMPLE)))
+            content((StreamEvent = "text/event-stream"))
         ),
         BadBody,
         NoSession,

@@ -18,6 +18,7 @@ use utoipa::ToSchema;
 use super::RequestContext;
 use super::caller::{self, Allowance};
 use super::chat::may_debug;
+use super::docs::StreamEvent;
 use super::docs::answers::{BadBody, NoSession, OtherSite, OverQuota};
 use super::json::Valid;
 use super::problem::Problem;
@@ -26,7 +27,7 @@ use crate::core::scope;
 use crate::dj::auth::MaybeSession;
 use crate::dj::enrich::{Enrichment, Report};
 use crate::dj::music::{self, ArtistRef, Track};
-use crate::dj::run::{Frame, Run, UsageReport, Waits};
+use crate::dj::run::{Run, UsageReport, Waits};
 use crate::dj::{AppState, random_hex};
 
 /// A day. No track is longer.
@@ -111,21 +112,6 @@ pub(crate) struct EnrichAnswer {
     usage: UsageReport,
 }
 
-/// A stream in short.
-const EXAMPLE: &str = r#"id: 1
-data: {"type":"run","data":{"id":"5f0c0e6a5d0b4c1f8c5d1e2f3a4b5c6d"}}
-
-id: 2
-data: {"type":"progress","data":{"done":2,"total":2,"label":"Tempo and tags"}}
-
-id: 3
-data: {"type":"result","data":{"tracks":[{"title":"Blue in Green","artists":[{"name":"Miles Davis"}],"explicit":false,"bpm":56.0,"tags":["jazz"]}],"skipped":[],"notes":[]}}
-
-id: 4
-data: {"type":"done","data":null}
-
-"#;
-
 /// Finds out tempo and tags of tracks.
 ///
 /// Answers at once, and looks up what is asked while the answer is on its way:
@@ -154,7 +140,7 @@ data: {"type":"done","data":null}
             ),
             content(
                 (EnrichAnswer = "application/json"),
-                (String = "text/event-stream", item_schema = Frame, example = json!(EXAMPLE))
+                (StreamEvent = "text/event-stream")
             )
         ),
         BadBody,

@@ -1,9 +1,8 @@
 //! The OpenAPI document.
 
-use utoipa::openapi::extensions::Extensions;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{Components, OpenApi, PathItem, RefOr};
+use utoipa::openapi::{Components, OpenApi, PathItem};
 use utoipa::{IntoResponses, OpenApi as _};
 
 use super::super::problem;
@@ -63,7 +62,6 @@ pub(super) fn document() -> OpenApi {
                     own.entry(status).or_insert(response);
                 }
             }
-            describe_streams(operation);
         }
     }
     document
@@ -96,23 +94,4 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [&mut item.get, &mut item.post, &mut item.delete]
         .into_iter()
         .filter_map(Option::as_mut)
-}
-
-/// OpenAPI 3.2 has `itemSchema` for what a stream's items are; 3.1 has no word
-/// for it, so that it becomes an extension.
-fn describe_streams(operation: &mut Operation) {
-    for response in operation.responses.responses.values_mut() {
-        let RefOr::T(response) = response else {
-            continue;
-        };
-        for content in response.content.values_mut() {
-            if let RefOr::T(content) = content
-                && let Some(schema) = content.item_schema.take()
-                && let Ok(schema) = serde_json::to_value(schema)
-            {
-                let items = Extensions::from_iter([("x-itemSchema", schema)]);
-                content.extensions.get_or_insert_default().merge(items);
-            }
-        }
-    }
 }

@@ -6,11 +6,14 @@
 
 pub(super) mod answers;
 mod document;
+mod event;
 
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use sha2::{Digest, Sha256};
+
+pub(super) use event::StreamEvent;
 
 use super::problem::Problem;
 use super::{assets, not_found};
@@ -167,7 +170,9 @@ mod tests {
         let document = published();
         let chat = &document["paths"]["/api/chat-stream/message"]["post"];
         let stream = &chat["responses"]["200"]["content"]["text/event-stream"];
-        let items = stream["x-itemSchema"]["$ref"].as_str().unwrap();
+        let event = stream["schema"]["$ref"].as_str().unwrap();
+        let data = &document.pointer(&event[1..]).unwrap()["properties"]["data"];
+        let items = data["contentSchema"]["$ref"].as_str().unwrap();
         let frames = document.pointer(&items[1..]).unwrap()["oneOf"].as_array();
         let kinds = frames.unwrap().iter().map(|frame| {
             let kind = &frame["properties"]["type"]["enum"][0];

@@ -199,11 +199,21 @@ impl<'v, 'p> Node<'v, 'p> {
     }
 }
 
+/// A whole number that is written as JSON's other kind, such as `1.0` or `1e3`:
+/// JSON and JSON Schema do not tell them apart.
+fn whole(value: &Value) -> Option<i64> {
+    // Up to here every whole number has a float of its own.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let value = value.as_f64()?;
+    (value.fract() == 0.0 && value.abs() <= EXACT).then_some(value as i64)
+}
+
 macro_rules! integers {
     ($($method:ident $visit:ident $type:ty),* $(,)?) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
             let pick = |value: &Value| -> Option<$type> {
-                let signed = value.as_i64().and_then(|value| value.try_into().ok());
+                let signed = value.as_i64().or_else(|| whole(value));
+                let signed = signed.and_then(|value| value.try_into().ok());
                 signed.or_else(|| value.as_u64().and_then(|value| value.try_into().ok()))
             };
             let (min, max) = (<$type>::MIN, <$type>::MAX);
@@ -466,6 +476,25 @@ mod tests {
             let read = read::<Outer>(&document);
             assert_eq!(read.faults, []);
             assert_eq!(read.value, serde_json::from_value(document).ok());
+        }
+    }
+
+    #[test]
+    fn whole_numbers_are_whole_however_they_are_written() {
+        for (written, count) in [("7.0", 7), ("2.5e1", 25), ("0.0", 0)] {
+            let document = format!(r#"{{"name": "a", "kind": "red", "count": {written}}}"#);
+            let document: Value = serde_json::from_str(&document).unwrap();
+            let read = read::<Outer>(&document);
+            assert_eq!(
+                read.value.map(|outer| outer.count),
+                Some(count),
+                "{written}"
+            );
+        }
+        for written in ["7.5", "256.0", "-1.0", "1e300", "9007199254740993.0"] {
+            let document = format!(r#"{{"name": "a", "kind": "red", "count": {written}}}"#);
+            let document: Value = serde_json::from_str(&document).unwrap();
+            assert_eq!(pointers(&document), ["/count"], "{written}");
         }
     }
 
