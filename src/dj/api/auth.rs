@@ -51,9 +51,10 @@ const MOVED: &str = "moved";
     tag = "login",
     params(
         ("return_to" = Option<String>, Query, description = "The path of the page to go on \
-            at. Where there is a `frontend_url`, a login without it goes on there."),
+            at. Where there is a `frontend_url`, a login without it goes on there.",
+            max_length = 512, pattern = r"^/(?!/|api/)[!-\[\]-~]*$"),
         ("state" = Option<String>, Query, description = "What the page at `frontend_url` \
-            wants to see again, to know its own login: 1 to 128 of `A-Z a-z 0-9 - _ . ~`.")
+            wants to see again, to know its own login.", pattern = "^[A-Za-z0-9_.~-]{1,128}$")
     ),
     responses(
         (

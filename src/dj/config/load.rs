@@ -406,6 +406,19 @@ mod tests {
     }
 
     #[test]
+    fn every_listed_variable_is_in_the_manifest_and_explained() {
+        let manifest = include_str!("../../../spin.toml");
+        let readme = include_str!("../../../README.md");
+        for name in VARIABLES {
+            let declared = format!("\n{name} = {{ default = ");
+            let handed_on = format!("\n{name} = \"{{{{ {name} }}}}\"\n");
+            assert!(manifest.contains(&declared), "{name}");
+            assert!(manifest.contains(&handed_on), "{name}");
+            assert!(readme.contains(&format!("`{name}`")), "{name}");
+        }
+    }
+
+    #[test]
     fn values_are_typed() {
         let config = with(&[
             ("environment", "production"),

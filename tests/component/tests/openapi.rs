@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use spinlane_component_tests::{Dj, hosts};
+use spinlane_component_tests::{Dj, hosts, repository};
 use tokio::process::Command;
 
 /// A program of the folder that xtask has installed into.
@@ -51,11 +51,12 @@ async fn schemathesis_finds_nothing() {
         return;
     };
     let folder = tempfile::tempdir().expect("a folder");
-    // Redirects lead away from the API: to a page, to Spotify.
     let dj = Dj::start(&[("admin_token", "operator")]).await;
     let mut schemathesis = python(&tools, "schemathesis");
     schemathesis
         .current_dir(folder.path())
+        .arg("--config-file")
+        .arg(repository("tests/component/schemathesis.toml"))
         .args(["run", &dj.host.url("/api/openapi.json")])
         .args(["--checks", "all", "--continue-on-failure", "--no-color"])
         .args(["--max-examples", "15", "--seed", "1"])
