@@ -3,12 +3,10 @@
 import { Announcer } from '/assets/announce.js';
 import { Desk } from '/assets/desk.js';
 import { byId, h, setText } from '/assets/dom.js';
-import { examples } from '/assets/examples.js';
 import { RequestError, Run } from '/assets/run.js';
-import { load, save } from '/assets/store.js';
-import { apply, codePoints, end, history, newTurn, playlistId } from '/assets/turn.js';
+import { apply, codePoints, end, history, load, newTurn, playlistId, save } from '/assets/turn.js';
 import { TurnView } from '/assets/view.js';
-import { explain, incomplete, toolName } from '/assets/words.js';
+import { examples, explain, incomplete, toolName } from '/assets/words.js';
 
 const LONGEST_MESSAGE = 2000;
 const STATUS_EVERY_MS = 1500;
@@ -20,6 +18,8 @@ const [turnList, latest] = [byId('turns'), byId('latest')];
 
 const kept = load();
 const turns = kept.turns;
+// The page as it was written is shown first, where there is nothing to put back.
+if (turns.length === 0) await painted();
 const views = new Map();
 const desk = new Desk();
 const announcer = new Announcer(byId('status'), byId('spoken'));
@@ -32,6 +32,12 @@ const actions = {
   again: (turn) => ask({ ...turn }),
   announce: (text) => announcer.say(text),
 };
+
+function painted() {
+  const next = (resolve) => requestAnimationFrame(() => setTimeout(resolve));
+  // A page that is in the background is not painted.
+  return document.hidden ? null : new Promise(next);
+}
 
 // --- The conversation ---------------------------------------------------
 

@@ -1,4 +1,5 @@
-// What went wrong, in words that a person can act on.
+// What the page says: what went wrong and what to do, how things are called,
+// what one could ask.
 
 const names = { anthropic: 'the model', spotify: 'Spotify', deezer: 'Deezer', lastfm: 'Last.fm' };
 const who = (error) => names[error.context?.upstream ?? error.context?.lane] ?? 'a music service';
@@ -101,4 +102,35 @@ export function duration(ms) {
   if (ms < 1000) return `${Math.round(ms)} ms`;
   if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`;
   return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1000)} s`;
+}
+
+// Requests to begin with, by mode.
+const slips = {
+  analyze: [
+    'Something slow for a rainy evening, nothing above 90 BPM',
+    'Find me tracks for a 25 minute run that builds up',
+    'Which songs go from dusk to the dance floor?',
+  ],
+  create: [
+    'A two-hour dinner playlist that never gets loud',
+    'Ten tracks for a night drive, from 80 to 120 BPM',
+    'A birthday set for people between 8 and 80',
+  ],
+  edit: [
+    'Sort this playlist so that the tempo rises',
+    'Take out whatever breaks the mood',
+    'Add three tracks that fit between the slow ones',
+  ],
+};
+
+// A playlist that the stand-in for Spotify has.
+const SIMULATED_PLAYLIST = '37i9dQZF1DXsimulated01';
+
+/** What one could ask in this mode: `{text, playlist?}`. */
+export function examples(mode, simulated) {
+  const found = (slips[mode] ?? slips.analyze).map((text) => ({ text }));
+  if (simulated && mode === 'analyze') {
+    found[2] = { text: 'How does this playlist flow, and what breaks it?', playlist: SIMULATED_PLAYLIST };
+  }
+  return found;
 }
