@@ -2,6 +2,8 @@
 
 import { h, s } from '/assets/dom.js';
 
+// A long list is cut here until somebody wants it all.
+const SHORT = 12;
 const BIN = 10;
 const [WIDTH, HEIGHT, FOOT] = [320, 72, 16];
 
@@ -20,6 +22,8 @@ export class Tracks {
   #tracks = [];
   #shown = '';
   #sort = { column: 0, down: false };
+  #all = false;
+  #more = h('button', { type: 'button', class: 'plate', onclick: () => this.#showAll() });
   #histogram = h('figure', { class: 'tempo' });
   #head = h('tr');
   #body = h('tbody');
@@ -27,7 +31,7 @@ export class Tracks {
 
   constructor() {
     const table = h('table', {}, this.#caption, h('thead', {}, this.#head), this.#body);
-    this.element.append(this.#histogram, table);
+    this.element.append(this.#histogram, table, this.#more);
     this.#head.append(...columns.map((column, at) => this.#heading(column, at)));
   }
 
@@ -56,6 +60,14 @@ export class Tracks {
     this.#rows();
   }
 
+  #showAll() {
+    this.#all = true;
+    this.#rows();
+    // The button goes away: what it has shown takes the focus.
+    this.#body.children[SHORT].tabIndex = -1;
+    this.#body.children[SHORT].focus();
+  }
+
   #rows() {
     const { column, down } = this.#sort;
     [...this.#head.children].forEach((cell, at) => {
@@ -65,7 +77,10 @@ export class Tracks {
     const { key } = columns[column];
     const keyed = this.#tracks.map((track, at) => ({ track, at, key: key(track, at) }));
     keyed.sort((a, b) => compare(a.key, b.key, down) || a.at - b.at);
-    this.#body.replaceChildren(...keyed.map(({ track, at }) => row(track, at)));
+    const shown = this.#all ? keyed : keyed.slice(0, SHORT);
+    this.#body.replaceChildren(...shown.map(({ track, at }) => row(track, at)));
+    this.#more.hidden = shown.length === keyed.length;
+    this.#more.textContent = `All ${keyed.length} tracks`;
   }
 }
 

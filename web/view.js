@@ -209,6 +209,7 @@ class ToolRow {
 /** Arguments on one line. */
 function brief(args) {
   if (args === null || typeof args !== 'object') return String(args ?? '');
-  const one = (value) => (typeof value === 'string' ? value : JSON.stringify(value));
-  return Object.values(args).map(one).join(', ');
+  const values = Object.values(args);
+  const [words, rest] = [true, false].map((is) => values.filter((one) => (typeof one === 'string') === is));
+  return [...words, ...rest.map((one) => JSON.stringify(one))].join(', ');
 }
