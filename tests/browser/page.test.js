@@ -160,7 +160,7 @@ test('nothing is asked of anybody else', async () => {
 });
 
 test('text grows while it streams', async () => {
-  await script({ deltas: words(TEXT), pace_ms: 40 });
+  await script({ deltas: words(TEXT), pace_ms: 120 });
   const page = await visit();
   await shot(page, 'start-light');
   await page.evaluate(() => {
@@ -173,12 +173,12 @@ test('text grows while it streams', async () => {
     new MutationObserver(look).observe(document.body, { subtree: true, childList: true, characterData: true });
   });
   await ask(page, 'Something for the rain');
-  await page.waitForFunction(() => globalThis.seen.length > 3);
+  await page.waitForFunction(() => globalThis.seen.length > 1);
   await shot(page, 'streaming-light');
   await ended(page);
   const seen = await page.evaluate(() => globalThis.seen);
   const growing = seen.filter((one) => one.running).map((one) => one.text.length);
-  assert.ok(growing.length >= 5, JSON.stringify(growing));
+  assert.ok(growing.length >= 3, JSON.stringify(growing));
   assert.deepEqual(growing, growing.toSorted((a, b) => a - b));
   assert.equal(await page.locator('.notes li').count(), 2);
   assert.equal(await page.locator('.notes strong').textContent(), 'Paper Lanterns');
@@ -276,19 +276,20 @@ test('a server that is gone is told in words, and so is a network that is', asyn
 });
 
 test('who has used the quota sees when to come back', async () => {
-  const strict = await up({ caller_limit: '1/2s' });
+  const strict = await up({ caller_limit: '1/10m' });
   try {
     const page = await visit({ origin: strict.origin, expect: [429] });
+    await page.clock.install();
     const again = page.getByRole('alert').getByRole('button');
     // The quota counts by fixed windows: two requests may lie in two of them.
-    do {
+    for (let n = 0; n < 3 && (await again.count()) === 0; n += 1) {
       await ask(page, 'Something for the rain');
-      await page.waitForFunction(() => document.querySelector('.turn:last-child :is(.notes > *, [role=alert])'));
-      await page.keyboard.press('Escape');
       await ended(page);
-    } while ((await again.count()) === 0);
+    }
     assert.match(await page.getByRole('alert').textContent(), /That was a lot of requests/);
     assert.match(await again.textContent(), /Ask again in \d+ s/);
+    assert.equal(await again.isEnabled(), false);
+    await page.clock.fastForward('11:00');
     await page.waitForFunction(() => !document.querySelector('[role=alert] button').disabled);
     assert.equal(await again.textContent(), 'Ask again');
   } finally {
