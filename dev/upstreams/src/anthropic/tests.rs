@@ -605,3 +605,78 @@ async fn faults_reach_into_a_tools_input() {
     );
     assert_eq!(text(&stream(&upstreams).await), "two");
 }
+
+#[tokio::test]
+async fn the_dj_changes_a_playlist_as_it_was_asked() {
+    let upstreams = upstreams().await;
+    let names = [
+        "playlistId",
+        "action",
+        "trackIds",
+        "rangeStart",
+        "insertBefore",
+        "name",
+    ];
+    let properties: serde_json::Map<_, _> = names
+        .map(|name| (name.to_owned(), json!({})))
+        .into_iter()
+        .collect();
+    let tools = json!({"tools": [
+        {"name": "analyze_playlist", "input_schema": {"type": "object", "properties": {
+            "playlistId": {},
+        }}},
+        {"name": "search_tracks", "input_schema": {"type": "object", "properties": {"query": {}}}},
+        {"name": "modify_playlist", "input_schema": {
+            "type": "object", "properties": properties,
+        }},
+    ]});
+    for (wish, action, member) in [
+        ("Add something like it", "add", "trackIds"),
+        ("Remove the last one", "remove", "trackIds"),
+        ("Please reorder it", "reorder", "insertBefore"),
+        ("Rename it to \"Dusk\"", "rename", "name"),
+    ] {
+        let prompt = format!("{wish}\n\n(Playlist: 37i9dQZF1DXsimulated05)");
+        let mut messages = json!([{"role": "user", "content": prompt}]);
+        let change = loop {
+            let (status, answer) = converse(&upstreams, &messages, &tools).await;
+            assert_eq!(
+                (status, &answer["stop_reason"]),
+                (200, &json!("tool_use")),
+                "{wish}"
+            );
+            let call = calls(&answer)[0].clone();
+            go_on(&mut messages, &answer, found);
+            if call["name"] == "modify_playlist" {
+                break call;
+            }
+        };
+        assert_eq!(change["input"]["action"], action);
+        assert_eq!(change["input"]["playlistId"], "37i9dQZF1DXsimulated05");
+        assert!(change["input"].get(member).is_some(), "{change}");
+        let (_, done) = converse(&upstreams, &messages, &tools).await;
+        assert_eq!(done["stop_reason"], "end_turn");
+    }
+}
+
+#[tokio::test]
+async fn the_dj_says_what_failed_and_goes_on() {
+    let upstreams = upstreams().await;
+    let prompt = "What fits?\n\n(Playlist: 37i9dQZF1DXsimulated01)";
+    let mut messages = json!([{"role": "user", "content": prompt}]);
+    let mut said = String::new();
+    for _ in 0..5 {
+        let (status, answer) = converse(&upstreams, &messages, &json!({})).await;
+        assert_eq!(status, 200);
+        if answer["stop_reason"] == "end_turn" {
+            said = answer["content"][0]["text"].as_str().unwrap().to_owned();
+            break;
+        }
+        go_on(&mut messages, &answer, |_| json!("Spotify is busy"));
+        let last = messages.as_array_mut().unwrap().last_mut().unwrap();
+        for result in last["content"].as_array_mut().unwrap() {
+            result["is_error"] = true.into();
+        }
+    }
+    assert!(said.contains("Spotify is busy"), "{said}");
+}
