@@ -136,7 +136,7 @@ export class TurnView {
   }
 
   #connect() {
-    return h('a', { class: 'plate', href: '/api/auth/login' }, 'Connect Spotify');
+    return h('a', { class: 'plate', href: '/api/auth/login?return_to=/' }, 'Connect Spotify');
   }
 
   // A button that says when it makes sense.

@@ -14,6 +14,9 @@ import { chromium } from 'playwright-core';
 /** How long an event may take that no promise is about, in ms. */
 export const PATIENCE = 30_000;
 
+/** How long the host may take to compile the component, the first time, in ms. */
+const COMPILING = 600_000;
+
 function built(variable) {
   const path = process.env[variable];
   assert.ok(path, `${variable} is not set: run \`cargo xtask test\``);
@@ -78,7 +81,7 @@ export async function up(variables = {}) {
 function started(child) {
   let text = '';
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`up takes too long:\n${text}`)), 4 * PATIENCE);
+    const timer = setTimeout(() => reject(new Error(`up takes too long:\n${text}`)), COMPILING);
     const look = (chunk) => {
       text += chunk;
       if (/^curl [^]*\n\n/m.test(text)) {

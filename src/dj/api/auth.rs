@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 use utoipa::ToSchema;
 
+use super::caller;
 use super::docs::answers::{
-    BadBody, BadCode, BadParameter, NoLogin, NoSession, NoStore, OtherSite,
+    BadBody, BadCode, BadParameter, NoLogin, NoSession, NoStore, OtherSite, OverQuota,
 };
 use super::json::{Json, Valid};
 use super::problem::Problem;
@@ -130,6 +131,7 @@ fn elsewhere(config: &Config, request: &Parts, query: &Query<'_>) -> Option<Stri
             )
         ),
         NoLogin,
+        OverQuota,
         NoStore,
     )
 )]
@@ -176,7 +178,7 @@ async fn finish(app: &AppState, request: &Parts) -> Result<Response, Refused> {
         return Err(Problem::new(StatusCode::BAD_REQUEST, error).into());
     };
     let page = frontend(&app.config, &login);
-    let ended = match granted(app, &query, &login).await {
+    let ended = match granted(app, request, &query, &login).await {
         Ok(account) => go_on(app, request, &login, &account, page.as_deref()).await,
         Err(problem) => Err(problem),
     };
@@ -204,13 +206,20 @@ fn fragment(page: &str, name: &str, value: &str, login: &Login) -> String {
 }
 
 /// The account that Spotify grants for this login.
-async fn granted(app: &AppState, query: &Query<'_>, login: &Login) -> Result<Account, Problem> {
+async fn granted(
+    app: &AppState,
+    request: &Parts,
+    query: &Query<'_>,
+    login: &Login,
+) -> Result<Account, Problem> {
     if let Some(error) = query.single("error") {
         return Err(not_granted(error));
     }
     let Some(code) = query.single("code") else {
         return Err(bad_code("Spotify has sent no code"));
     };
+    // Anybody may come here, and each time Spotify is called.
+    caller::count(app, &request.headers, &MaybeSession::Absent(None)).await?;
     let accounts = Accounts::new(app, silent());
     let redirect_uri = login::redirect_uri(&app.config);
     let (code, verifier) = (Secret::new(code), login.verifier());

@@ -19,6 +19,7 @@ use crate::dj::App;
 use crate::dj::clients::Failure;
 use crate::dj::clients::spotify::AccessTokens;
 use crate::dj::config::Secret;
+use crate::dj::error::Code;
 use crate::dj::testing::{Reply, Seen, Stage};
 
 const SESSION: &str = "__Host-spinlane-session";
@@ -731,6 +732,14 @@ fn users_are_counted_by_account_whatever_their_address() {
     browser.log_in();
     assert_eq!(chat(&mut browser, "192.0.2.4:1"), 429);
     assert_eq!(chat(&mut Browser::new(&stage), "192.0.2.3:1"), 200);
+    // A login that is ended calls Spotify, and is counted by its address.
+    let calls = stage.world.http.calls();
+    let answer = Browser::new(&stage).come_back("/api/auth/login", "code=c");
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (429, "too_many_requests")
+    );
+    assert_eq!(stage.world.http.calls(), calls);
 }
 
 #[test]
@@ -903,7 +912,9 @@ fn a_login_that_spotify_has_ended_ends_the_session() {
     stage.world.clock.advance(Duration::from_secs(600));
     let error = stage.world.run(user.token(false)).unwrap_err();
     assert_eq!(error.failure, Failure::Grant);
-    assert!(error.object().message.contains("log in again"), "{error}");
+    let object = error.object();
+    assert_eq!(object.code, Code::SessionExpired);
+    assert!(object.message.contains("log in again"), "{object:?}");
     let answer = bearer(&stage, "GET", "/api/auth/session", token.expose());
     assert_eq!(
         (answer.status, answer.code().as_str()),

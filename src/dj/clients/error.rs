@@ -112,7 +112,7 @@ impl UpstreamError {
             Failure::Grant => {
                 let title = self.service.title;
                 let message = format!("{title} does not accept this login any more: log in again");
-                (Code::UpstreamAuth, message)
+                (Code::SessionExpired, message)
             }
             Failure::NotConfigured(variable) => {
                 let title = self.service.title;

@@ -119,6 +119,14 @@ impl Tokens {
         self.state().refresh.len()
     }
 
+    /// Every token that is good or was, for tests that look for them where they
+    /// must not be.
+    pub fn all(&self) -> Vec<String> {
+        let state = self.state();
+        let all = state.access.keys().chain(state.refresh.keys());
+        all.cloned().collect()
+    }
+
     /// Back to the beginning: no tokens, lives of an hour, no rotation.
     pub fn reset(&self) {
         let mut state = self.state();
