@@ -36,7 +36,8 @@ pub(crate) enum Frame<'a> {
     /// The tool has ended, in whatever way.
     ToolEnd {
         tool: &'a str,
-        /// What the model is told; where that is an error, the error object.
+        /// What it has found, the list longer than the model is given it; where
+        /// it failed, the error object.
         result: &'a Value,
         id: &'a str,
         ms: u64,
