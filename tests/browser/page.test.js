@@ -486,7 +486,7 @@ test('to make a playlist one has to connect', async () => {
   await ended(page);
   const alert = page.getByRole('alert');
   assert.match(await alert.textContent(), /Connect Spotify first/);
-  assert.equal(await alert.getByRole('link', { name: 'Connect Spotify' }).getAttribute('href'), '/api/auth/login');
+  assert.equal(await alert.getByRole('link', { name: 'Connect Spotify' }).getAttribute('href'), '/api/auth/login?return_to=/');
   await shot(page, 'connect');
 });
 
