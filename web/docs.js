@@ -45,6 +45,14 @@ function typeOf(schema) {
   return [types.join(' or ') || 'anything'];
 }
 
+/** What has a name, and what is said of it where something is. */
+function list(rows) {
+  return element('ul', { class: 'list' }, rows.map(([named, said]) =>
+    element('li', {}, named, said ? element('div', { class: 'soft' }, inline(said)) : undefined)));
+}
+
+const optional = (is) => (is ? element('span', { class: 'soft' }, ' · optional') : '');
+
 /** What a value may be, beyond its type. */
 function limits(schema) {
   const said = [];
@@ -67,25 +75,21 @@ function members(schema) {
   if (schema.$ref) return [element('p', {}, typeOf(schema))];
   const listed = (schema.oneOf ?? []).filter((one) => one.enum && one.description);
   if (listed.length) {
-    return [element('dl', {}, listed.map((one) => [
-      element('dt', {}, element('code', {}, one.enum[0])),
-      element('dd', {}, inline(one.description)),
-    ]))];
+    return [list(listed.map((one) => [element('code', {}, one.enum[0]), one.description]))];
   }
   if (schema.oneOf) return schema.oneOf.flatMap(members);
   if (schema.allOf) return schema.allOf.flatMap(members);
   if (!schema.properties) return [element('p', {}, typeOf(schema), limits(schema))];
   const required = new Set(schema.required);
-  return [element('dl', {}, Object.entries(schema.properties).map(([name, member]) => [
-    element('dt', {}, element('code', {}, name), ' ', typeOf(member), limits(member),
-      required.has(name) ? '' : element('span', { class: 'soft' }, ' · optional')),
-    member.description ? element('dd', {}, inline(member.description)) : undefined,
+  return [list(Object.entries(schema.properties).map(([name, member]) => [
+    [element('code', {}, name), ' ', typeOf(member), limits(member), optional(!required.has(name))],
+    member.description,
   ]))];
 }
 
 function example(value) {
   const text = typeof value === 'string' ? value.trim() : JSON.stringify(value, null, 2);
-  return element('pre', { tabindex: '0', role: 'region', 'aria-label': 'Example' }, element('code', {}, text));
+  return element('pre', {}, element('code', {}, text));
 }
 
 /** One media type of a body. */
@@ -111,18 +115,17 @@ function streamFrames(schema) {
   });
 }
 
-function parameters(list) {
-  if (!list?.length) return [];
-  return [element('h4', {}, 'Parameters'), element('dl', {}, list.map((one) => [
-    element('dt', {}, element('code', {}, one.name), ` in the ${one.in} `, typeOf(one.schema), limits(one.schema ?? {}),
-      one.required ? '' : element('span', { class: 'soft' }, ' · optional')),
-    one.description ? element('dd', {}, inline(one.description)) : undefined,
+function parameters(all) {
+  if (!all?.length) return [];
+  return [element('h4', {}, 'Parameters'), list(all.map((one) => [
+    [element('code', {}, one.name), ` in the ${one.in} `, typeOf(one.schema), limits(one.schema ?? {}), optional(!one.required)],
+    one.description,
   ]))];
 }
 
-function security(list) {
-  if (!list?.length) return [];
-  const ways = list.map((way) => Object.keys(way).join(' and ') || 'nothing');
+function security(all) {
+  if (!all?.length) return [];
+  const ways = all.map((way) => Object.keys(way).join(' and ') || 'nothing');
   return [element('p', {}, element('strong', {}, 'Needs '), ways.join(' or '), '.')];
 }
 
@@ -131,9 +134,7 @@ function response([status, answer], components) {
   return element('details', {},
     element('summary', {}, element('span', { class: 'status' }, status), inline(answer.description)),
     headers.length
-      ? element('dl', {}, headers.map(([name, one]) => [
-        element('dt', {}, element('code', {}, name)), element('dd', {}, inline(one.description ?? '')),
-      ]))
+      ? list(headers.map(([name, one]) => [element('code', {}, name), one.description]))
       : undefined,
     Object.entries(answer.content ?? {}).flatMap((one) => content(one, components)));
 }
@@ -188,14 +189,14 @@ function schemes(all) {
   const what = (scheme) => (scheme.type === 'http'
     ? `Authorization: ${scheme.scheme}`
     : `${scheme.in} ${scheme.name}`);
-  return section('security', 'Who asks', element('dl', {}, Object.entries(all).map(([name, scheme]) => [
-    element('dt', {}, element('code', {}, name), ' ', what(scheme)),
-    scheme.description ? element('dd', {}, inline(scheme.description)) : undefined,
+  return section('security', 'Who asks', list(Object.entries(all).map(([name, scheme]) => [
+    [element('code', {}, name), ' ', what(scheme)],
+    scheme.description,
   ])));
 }
 
-function links(title, list) {
-  return [element('h2', {}, title), element('ul', {}, list.map(([href, text]) =>
+function links(title, all) {
+  return [element('h2', {}, title), element('ul', {}, all.map(([href, text]) =>
     element('li', {}, element('a', { href }, text))))];
 }
 
