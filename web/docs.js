@@ -125,8 +125,10 @@ function parameters(all) {
 
 function security(all) {
   if (!all?.length) return [];
-  const ways = all.map((way) => Object.keys(way).join(' and ') || 'nothing');
-  return [element('p', {}, element('strong', {}, 'Needs '), ways.join(' or '), '.')];
+  const ways = all.map((way) => Object.keys(way).join(' and '));
+  const named = ways.filter(Boolean).join(' or ');
+  return [element('p', {}, element('strong', {}, ways.includes('') ? 'Takes ' : 'Needs '),
+    element('a', { href: '#security' }, named), ways.includes('') ? ', and does without.' : '.')];
 }
 
 function response([status, answer], components) {
