@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use futures::future::join;
 
-pub(crate) use report::{EnrichedTrack, Report, SkipReason, Skipped, What};
+pub(crate) use report::{EnrichedTrack, Report, SkipReason};
 pub(crate) use run::Enrichment;
 
 use crate::core::cache::Policy;

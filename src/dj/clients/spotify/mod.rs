@@ -25,6 +25,7 @@ pub(crate) use id::{playlist_id, track_id};
 
 use super::api::{Answer, Api, Ask, Complaint, Dialect, MAX_ANSWER};
 use super::{Failure, Service, UpstreamError};
+use crate::core::cache::{Key, Kind, Policy};
 use crate::core::limit::{Inspect, Observer, Verdict};
 use crate::dj::AppState;
 use crate::dj::config::Secret;
@@ -65,6 +66,12 @@ const PLAYLIST_PAGE: u32 = 50;
 
 /// Calls that one list makes at a time; the lane has the last word.
 const AT_ONCE: usize = 5;
+
+/// Names and genres of artists.
+static ARTIST: Kind = Kind::new("artist", 1).with_policy(Policy {
+    one_asks: false,
+    ..Policy::DEFAULT
+});
 
 /// The Web API, as somebody. Clones share their access.
 #[derive(Clone)]
@@ -204,7 +211,8 @@ impl Spotify {
         Ok(page.page(wire::Entry::track))
     }
 
-    /// Artists by their ids, in the same order, `None` where there is none.
+    /// Artists by their ids, in the same order, `None` where there is none. What
+    /// is known of one is kept: everybody may see it.
     ///
     /// # Errors
     /// When one of them has no good answer.
@@ -217,11 +225,16 @@ impl Spotify {
         let Some(id) = id::artist_id(id) else {
             return Ok(None);
         };
-        let ask = Ask::get("get an artist", format!("/v1/artists/{id}"));
-        let Some(answer) = self.ask(&ask).await? else {
-            return Ok(None);
+        let (key, this) = (Key::exact([&id]), self.clone());
+        let fetch = move || async move {
+            let ask = Ask::get("get an artist", format!("/v1/artists/{id}"));
+            let Some(answer) = this.ask(&ask).await? else {
+                return Ok(None);
+            };
+            Ok(Some(answer.json::<wire::Artist>()?.artist()))
         };
-        Ok(Some(answer.json::<wire::Artist>()?.artist()))
+        let cache = self.api.app.cache.of(&ARTIST);
+        cache.get_or_fetch(&key, fetch).await
     }
 
     /// Whose account it is. Needs a user's access.

@@ -268,6 +268,26 @@ fn what_is_not_there_is_none_and_what_cannot_be_is_not_asked_for() {
 }
 
 #[test]
+fn artists_are_asked_for_once() {
+    let stage = stage(|seen| {
+        let id = seen.path.rsplit('/').next().unwrap();
+        Reply::Json(
+            200,
+            json!({"id": id, "name": "Nena Rossi", "genres": ["soul", null]}),
+        )
+    });
+    let spotify = Spotify::new(&stage.app, Access::App, nobody());
+    let ids = [TRACK, "no id", ID];
+    let ask = || stage.world.run(spotify.artists(&ids)).unwrap();
+    let first = ask();
+    assert_eq!(first[0].as_ref().unwrap().genres, ["soul"]);
+    assert!(first[1].is_none() && first[2].is_some());
+    assert_eq!(stage.take().len(), 3);
+    assert_eq!(ask(), first);
+    assert!(stage.take().is_empty());
+}
+
+#[test]
 fn a_refused_token_is_replaced_once_for_all_calls() {
     let stage = stage(|seen| {
         let answer = match seen.authorization.as_str() {

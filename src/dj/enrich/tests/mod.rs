@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::report::{Skipped, What};
 use super::*;
 use crate::core::abort::AbortSignal;
 use crate::core::ports::{Clock, HttpError, TimeoutPhase};
@@ -85,7 +86,7 @@ fn lastfm(seen: &Seen) -> Reply {
         .parse()
         .unwrap();
     assert_eq!(seen.field("api_key"), "lastfm-key");
-    if n % 7 == 0 {
+    if n.is_multiple_of(7) {
         return Reply::Json(200, json!({"error": 6, "message": "Track not found"}));
     }
     let tags = json!({"tag": [{"name": "Soul"}, {"name": format!("tag {n}")}]});
