@@ -556,7 +556,8 @@ fn tools_do_not_use_up_what_the_model_needs() {
     show.asked.lock().unwrap().clear();
     let frames = run_with(&show.world, &app, hello());
     let refused: Vec<_> = frames.iter().filter(failed).collect();
-    assert_eq!(refused.len(), 9);
+    // The token is known from the run before: one call more for a search.
+    assert_eq!(refused.len(), 8);
     assert_eq!(refused[0].1["result"]["code"], "budget_exhausted");
     assert_eq!(said(&frames), ["Let me look. ", "There."]);
     assert_eq!(last(&frames), ("done", &Value::Null));

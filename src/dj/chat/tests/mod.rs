@@ -189,6 +189,8 @@ fn every_delta_is_one_frame() {
     let expected = json!({
         "inputTokens": 9, "outputTokens": 7, "cacheReadTokens": 0, "cacheWriteTokens": 0,
         "partial": false, "turns": 1, "toolCalls": 0, "upstreamCalls": 1, "budgetLeft": 939, "laneWaitMs": 0,
+        "cache": {"hits": 0, "staleHits": 0, "misses": 0, "negativeHits": 0, "shared": 0,
+            "storeErrors": 0},
     });
     assert_eq!(*usage, expected);
     assert_eq!(frames[0].1["id"].as_str().map(str::len), Some(32));
