@@ -1,8 +1,7 @@
 // The page: joins the conversation, its runs and the desk.
 
-import { Announcer } from '/assets/announce.js';
 import { Desk } from '/assets/desk.js';
-import { byId, h, setText } from '/assets/dom.js';
+import { Announcer, byId, h, setText } from '/assets/dom.js';
 import { RequestError, Run } from '/assets/run.js';
 import { apply, codePoints, end, history, load, newTurn, playlistId, save } from '/assets/turn.js';
 import { TurnView } from '/assets/view.js';
@@ -39,7 +38,7 @@ function painted() {
   return document.hidden ? null : new Promise(next);
 }
 
-// --- The conversation ---------------------------------------------------
+// --- The conversation
 
 function show(turn) {
   const view = new TurnView(turn, actions);
@@ -160,7 +159,7 @@ function showRunning(on) {
   desk.spin(on);
 }
 
-// --- Scrolling ------------------------------------------------------------
+// --- Scrolling
 
 // The reader follows the needle: the end of what is being said, not of the page,
 // for the tracks below it grow too.
@@ -180,7 +179,7 @@ function follow() {
 
 const scrollToEnd = () => page.scrollTo({ top: page.scrollHeight, behavior: 'instant' });
 
-// --- The form ---------------------------------------------------------------
+// --- The form
 
 function grow() {
   message.style.height = 'auto';
@@ -266,7 +265,7 @@ function stopRun() {
   current.run.stop();
 }
 
-// --- The server ---------------------------------------------------------------
+// --- The server
 
 async function readStatus() {
   try {
@@ -321,7 +320,7 @@ setInterval(() => {
   if (current && !document.hidden) readStatus();
 }, STATUS_EVERY_MS);
 
-// --- At the start ---------------------------------------------------------------
+// --- At the start
 
 message.value = kept.draft;
 playlist.value = kept.playlist;

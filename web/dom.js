@@ -1,4 +1,5 @@
-// Elements without markup: text stays text, whoever wrote it.
+// Elements without markup: text stays text, whoever wrote it. And what is said
+// of them aloud.
 
 function build(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
@@ -24,4 +25,41 @@ export const byId = (id) => document.getElementById(id);
 /** Writes text only when it changes: screen readers notice every write. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
+}
+
+/**
+ * What a screen reader says of a run: states as they change, the answer a
+ * paragraph at a time, through two polite live regions. Never each token.
+ */
+export class Announcer {
+  #status;
+  #log;
+  #spoken = 0;
+
+  constructor(status, log) {
+    this.#status = status;
+    this.#log = log;
+  }
+
+  /** A new answer begins. */
+  begin() {
+    this.#spoken = 0;
+    this.#log.replaceChildren();
+    this.say('Asking the DJ.');
+  }
+
+  /** A state, in a few words. */
+  say(text) {
+    this.#status.textContent = text;
+  }
+
+  /** The answer until now: what has a paragraph's end is said, at the end all. */
+  text(text, whole) {
+    const end = whole ? text.length : text.lastIndexOf('\n\n');
+    if (end <= this.#spoken) return;
+    const paragraph = document.createElement('p');
+    paragraph.textContent = text.slice(this.#spoken, end).replace(/[*`#]+/g, '').trim();
+    this.#spoken = end;
+    if (paragraph.textContent) this.#log.append(paragraph);
+  }
 }
