@@ -285,6 +285,28 @@ impl fmt::Debug for LastWords {
     }
 }
 
+/// How patient a host is with the client of a response: put it into the
+/// response's extensions, or leave it out for the default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// While there is nothing to write, how often to ask whether the client is
+    /// still there.
+    pub probe: Duration,
+    /// A client that takes no byte of what is there for this long is treated as
+    /// gone.
+    pub stall: Duration,
+}
+
+impl Default for Patience {
+    /// 1 s and 30 s.
+    fn default() -> Self {
+        Self {
+            probe: Duration::from_secs(1),
+            stall: Duration::from_secs(30),
+        }
+    }
+}
+
 /// The world that an application is given.
 #[derive(Clone)]
 pub struct Ports {

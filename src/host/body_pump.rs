@@ -23,34 +23,14 @@ use wstd::runtime::AsyncPollable;
 
 use super::clock::sleep;
 use super::panic_hook;
-use crate::core::ports::LastWords;
-
-/// How patient the pump is.
-#[derive(Clone, Copy, Debug)]
-pub struct PumpConfig {
-    /// While the body is idle, how often to ask whether the peer is still
-    /// there.
-    pub probe: Duration,
-    /// A peer that takes no byte for this long is treated as gone.
-    pub stall: Duration,
-}
-
-impl Default for PumpConfig {
-    /// 1 s and 30 s.
-    fn default() -> Self {
-        Self {
-            probe: Duration::from_secs(1),
-            stall: Duration::from_secs(30),
-        }
-    }
-}
+use crate::core::ports::{LastWords, Patience};
 
 /// The body did not arrive whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Incomplete {
     /// The peer closed the connection.
     PeerGone,
-    /// The peer took no byte for [`PumpConfig::stall`].
+    /// The peer took no byte for [`Patience::stall`].
     Stalled,
     /// The body itself failed.
     BodyFailed,
@@ -62,7 +42,7 @@ pub(super) async fn pump<B>(
     mut body: B,
     outgoing: &OutgoingBody,
     last_words: Option<LastWords>,
-    config: PumpConfig,
+    patience: Patience,
 ) -> Result<(), Incomplete>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -73,10 +53,10 @@ where
     };
     let stream = panic_hook::body_started(stream, last_words);
     let result = loop {
-        match next_chunk(&mut body, &stream, config).await {
+        match next_chunk(&mut body, &stream, patience).await {
             Ok(Some(chunk)) => {
                 let _partial = panic_hook::writing();
-                if let Err(error) = write_all(&stream, &chunk, Some(config.stall)).await {
+                if let Err(error) = write_all(&stream, &chunk, Some(patience.stall)).await {
                     break Err(error);
                 }
             }
@@ -95,13 +75,13 @@ where
 async fn next_chunk<B>(
     body: &mut B,
     stream: &OutputStream,
-    config: PumpConfig,
+    patience: Patience,
 ) -> Result<Option<Bytes>, Incomplete>
 where
     B: Body<Data = Bytes> + Unpin,
 {
     loop {
-        let frame = match select(body.frame(), pin!(sleep(config.probe))).await {
+        let frame = match select(body.frame(), pin!(sleep(patience.probe))).await {
             Either::Left((frame, _)) => frame,
             Either::Right(((), _)) => {
                 stream.check_write().map_err(|_| Incomplete::PeerGone)?;

@@ -33,7 +33,6 @@ use http_body::Body;
 use wasip2::exports::http::incoming_handler::{IncomingRequest, ResponseOutparam};
 use wasip2::http::types::{Fields, OutgoingBody, OutgoingResponse};
 
-pub use body_pump::PumpConfig;
 pub use incoming::IncomingBody;
 pub use platform::variable;
 
@@ -60,9 +59,9 @@ fn ports() -> Ports {
 /// Answers one request.
 ///
 /// The response head leaves when `handler` resolves; the body, and tasks that
-/// the handler spawned, go on afterwards. A body may carry
-/// [`LastWords`](crate::core::ports::LastWords) in the response's extensions,
-/// for the panic hook.
+/// the handler spawned, go on afterwards. The response's extensions may carry
+/// [`LastWords`](crate::core::ports::LastWords), for the panic hook, and
+/// [`Patience`](crate::core::ports::Patience) with a client that takes nothing.
 pub fn serve<H, F, B>(request: IncomingRequest, outparam: ResponseOutparam, handler: H)
 where
     H: FnOnce(http::Request<IncomingBody>, Ports) -> F,
@@ -98,13 +97,9 @@ where
         return;
     };
     ResponseOutparam::set(outparam, Ok(outgoing));
-    let ended = body_pump::pump(
-        body,
-        &outgoing_body,
-        parts.extensions.remove(),
-        PumpConfig::default(),
-    )
-    .await;
+    let last_words = parts.extensions.remove();
+    let patience = parts.extensions.remove().unwrap_or_default();
+    let ended = body_pump::pump(body, &outgoing_body, last_words, patience).await;
     if ended.is_ok() {
         let _ = OutgoingBody::finish(outgoing_body, None);
     }

@@ -7,6 +7,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::RequestContext;
 use super::caller::Allowance;
+use crate::core::ports::Patience;
 use crate::core::sse;
 use crate::dj::AppState;
 use crate::dj::run::{self, Run, Work};
@@ -27,7 +28,12 @@ pub(super) fn start(
     let run_id = HeaderValue::from_str(&run.id).ok();
     let (body, last_words) = run::start(app, context, run, work);
     let mut response = Response::new(Body::new(body));
-    response.extensions_mut().insert(last_words);
+    let extensions = response.extensions_mut();
+    extensions.insert(last_words);
+    extensions.insert(Patience {
+        stall: app.config.client_stall,
+        ..Patience::default()
+    });
     let head = response.headers_mut();
     head.insert(CONTENT_TYPE, HeaderValue::from_static(sse::CONTENT_TYPE));
     head.insert(

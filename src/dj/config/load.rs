@@ -17,7 +17,7 @@ use crate::core::ports::Timeouts;
 
 /// Every variable that is read, for manifests and documentation to be checked
 /// against.
-pub const VARIABLES: [&str; 26] = [
+pub const VARIABLES: [&str; 27] = [
     "anthropic_api_key",
     "anthropic_base_url",
     "anthropic_model",
@@ -34,6 +34,7 @@ pub const VARIABLES: [&str; 26] = [
     "environment",
     "admin_token",
     "heartbeat_ms",
+    "client_stall_ms",
     "limit_scope",
     "global_rps",
     "lane_limits",
@@ -102,6 +103,7 @@ pub(super) fn load(source: &dyn Fn(&str) -> Option<String>) -> Result<Config, Co
         frontend_url: read.optional("frontend_url", origin),
         admin_token: read.secret("admin_token"),
         heartbeat: read.millis("heartbeat_ms", 15_000, 1..=HOUR_MS),
+        client_stall: read.millis("client_stall_ms", 30_000, 1..=HOUR_MS),
         limits: limits(&mut read),
         client_ip_header: read.optional("client_ip_header", |text| {
             HeaderName::from_str(text).map_err(|_| "must be the name of a header".into())

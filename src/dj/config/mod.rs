@@ -57,6 +57,8 @@ pub struct Config {
     pub admin_token: Option<Secret>,
     /// Silence on a stream after which a heartbeat is written.
     pub heartbeat: Duration,
+    /// A client that takes no byte for this long is treated as gone.
+    pub client_stall: Duration,
     /// What the limits are set to.
     pub limits: LimitsConfig,
     /// The header that carries the client's address, set by a proxy that

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use spinlane_component_tests::chat::{Chat, last, prompt, said, send};
 use spinlane_component_tests::{Dj, KEY, PATIENCE, dj_host, hosts, suite};
+use spinlane_upstreams::Counts;
 use spinlane_upstreams::anthropic::Script;
 
 #[tokio::test]
@@ -78,6 +79,27 @@ async fn a_reader_that_stops_holds_the_upstream_back() {
     // Nothing was lost.
     let frames = chat.count_content().await;
     assert_eq!(frames, deltas - 1);
+}
+
+/// A client that is there but takes no byte may not hold a lane for ever.
+#[tokio::test]
+async fn a_reader_that_stops_for_too_long_is_treated_as_gone() {
+    let dj = Dj::start(&[("client_stall_ms", "1000")]).await;
+    let anthropic = dj.upstreams.anthropic();
+    // Far more than the buffers of all sockets between.
+    anthropic.script(Script::text(vec!["x".repeat(1_000); 100_000]));
+    let mut chat = prompt(&dj.origin()).await;
+    chat.next_of("content").await;
+    let gone = |counts: &Counts| counts.cancelled == 1 && counts.open == 0;
+    let noticed = anthropic.wait_for(PATIENCE, gone).await;
+    noticed.expect("its upstream call ends");
+    let ended = dj
+        .host
+        .wait_for_instances(PATIENCE, |instances| instances.live == 0)
+        .await;
+    assert_eq!(ended.map(|instances| instances.trapped), Ok(0));
+    // What it reads now is what was under way, and then a cut.
+    drop(chat);
 }
 
 #[tokio::test]
