@@ -1,4 +1,55 @@
-//! Limits on upstream calls.
+//! Limits on upstream calls: one door, [`Orchestrator::run`], and behind it
+//! three layers in this order.
+//!
+//! 1. [`Budget`]: calls that one request may make.
+//! 2. [`Lane`]: calls of one upstream at a time, and its rate where it has one;
+//!    first in, first out within a [`Priority`]. The slot is held until the
+//!    answer's body has ended.
+//! 3. [`Global`]: calls of all lanes a second, and launches at a time.
+//!
+//! With [`Scope::Shared`] lanes and rates hold over all instances that have the
+//! store in common ([`shared`]).
+//!
+//! ```
+//! use std::num::NonZeroU32;
+//! use std::time::Duration;
+//!
+//! use bytes::Bytes;
+//! use spinlane::core::limit::{
+//!     AdaptiveLimits, Budget, Call, LaneConfig, Limits, Orchestrator, Priority,
+//! };
+//! use spinlane::core::ports::HttpError;
+//! use spinlane::core::testing::{ScriptedHttp, World};
+//! # use futures::{StreamExt, stream};
+//!
+//! // Two calls at a time and ten a second; the limit gives way while the
+//! // upstream answers slowly or says that it is overloaded.
+//! let ten = NonZeroU32::new(10).unwrap();
+//! let slow = Duration::from_secs(2);
+//! let search = LaneConfig::new(2).rate(ten).adaptive(AdaptiveLimits { min: 1, slow });
+//! let mut limits = Limits::default();
+//! limits.lanes.insert("search".into(), search);
+//!
+//! // In a component the ports come from the host.
+//! let world = World::with_http(ScriptedHttp::new(|_| async {
+//!     Ok::<_, HttpError>(http::Response::new(stream::empty().boxed()))
+//! }));
+//! let upstreams = Orchestrator::new(limits, world.ports());
+//!
+//! let budget = Budget::new(50);
+//! let request = http::Request::get("https://search.example/").body(Bytes::new())?;
+//! let mut call = Call::new("search", request, budget.clone()).repeatable();
+//! call.weight = 3;
+//! call.priority = Priority::Background;
+//! let answered = world.run(upstreams.run(call))?;
+//! assert_eq!((answered.stats.attempts, budget.used()), (1, 1));
+//! drop(answered);
+//!
+//! // Limits change while they are in use, in this instance. What all instances
+//! // have in common comes from their configuration.
+//! upstreams.lane(&"search".into()).set_limit(1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod adaptive;
 mod body;
