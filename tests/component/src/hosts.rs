@@ -9,10 +9,11 @@ use tokio::process::{Child, Command};
 
 use crate::PATIENCE;
 
-/// A host's process, which ends with this value.
+/// A host's process, which ends with this value, and so do its children: `spin
+/// up` serves by one.
 #[derive(Debug)]
 pub struct Process {
-    _child: Child,
+    child: Child,
     /// Where it answers.
     pub origin: String,
 }
@@ -45,18 +46,27 @@ pub async fn start(command: &mut Command, port: u16) -> Process {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
+        .process_group(0)
         .kill_on_drop(true)
         .spawn()
         .expect("the host's program");
     let origin = format!("http://127.0.0.1:{port}");
+    let process = Process { child, origin };
+    let health = format!("{}/health", process.origin);
     let begin = Instant::now();
     // Programs do not tell when they are ready: it is asked for.
-    while reqwest::get(format!("{origin}/health")).await.is_err() {
+    while reqwest::get(&health).await.is_err() {
         assert!(begin.elapsed() < 4 * PATIENCE, "the host does not answer");
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
-    Process {
-        _child: child,
-        origin,
+    process
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Some(group) = self.child.id() {
+            let mut kill = std::process::Command::new("kill");
+            let _ = kill.args(["-KILL", "--", &format!("-{group}")]).status();
+        }
     }
 }

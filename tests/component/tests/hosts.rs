@@ -41,11 +41,14 @@ async fn spin_up() {
     let upstreams = start_upstreams().await;
     let anthropic = upstreams.anthropic();
     let port = hosts::free_port();
+    let state = tempfile::tempdir().expect("a folder for its store");
     let mut command = Command::new(spin);
     command
         .current_dir(repository(""))
         .args(["up", "--listen", &format!("127.0.0.1:{port}"), "--from"])
         .arg(repository("spin.toml"))
+        .arg("--state-dir")
+        .arg(state.path())
         .env("SPIN_VARIABLE_ANTHROPIC_API_KEY", KEY)
         .env("SPIN_VARIABLE_CALLER_LIMIT", "off")
         .env("SPIN_VARIABLE_ANTHROPIC_BASE_URL", anthropic.origin());
