@@ -1,213 +1,29 @@
-//! `cargo xtask bench`: what relaying an Anthropic stream costs, and what shared
-//! limits add to a call.
+//! `cargo xtask bench`: what relaying an Anthropic stream costs, beside native
+//! axum and Hono on workerd, and what shared limits add to a call.
 //!
 //! Upstream, host and client are three processes, so that the CPU time of the
 //! host's process is that of the host and the component alone. The figures are
 //! only good as ratios, and for comparing two builds on one machine.
 
+mod relay;
 mod shared;
 
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
-use futures::future::try_join_all;
-use reqwest::Client;
-use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
-
-/// Streams at a time, as in the tables of other relays.
-const STREAMS: usize = 8;
-
-/// Frames of one stream in a burst.
-const BURST: usize = 10_000;
-
-/// Rounds of the burst; the first ones warm up.
-const ROUNDS: usize = 12;
-const WARM_UP: usize = 2;
-
-/// A child process that ends with this value.
-struct Server {
-    child: Child,
-    origin: String,
-}
-
-impl Server {
-    /// Starts `command`, whose first line says where it listens.
-    async fn start(command: &mut Command, origin: fn(&str) -> Result<String>) -> Result<Self> {
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()?;
-        let stdout = child.stdout.take().context("its output")?;
-        let line = BufReader::new(stdout).lines().next_line().await?;
-        let origin = origin(&line.context("it ended at once")?)?;
-        Ok(Self { child, origin })
-    }
-
-    /// CPU time of the process so far, user and system.
-    fn cpu(&self) -> Result<Duration> {
-        let pid = self.child.id().context("it has ended")?;
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        // After the name, which may hold anything: utime and stime are the
-        // 12th and 13th fields, in ticks of 10 ms.
-        let (_, fields) = stat.rsplit_once(')').context("stat")?;
-        let mut ticks = fields.split_whitespace().skip(11).map(str::parse::<u64>);
-        let user = ticks.next().context("utime")??;
-        let system = ticks.next().context("stime")??;
-        Ok(Duration::from_millis(10 * (user + system)))
-    }
-}
+use anyhow::{Context, Result};
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [
-        host,
-        upstreams,
-        component,
-        fixture,
-        fixture_manifest,
-        redis @ ..,
-    ] = arguments.as_slice()
-    else {
-        bail!("run me by `cargo xtask bench`");
+    let file = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let built = |name: &str| file(name).with_context(|| format!("{name}: run `cargo xtask bench`"));
+    let programs = relay::Programs {
+        host: built("BENCH_HOST")?,
+        upstreams: built("BENCH_UPSTREAMS")?,
+        component: built("BENCH_COMPONENT")?,
+        axum: built("BENCH_AXUM")?,
+        peers: file("BENCH_PEERS"),
     };
-    relay(host, upstreams, component).await?;
-    let redis = redis.first().map(PathBuf::from);
-    shared::run(Path::new(fixture), Path::new(fixture_manifest), redis).await
-}
-
-async fn relay(host: &str, upstreams: &str, component: &str) -> Result<()> {
-    let upstreams = Server::start(
-        Command::new(upstreams).args(["--json", "--until-stdin-closes"]),
-        |line| {
-            let origins: Value = serde_json::from_str(line)?;
-            let origin = origins["anthropic"].as_str().context("no origin")?;
-            Ok(origin.to_owned())
-        },
-    )
-    .await?;
-    let host = Server::start(
-        Command::new(host)
-            .args(["--listen", "127.0.0.1:0", "--component", component])
-            .args(["--variable", "anthropic_api_key=bench"])
-            .args(["--variable", "caller_limit=off"])
-            .args(["--variable", "lane_limits=anthropic=100"])
-            .args(["--variable", "global_rps=100000"])
-            .args([
-                "--variable",
-                &format!("anthropic_base_url={}", upstreams.origin),
-            ]),
-        |line| Ok(line.to_owned()),
-    )
-    .await?;
-    burst(&host, &upstreams).await?;
-    first_frame(&host, &upstreams).await?;
-    health(&host).await
-}
-
-async fn script(upstreams: &Server, deltas: usize) -> Result<()> {
-    let url = format!("{}/__control/script", upstreams.origin);
-    let script = json!({"deltas": vec!["word "; deltas], "pace_ms": 0});
-    let response = Client::new().post(url).json(&script).send().await?;
-    response.error_for_status()?;
-    Ok(())
-}
-
-/// Reads one chat to its end. Returns the number of `content` frames, and when
-/// the first one was read.
-async fn chat(client: &Client, host: &Server) -> Result<(usize, Instant)> {
-    let url = format!("{}/api/chat-stream/message", host.origin);
-    let request = client.post(url).json(&json!({"message": "hello"}));
-    let mut response = request.send().await?.error_for_status()?;
-    let mut first = None;
-    let mut text = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        text.extend_from_slice(&chunk);
-        if first.is_none() && contains(&text, b"\"content\"") {
-            first = Some(Instant::now());
-        }
-    }
-    let text = String::from_utf8(text)?;
-    if !text.ends_with("{\"type\":\"done\",\"data\":null}\n\n") {
-        bail!(
-            "the stream did not end well: {}",
-            &text[text.len().saturating_sub(300)..]
-        );
-    }
-    let content = text.matches("{\"type\":\"content\"").count();
-    Ok((content, first.context("no content")?))
-}
-
-fn contains(text: &[u8], needle: &[u8]) -> bool {
-    text.windows(needle.len()).any(|window| window == needle)
-}
-
-async fn burst(host: &Server, upstreams: &Server) -> Result<()> {
-    script(upstreams, BURST).await?;
-    let client = Client::new();
-    let (mut cpu, mut begin, mut frames) = (Duration::ZERO, Instant::now(), 0);
-    for round in 0..ROUNDS {
-        if round == WARM_UP {
-            (cpu, begin, frames) = (host.cpu()?, Instant::now(), 0);
-        }
-        let all = try_join_all((0..STREAMS).map(|_| chat(&client, host))).await?;
-        frames += all.iter().map(|(content, _)| content).sum::<usize>();
-    }
-    if frames != (ROUNDS - WARM_UP) * STREAMS * BURST {
-        bail!("frames were lost: {frames}");
-    }
-    let (took, cpu) = (begin.elapsed(), host.cpu()? - cpu);
-    let rate = frames as f64 / took.as_secs_f64();
-    let each = cpu.as_secs_f64() * 1e6 / frames as f64;
-    println!("burst, {STREAMS} streams of {BURST}: {rate:.0} frames/s, {each:.2} µs CPU a frame");
-    Ok(())
-}
-
-async fn first_frame(host: &Server, upstreams: &Server) -> Result<()> {
-    script(upstreams, 3).await?;
-    // Not kept alive: each chat has its own connection, as after a pause.
-    let client = Client::builder().pool_max_idle_per_host(0).build()?;
-    let mut times = Vec::new();
-    for _ in 0..200 {
-        let begin = Instant::now();
-        let (_, first) = chat(&client, host).await?;
-        times.push(first - begin);
-    }
-    times.sort_unstable();
-    println!(
-        "first content frame: p50 {:?}, p99 {:?}",
-        times[100], times[198]
-    );
-    Ok(())
-}
-
-/// A short request: most of it is the making of an instance.
-async fn health(host: &Server) -> Result<()> {
-    let (client, url) = (Client::new(), format!("{}/health", host.origin));
-    let (cpu, begin) = (host.cpu()?, Instant::now());
-    let each = 250;
-    let clients = (0..STREAMS).map(|_| async {
-        for _ in 0..each {
-            client
-                .get(&url)
-                .send()
-                .await?
-                .error_for_status()?
-                .bytes()
-                .await?;
-        }
-        anyhow::Ok(())
-    });
-    try_join_all(clients).await?;
-    let requests = (each * STREAMS) as f64;
-    let rate = requests / begin.elapsed().as_secs_f64();
-    let cpu = (host.cpu()? - cpu).as_secs_f64() * 1e6 / requests;
-    println!("GET /health: {rate:.0} requests/s, {cpu:.0} µs CPU a request");
-    Ok(())
+    relay::run(&programs).await?;
+    let (fixture, manifest) = (built("BENCH_FIXTURE")?, built("BENCH_FIXTURE_MANIFEST")?);
+    shared::run(&fixture, &manifest, file("BENCH_REDIS")).await
 }

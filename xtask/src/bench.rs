@@ -1,5 +1,7 @@
 //! `cargo xtask bench`: numbers, in builds that are optimised for them.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 
 use crate::build;
@@ -31,16 +33,40 @@ pub(crate) fn run() -> Result<()> {
     let built = |name: &str| build::target_dir().join("release").join(name);
     let mut bench = program(built("spinlane-bench"));
     bench
-        .arg(built("spinlane-host"))
-        .arg(built("spinlane-upstreams"))
-        .arg(build::spin_component())
-        .arg(build::fixture_component())
-        .arg(root().join("tests/fixture/spin.toml"));
+        .env("BENCH_HOST", built("spinlane-host"))
+        .env("BENCH_UPSTREAMS", built("spinlane-upstreams"))
+        .env("BENCH_AXUM", built("axum-relay"))
+        .env("BENCH_COMPONENT", build::spin_component())
+        .env("BENCH_FIXTURE", build::fixture_component())
+        .env(
+            "BENCH_FIXTURE_MANIFEST",
+            root().join("tests/fixture/spin.toml"),
+        );
+    match peers() {
+        Ok(folder) => {
+            bench.env("BENCH_PEERS", folder);
+        }
+        Err(error) => eprintln!("no Hono on workerd ({error:#})"),
+    }
     match tools::system("redis-server", &["redis-server"]) {
         Ok(redis) => {
-            bench.arg(redis);
+            bench.env("BENCH_REDIS", redis);
         }
         Err(error) => eprintln!("no redis-server ({error:#})"),
     }
     step("measure", &mut bench)
+}
+
+/// Hono and workerd, installed and built.
+fn peers() -> Result<PathBuf> {
+    let (_, npm) = tools::node()?;
+    let folder = root().join("bench/peers");
+    tools::npm_ci(&npm, "Hono and workerd", &folder)?;
+    step(
+        "bundle the Hono relay",
+        program(npm)
+            .current_dir(&folder)
+            .args(["run", "--silent", "build"]),
+    )?;
+    Ok(folder)
 }
