@@ -1,0 +1,368 @@
+//! Connecting Spotify, over HTTP: the browser's part is played by hand.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, TcpListener};
+use std::time::Duration;
+
+use reqwest::header::{HeaderMap, LOCATION, SET_COOKIE};
+use reqwest::{Method, RequestBuilder, Response, redirect};
+use serde_json::{Value, json};
+use spinlane_component_tests::chat::{Chat, last};
+use spinlane_component_tests::{KEY, PATIENCE, start_upstreams, with_upstreams};
+use spinlane_host::Host;
+use spinlane_upstreams::Upstreams;
+use spinlane_upstreams::anthropic::Script;
+
+const SESSION: &str = "__Host-spinlane-session";
+const LOGIN: &str = "__Host-spinlane-login";
+
+/// The DJ under an address that Spotify may send users back to.
+struct Dj {
+    host: Host,
+    upstreams: Upstreams,
+}
+
+impl Dj {
+    async fn start(variables: &[(&str, &str)]) -> Self {
+        let upstreams = start_upstreams().await;
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = free.local_addr().unwrap();
+        drop(free);
+        let mut host = with_upstreams(&upstreams)
+            .listen(address)
+            .variable("public_url", format!("http://{address}"));
+        for (name, value) in variables {
+            host = host.variable(*name, *value);
+        }
+        let host = host.start().await.expect("the host starts");
+        Self { host, upstreams }
+    }
+}
+
+/// A browser: it keeps cookies and follows redirects one at a time.
+struct Browser<'a> {
+    dj: &'a Dj,
+    client: reqwest::Client,
+    cookies: BTreeMap<String, String>,
+}
+
+impl<'a> Browser<'a> {
+    fn new(dj: &'a Dj) -> Self {
+        let client = reqwest::Client::builder().redirect(redirect::Policy::none());
+        Self {
+            dj,
+            client: client.build().unwrap(),
+            cookies: BTreeMap::new(),
+        }
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, self.dj.host.url(path))
+    }
+
+    async fn send(&mut self, request: RequestBuilder) -> Response {
+        let cookies = self.cookies.iter();
+        let cookies: Vec<_> = cookies
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        let request = request.header("cookie", cookies.join("; "));
+        let response = request.send().await.expect("an answer");
+        self.keep(response.headers());
+        response
+    }
+
+    /// Keeps what every browser would, after a look at the flags.
+    fn keep(&mut self, headers: &HeaderMap) {
+        for field in headers.get_all(SET_COOKIE) {
+            let field = field.to_str().unwrap();
+            let (name, rest) = field.split_once('=').unwrap();
+            let mut parts = rest.split("; ");
+            let value = parts.next().unwrap();
+            let flags: Vec<_> = parts.collect();
+            for flag in ["Path=/", "Secure", "HttpOnly", "SameSite=Lax"] {
+                assert!(flags.contains(&flag), "{field}");
+            }
+            match flags.contains(&"Max-Age=0") {
+                true => self.cookies.remove(name),
+                false => self.cookies.insert(name.into(), value.into()),
+            };
+        }
+    }
+
+    async fn get(&mut self, path: &str) -> Response {
+        let request = self.request(Method::GET, path);
+        self.send(request).await
+    }
+
+    async fn post(&mut self, path: &str, body: &Value) -> Response {
+        let request = self.request(Method::POST, path).json(body);
+        self.send(request).await
+    }
+
+    /// Begins a login, and answers on Spotify's page: the way back.
+    async fn consent(&mut self, login: &str, answer: &str) -> String {
+        let page = location(&self.get(login).await);
+        let asked = self
+            .client
+            .get(&page)
+            .send()
+            .await
+            .expect("the consent page");
+        assert_eq!(asked.status(), 200, "{}", asked.text().await.unwrap());
+        let form = page.replacen("/authorize?", "/authorize/answer?", 1);
+        let form = self.client.post(form).body(format!("answer={answer}"));
+        let back = location(&form.send().await.expect("the way back"));
+        let origin = self.dj.host.url("");
+        back.strip_prefix(&origin).expect("back to us").to_owned()
+    }
+
+    async fn log_in(&mut self) -> String {
+        let back = self.consent("/api/auth/login", "agree").await;
+        assert_eq!(location(&self.get(&back).await), "/");
+        self.session()
+    }
+
+    fn session(&self) -> String {
+        self.cookies[SESSION].clone()
+    }
+
+    async fn whoami(&mut self) -> Value {
+        json(self.get("/api/auth/session").await, 200).await
+    }
+}
+
+fn location(response: &Response) -> String {
+    assert_eq!(response.status(), 303, "{:?}", response.headers());
+    response.headers()[LOCATION].to_str().unwrap().to_owned()
+}
+
+async fn json(response: Response, status: u16) -> Value {
+    let (found, text) = (response.status(), response.text().await.unwrap());
+    assert_eq!(found, status, "{text}");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+async fn code(response: Response, status: u16) -> String {
+    let problem = json(response, status).await;
+    problem["code"].as_str().expect("a code").to_owned()
+}
+
+/// The session route, asked with a Bearer token.
+async fn bearer(dj: &Dj, token: &str) -> Response {
+    let request = reqwest::Client::new().get(dj.host.url("/api/auth/session"));
+    request.bearer_auth(token).send().await.expect("an answer")
+}
+
+/// A prompt that makes the model create a playlist.
+async fn create_playlist(browser: &mut Browser<'_>) -> Vec<spinlane_component_tests::chat::Frame> {
+    let anthropic = browser.dj.upstreams.anthropic();
+    let track = &browser.dj.upstreams.catalogue().tracks[0];
+    let input = json!({"name": "Rain", "trackIds": [track.id]});
+    anthropic.reset();
+    anthropic.push(Script::tools().use_tool("create_playlist", input));
+    anthropic.push(Script::text(["Done."]));
+    let prompt = json!({"message": "Make a playlist", "mode": "create"});
+    let response = browser.post("/api/chat-stream/message", &prompt).await;
+    Chat::read(response).rest().await
+}
+
+#[tokio::test]
+async fn a_user_connects_and_disconnects() {
+    let dj = Dj::start(&[]).await;
+    let mut browser = Browser::new(&dj);
+    assert_eq!(
+        browser.whoami().await,
+        json!({"connected": false, "available": true})
+    );
+    let token = browser.log_in().await;
+    assert!(!browser.cookies.contains_key(LOGIN));
+    let who = browser.whoami().await;
+    assert_eq!(
+        (&who["connected"], &who["name"]),
+        (&true.into(), &"Sim Listener".into())
+    );
+    assert_eq!(json(bearer(&dj, &token).await, 200).await, who);
+
+    let gone = browser.post("/api/auth/logout", &json!({})).await;
+    assert_eq!(gone.status(), 204);
+    assert!(!browser.cookies.contains_key(SESSION));
+    assert_eq!(browser.whoami().await["connected"], false);
+    assert_eq!(
+        code(bearer(&dj, &token).await, 401).await,
+        "session_invalid"
+    );
+}
+
+#[tokio::test]
+async fn refusals_and_forgeries_open_nothing() {
+    let dj = Dj::start(&[]).await;
+    let mut browser = Browser::new(&dj);
+    let back = browser.consent("/api/auth/login", "cancel").await;
+    assert!(back.contains("error=access_denied"), "{back}");
+    assert_eq!(code(browser.get(&back).await, 403).await, "login_denied");
+
+    // A state that is not this browser's.
+    let mut other = Browser::new(&dj);
+    let theirs = other.consent("/api/auth/login", "agree").await;
+    browser.consent("/api/auth/login", "agree").await;
+    assert_eq!(code(browser.get(&theirs).await, 400).await, "login_state");
+
+    // The same callback twice, and its code in another login.
+    let back = browser.consent("/api/auth/login", "agree").await;
+    assert_eq!(location(&browser.get(&back).await), "/");
+    assert_eq!(code(browser.get(&back).await, 400).await, "login_state");
+    let again = browser.consent("/api/auth/login", "agree").await;
+    let part = |url: &str, name: &str| {
+        let start = url.find(&format!("{name}=")).unwrap() + name.len() + 1;
+        url[start..].split('&').next().unwrap().to_owned()
+    };
+    let replayed = again.replace(&part(&again, "code"), &part(&back, "code"));
+    assert_eq!(code(browser.get(&replayed).await, 400).await, "login_code");
+    assert_eq!(
+        browser.whoami().await["connected"],
+        true,
+        "the first login holds"
+    );
+}
+
+#[tokio::test]
+async fn tokens_that_are_not_good_are_refused() {
+    let dj = Dj::start(&[]).await;
+    let mut browser = Browser::new(&dj);
+    let token = browser.log_in().await;
+    let mut forged = token.clone();
+    forged.replace_range(..1, if token.starts_with('A') { "B" } else { "A" });
+    for bad in [forged.as_str(), &token[..token.len() - 1], "x"] {
+        let refused = bearer(&dj, bad).await;
+        assert!(refused.headers().contains_key("www-authenticate"));
+        assert_eq!(code(refused, 401).await, "session_invalid");
+        // As a cookie it is as good as none, and the browser forgets it.
+        browser.cookies.insert(SESSION.into(), bad.into());
+        assert_eq!(browser.whoami().await["connected"], false);
+        assert!(!browser.cookies.contains_key(SESSION));
+    }
+    let prompt = json!({"message": "hello", "mode": "create"});
+    let refused = browser.post("/api/chat-stream/message", &prompt).await;
+    assert_eq!(code(refused, 401).await, "session_required");
+    assert_eq!(dj.upstreams.anthropic().counts().started, 0);
+    // Not used for an hour.
+    dj.host.advance_wall_clock(Duration::from_secs(3_601));
+    assert_eq!(
+        code(bearer(&dj, &token).await, 401).await,
+        "session_expired"
+    );
+}
+
+#[tokio::test]
+async fn an_expired_access_token_is_renewed_and_kept() {
+    let dj = Dj::start(&[]).await;
+    dj.upstreams.tokens().rotate(true);
+    let mut browser = Browser::new(&dj);
+    browser.log_in().await;
+    let accounts = dj.upstreams.spotify_accounts();
+    let before = accounts.counts().started;
+    let renewals = || accounts.counts().started - before;
+    let frames = create_playlist(&mut browser).await;
+    assert_eq!(last(&frames), ("done", &Value::Null));
+    assert_eq!(renewals(), 0);
+
+    // Refused before its time: found out by a 401.
+    dj.upstreams.tokens().expire_all();
+    let frames = create_playlist(&mut browser).await;
+    let ended = frames
+        .iter()
+        .find(|frame| frame.kind == "tool_end")
+        .expect("a tool");
+    assert_ne!(ended.data["error"], true, "{}", ended.data);
+    assert_eq!(renewals(), 1);
+    // Another instance finds the new one.
+    create_playlist(&mut browser).await;
+    assert_eq!(renewals(), 1);
+
+    // Within a minute of its end: found out beforehand. The session, which ends
+    // an hour after its record was written, is good for that minute.
+    dj.host.advance_wall_clock(Duration::from_secs(3_541));
+    let frames = create_playlist(&mut browser).await;
+    assert_eq!(last(&frames), ("done", &Value::Null));
+    assert_eq!(renewals(), 2);
+
+    // Withdrawn at Spotify: the session ends.
+    dj.upstreams.tokens().revoke_all();
+    let frames = create_playlist(&mut browser).await;
+    let ended = frames
+        .iter()
+        .find(|frame| frame.kind == "tool_end")
+        .expect("a tool");
+    assert_eq!(ended.data["error"], true, "{}", ended.data);
+    assert_eq!(browser.whoami().await["connected"], false);
+}
+
+#[tokio::test]
+async fn a_page_on_another_origin_gets_a_token_for_a_code() {
+    let dj = Dj::start(&[("frontend_url", "http://127.0.0.1:9")]).await;
+    let mut browser = Browser::new(&dj);
+    let back = browser.consent("/api/auth/login?state=abc", "agree").await;
+    let page = location(&browser.get(&back).await);
+    let fragment = page
+        .strip_prefix("http://127.0.0.1:9/#auth_code=")
+        .expect("the page");
+    let one_time = fragment.strip_suffix("&state=abc").expect("the state");
+    assert!(browser.cookies.is_empty());
+    let body = json!({"code": one_time});
+    let attempts = (0..10).map(|_| {
+        let request = reqwest::Client::new().post(dj.host.url("/api/auth/token"));
+        request.json(&body).send()
+    });
+    let answers = futures::future::try_join_all(attempts)
+        .await
+        .expect("answers");
+    let (good, bad): (Vec<_>, Vec<_>) = answers
+        .into_iter()
+        .partition(|answer| answer.status() == 200);
+    assert_eq!((good.len(), bad.len()), (1, 9), "a code is good once");
+    for answer in bad {
+        assert_eq!(code(answer, 400).await, "login_code");
+    }
+    let answer: Value = good.into_iter().next().unwrap().json().await.unwrap();
+    let token = answer["token"].as_str().unwrap();
+    assert_eq!(json(bearer(&dj, token).await, 200).await["connected"], true);
+}
+
+#[tokio::test]
+async fn neither_store_nor_log_gives_a_session_away() {
+    let dj = Dj::start(&[]).await;
+    let mut browser = Browser::new(&dj);
+    let login = location(&browser.get("/api/auth/login").await);
+    let back = browser.consent("/api/auth/login", "agree").await;
+    browser.get(&back).await;
+    let session = browser.session();
+    create_playlist(&mut browser).await;
+    let ended = dj
+        .host
+        .wait_for_instances(PATIENCE, |instances| instances.live == 0)
+        .await;
+    assert_eq!(ended.unwrap().trapped, 0);
+    let part = |url: &str, name: &str| {
+        let start = url.find(&format!("{name}=")).unwrap() + name.len() + 1;
+        url[start..].split('&').next().unwrap().to_owned()
+    };
+    let mut secrets = dj.upstreams.tokens().all();
+    // The application's own, and the user's two.
+    assert!(secrets.len() >= 2, "{}", secrets.len());
+    secrets.extend([
+        session,
+        KEY.to_owned(),
+        part(&login, "state"),
+        part(&back, "code"),
+    ]);
+    let dump = dj.host.store().dump();
+    assert!(dump.keys().any(|key| key.starts_with("session:")));
+    let stored = dump
+        .into_iter()
+        .map(|(key, value)| format!("{key} {}", String::from_utf8_lossy(&value)));
+    for text in stored.chain([dj.host.logs().join("\n")]) {
+        for secret in &secrets {
+            assert!(!text.contains(secret), "{secret} is in {text}");
+        }
+    }
+}
