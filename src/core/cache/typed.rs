@@ -273,9 +273,12 @@ where
 
     /// Waits for our turn to ask, or for what another instance has found out.
     async fn turn(&self, key: &Key) -> Turn<T> {
+        if !self.kind.policy.one_asks {
+            return Turn::Ask(None);
+        }
         let clock = &self.cache.0.store.clock;
         let begin = clock.now();
-        while self.kind.policy.one_asks {
+        loop {
             let until = match self.claim(key).await {
                 Asks::Everybody => break,
                 Asks::We(claim) => {

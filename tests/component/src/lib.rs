@@ -40,11 +40,21 @@ pub fn repository(path: &str) -> PathBuf {
         .join(path)
 }
 
+/// The embedded host with what `manifest` says, running the component that
+/// `variable` names. Its machine code is kept beside it: the host that tests use
+/// is not optimised, and takes a minute to compile a component of this size.
+fn host(manifest: &str, variable: &str) -> Builder {
+    let component = built(variable);
+    let code = component.with_file_name("compiled");
+    Host::builder(repository(manifest))
+        .component(component)
+        .cache_dir(code)
+}
+
 /// The embedded host, set up for the DJ. Tests ask more often than a caller
 /// may: those of the callers' limit set it themselves.
 pub fn dj_host(anthropic: &str) -> Builder {
-    Host::builder(repository("spin.toml"))
-        .component(built("SPINLANE_COMPONENT"))
+    host("spin.toml", "SPINLANE_COMPONENT")
         .variable("anthropic_api_key", KEY)
         .variable("anthropic_base_url", anthropic)
         .variable("caller_limit", "off")
@@ -114,5 +124,5 @@ pub async fn fixture() -> Host {
 
 /// The embedded host, set up for the fixture.
 pub fn fixture_host() -> Builder {
-    Host::builder(repository("tests/fixture/spin.toml")).component(built("SPINLANE_FIXTURE"))
+    host("tests/fixture/spin.toml", "SPINLANE_FIXTURE")
 }

@@ -5,14 +5,16 @@ use super::*;
 /// What the catalogue answers, and after how long.
 type Catalogue = dyn Fn(&str) -> (u64, Value) + Send + Sync;
 
+/// Calls to the catalogue: which, when each began and ended, in milliseconds; a
+/// call that was dropped has no end.
+type Calls = Arc<Mutex<Vec<(String, u64, Option<u64>)>>>;
+
 /// An application whose model says what it is told to, turn by turn.
 struct Show {
     world: World,
     /// What the model was asked.
     asked: Arc<Mutex<Vec<Value>>>,
-    /// When each call to the catalogue began and ended, in milliseconds; a call
-    /// that was dropped has no end.
-    calls: Arc<Mutex<Vec<(String, u64, Option<u64>)>>>,
+    calls: Calls,
 }
 
 /// A playlist's id.
@@ -111,7 +113,7 @@ fn answered(
     (millis, answer): (u64, Value),
     noted: bool,
     path: String,
-    calls: &Arc<Mutex<Vec<(String, u64, Option<u64>)>>>,
+    calls: &Calls,
     clock: &VirtualClock,
 ) -> impl Future<Output = Result<Response<BodyStream>, HttpError>> + use<> {
     let (calls, clock) = (Arc::clone(calls), clock.clone());
@@ -161,9 +163,9 @@ fn text(text: &str) -> String {
         + &sse("content_block_stop", r#"{"index":0}"#)
 }
 
-fn says(events: String, stop_reason: &str) -> Vec<Step> {
+fn says(events: impl AsRef<str>, stop_reason: &str) -> Vec<Step> {
     vec![Step::Write(
-        sse("message_start", START) + &events + &end(stop_reason),
+        sse("message_start", START) + events.as_ref() + &end(stop_reason),
     )]
 }
 
