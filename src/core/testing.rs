@@ -5,6 +5,8 @@
 //! 90 days takes microseconds; when there is no timer either it panics, which
 //! makes a lost wake-up a failing test instead of a hanging one.
 
+pub mod suite;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::Future;
@@ -630,6 +632,40 @@ mod tests {
         let clock = VirtualClock::new();
         let _ = clock.sleep(Duration::from_secs(1)).now_or_never();
         assert_eq!(clock.pending_timers(), 0);
+    }
+
+    #[test]
+    fn the_store_in_memory_does_what_every_store_does() {
+        let (world, store) = (World::new(), MemoryStore::new());
+        assert_eq!(world.run(suite::key_value(&store)), Ok(()));
+        assert_eq!(world.run(suite::counters(&store, &store)), Ok(()));
+        assert!(store.is_empty());
+    }
+
+    #[test]
+    fn idleness_comes_before_time_and_the_rest_after_the_response() {
+        let world = World::new();
+        let ports = world.ports();
+        let seen: Arc<Mutex<Vec<&str>>> = Arc::default();
+        let note = |what| {
+            let seen = Arc::clone(&seen);
+            async move { lock(&seen).push(what) }
+        };
+        let idle = ports.spawner.idle();
+        ports.spawner.after_response(Box::pin(note("after")));
+        ports.spawner.spawn(Box::pin(idle.then({
+            let note = note("idle");
+            move |()| note
+        })));
+        ports.spawner.spawn(Box::pin(note("task")));
+        let (clock, slept) = (world.clock.clone(), note("slept"));
+        world.run(async move {
+            clock.sleep(Duration::from_nanos(1)).await;
+            slept.await;
+        });
+        assert_eq!(*lock(&seen), ["task", "idle", "slept"]);
+        world.drain();
+        assert_eq!(lock(&seen).last(), Some(&"after"));
     }
 
     #[test]

@@ -38,6 +38,11 @@ pub(crate) fn fixture_component() -> PathBuf {
     wasm(&target_dir().join("fixture"), "spinlane_fixture.wasm")
 }
 
+/// The same for plain WASI hosts.
+pub(crate) fn wasi_fixture_component() -> PathBuf {
+    wasm(&target_dir().join("wasi-fixture"), "spinlane_fixture.wasm")
+}
+
 /// Adds the wasm target when the toolchain lacks it: cargo does not.
 pub(crate) fn ensure_target() -> Result<()> {
     let sysroot = Command::new("rustc")
@@ -121,17 +126,30 @@ pub(crate) fn fixture() -> Result<()> {
     )
 }
 
+/// Builds the test fixture for plain WASI hosts.
+pub(crate) fn wasi_fixture() -> Result<()> {
+    ensure_target()?;
+    step(
+        "build the component (fixture, plain WASI)",
+        component("spinlane-fixture")
+            .args(["--no-default-features", "--features", "wasi"])
+            .env("CARGO_TARGET_DIR", target_dir().join("wasi-fixture")),
+    )
+}
+
 /// Builds every component.
 pub(crate) fn all() -> Result<()> {
     spin()?;
     fixture()?;
     wasi()?;
     plain_spin()?;
+    wasi_fixture()?;
     for path in [
         spin_component(),
         fixture_component(),
         wasi_component(),
         plain_spin_component(),
+        wasi_fixture_component(),
     ] {
         println!("{}", path.display());
     }

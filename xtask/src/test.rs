@@ -31,6 +31,7 @@ fn rust(filter: Option<&str>, not_run: &mut Vec<String>) -> Result<()> {
     tests.env("SPINLANE_WASI_COMPONENT", build::wasi_component());
     tests.env("SPINLANE_PLAIN_COMPONENT", build::plain_spin_component());
     tests.env("SPINLANE_FIXTURE", build::fixture_component());
+    tests.env("SPINLANE_WASI_FIXTURE", build::wasi_fixture_component());
     match tools::wasmtime() {
         Ok(path) => {
             tests.env("SPINLANE_WASMTIME", path);

@@ -14,6 +14,7 @@ const LABEL: &str = "default";
 struct Trouble {
     fault: Option<String>,
     delay: Option<Duration>,
+    full: bool,
 }
 
 #[derive(Debug, Default)]
@@ -48,6 +49,11 @@ impl StoreControl {
     /// Every later call of a component fails with this text; `None` heals.
     pub fn fail(&self, fault: Option<String>) {
         self.trouble().fault = fault;
+    }
+
+    /// Whether every later write of a component is refused.
+    pub fn fill(&self, full: bool) {
+        self.trouble().full = full;
     }
 
     /// Every later call of a component takes this much longer, and its guest
@@ -92,11 +98,20 @@ impl StoreControl {
     /// Counts a component's call, holds it up and fails it, as told.
     pub(super) async fn before_call(&self) -> Result<(), String> {
         self.state.calls.fetch_add(1, Ordering::SeqCst);
-        let Trouble { fault, delay } = self.trouble().clone();
+        let Trouble { fault, delay, .. } = self.trouble().clone();
         if let Some(delay) = delay {
             tokio::time::sleep(delay).await;
         }
         fault.map_or(Ok(()), Err)
+    }
+
+    /// The same for a call that may need room.
+    pub(super) async fn before_write(&self) -> Result<(), String> {
+        self.before_call().await?;
+        match self.trouble().full {
+            true => Err("database or disk is full".into()),
+            false => Ok(()),
+        }
     }
 
     pub(super) fn count_increment(&self) {

@@ -91,12 +91,17 @@ impl Store {
         call.await
     }
 
+    async fn write<T>(&self, call: Answer<'_, T>) -> Result<T, String> {
+        self.control.before_write().await?;
+        call.await
+    }
+
     pub(crate) async fn get(&self, store: &str, key: &str) -> Result<Option<Vec<u8>>, String> {
         self.call(self.backend.get(store, key)).await
     }
 
     pub(crate) async fn set(&self, store: &str, key: &str, value: Vec<u8>) -> Result<(), String> {
-        self.call(self.backend.set(store, key, value)).await
+        self.write(self.backend.set(store, key, value)).await
     }
 
     pub(crate) async fn delete(&self, store: &str, key: &str) -> Result<(), String> {
@@ -118,7 +123,7 @@ impl Store {
         delta: i64,
     ) -> Result<i64, String> {
         self.control.count_increment();
-        self.call(self.backend.increment(store, key, delta)).await
+        self.write(self.backend.increment(store, key, delta)).await
     }
 
     pub(crate) async fn get_many(&self, store: &str, keys: Vec<String>) -> Result<Found, String> {
@@ -137,7 +142,7 @@ impl Store {
         if values.is_empty() {
             return Ok(());
         }
-        self.call(self.backend.set_many(store, values)).await
+        self.write(self.backend.set_many(store, values)).await
     }
 
     pub(crate) async fn delete_many(&self, store: &str, keys: Vec<String>) -> Result<(), String> {
