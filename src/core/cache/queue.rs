@@ -28,6 +28,8 @@ pub(super) struct Queue(Arc<Inner>);
 
 struct Inner {
     store: Store,
+    /// The same, used also while it is no more than slow.
+    patient: Store,
     spawner: Arc<dyn Spawner>,
     state: Mutex<State>,
 }
@@ -80,6 +82,7 @@ impl Queue {
     pub(super) fn new(store: Store, spawner: Arc<dyn Spawner>) -> Self {
         let state = Mutex::default();
         Self(Arc::new(Inner {
+            patient: store.for_crowd(),
             store,
             spawner,
             state,
@@ -107,7 +110,8 @@ impl Queue {
         until: Stamp,
         claim: Option<Claim>,
     ) {
-        if !self.0.store.is_used() {
+        // Those who wait for what was claimed get it also from a slow store.
+        if !(self.0.store.is_used() || claim.is_some() && self.0.patient.is_used()) {
             return;
         }
         let (full, begin) = {
@@ -162,9 +166,9 @@ impl Queue {
     async fn step(&self) -> bool {
         let done = match self.next() {
             Next::Nothing => return false,
-            Next::Note(notes) => index::note(&self.0.store, &notes).await,
+            Next::Note(notes) => index::note(&self.0.patient, &notes).await,
             Next::Write(key, value) => {
-                let written = self.0.store.set(&key, &value).await;
+                let written = self.0.patient.set(&key, &value).await;
                 self.written(&key);
                 written
             }

@@ -25,6 +25,9 @@ pub(super) struct Store {
     counters: Option<Arc<dyn Counters>>,
     /// `None`: whatever its state, it is used.
     health: Option<Arc<Health>>,
+    /// Whether it keeps a crowd from something: see
+    /// [`Health::may_use_for_crowd`].
+    for_crowd: bool,
     spawner: Arc<dyn Spawner>,
     /// Whether the sweep was called, which each instance does once.
     swept: Arc<AtomicBool>,
@@ -37,6 +40,7 @@ impl Store {
             key_value: ports.key_value.clone(),
             counters: ports.counters.clone(),
             health: Some(health),
+            for_crowd: false,
             spawner: Arc::clone(&ports.spawner),
             swept: Arc::default(),
         }
@@ -50,9 +54,21 @@ impl Store {
         }
     }
 
+    /// The same store, used also while it is no more than slow.
+    pub(super) fn for_crowd(&self) -> Self {
+        Self {
+            for_crowd: true,
+            ..self.clone()
+        }
+    }
+
     fn may_use(&self) -> bool {
+        let now = self.clock.now();
         let health = self.health.as_ref();
-        health.is_none_or(|health| health.may_use(self.clock.now()))
+        health.is_none_or(|health| match self.for_crowd {
+            true => health.may_use_for_crowd(now),
+            false => health.may_use(now),
+        })
     }
 
     /// Whether calls would be made, and not left out.

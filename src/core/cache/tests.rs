@@ -788,3 +788,21 @@ fn without_counters_values_end_as_well() {
     let left: Vec<_> = world.store.dump().into_keys().collect();
     assert_eq!(left, ["cache-index:state"]);
 }
+
+/// A crowd makes a store slow. That must not let it through to the upstream.
+#[test]
+fn a_stampede_on_a_slow_store_is_about_one_fetch_too() {
+    let (world, upstream) = (World::new(), Upstream::default());
+    world
+        .store
+        .slow_down(&world.clock, Duration::from_millis(300));
+    let key = key();
+    let ask = |_| {
+        let (bpm, key) = (bpm(&world), &key);
+        let fetch = upstream.says_after(&world, Duration::from_millis(800), Ok(Some(7)));
+        async move { bpm.get_or_fetch(key, fetch).await }
+    };
+    let answers = world.run(join_all((0..20).map(ask)));
+    assert!(answers.iter().all(|answer| *answer == Ok(Some(7))));
+    assert!(upstream.asked() <= 3, "{} fetches", upstream.asked());
+}

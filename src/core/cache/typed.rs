@@ -209,12 +209,16 @@ where
 
     /// What is known of `key`, and may still be served.
     async fn read(&self, key: &Key) -> Option<Known<T>> {
+        self.read_from(&self.cache.0.store, key).await
+    }
+
+    async fn read_from(&self, store: &Store, key: &Key) -> Option<Known<T>> {
         let (inner, store_key) = (&self.cache.0, self.store_key(key));
         let known = match inner.queue.get(&store_key) {
             Some(waiting) => self.open(key, &waiting),
-            None => self.open(key, &inner.store.get(&store_key).await.ok()??),
+            None => self.open(key, &store.get(&store_key).await.ok()??),
         }?;
-        let now = inner.store.unix();
+        let now = store.unix();
         (now < known.stale_until.unix()).then(|| Known {
             fresh: now < known.fresh_until.unix(),
             value: known.value,
@@ -276,14 +280,18 @@ where
         if !self.kind.policy.one_asks {
             return Turn::Ask(None);
         }
-        let clock = &self.cache.0.store.clock;
+        let store = self.cache.0.store.for_crowd();
+        let clock = &store.clock;
         let begin = clock.now();
+        let mut until = begin;
         loop {
-            let until = match self.claim(key).await {
+            until = match self.claim(key).await {
+                // While the store is left alone, whoever asks still does.
+                Asks::Everybody if until > begin => begin + claim::PATIENCE,
                 Asks::Everybody => break,
                 Asks::We(claim) => {
                     // Its last holder may have answered since we have looked.
-                    return match self.read(key).await {
+                    return match self.read_from(&store, key).await {
                         Some(known) => Turn::Answered(known.value),
                         None => Turn::Ask(Some(claim)),
                     };
@@ -294,7 +302,7 @@ where
             while clock.now() < until {
                 clock.sleep_until(until.min(clock.now() + wait)).await;
                 wait = claim::LAST_LOOK.min(2 * wait);
-                if let Some(known) = self.read(key).await {
+                if let Some(known) = self.read_from(&store, key).await {
                     return Turn::Answered(known.value);
                 }
             }
@@ -307,7 +315,8 @@ where
 
     async fn claim(&self, key: &Key) -> Asks {
         let inner = &self.cache.0;
-        claim::claim(&inner.store, &inner.spawner, &self.store_key(key)).await
+        let store = inner.store.for_crowd();
+        claim::claim(&store, &inner.spawner, &self.store_key(key)).await
     }
 
     /// Asks anew after the response, unless its client has gone by then.

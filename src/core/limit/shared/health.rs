@@ -8,6 +8,9 @@ use crate::core::ports::{Instant, StoreError};
 /// A call that takes longer means trouble: it blocks the whole guest.
 pub(super) const SLOW: Duration = Duration::from_millis(250);
 
+/// A call that takes less is no more than slow: many come at once.
+const VERY_SLOW: Duration = Duration::from_secs(1);
+
 /// For how long a store in trouble is left alone.
 pub(super) const PAUSE: Duration = Duration::from_secs(5);
 
@@ -19,6 +22,8 @@ pub struct Health(Mutex<State>);
 struct State {
     /// The store is left alone until then.
     until: Option<Instant>,
+    /// Whether it was only that a call took long, and not very long.
+    slow: bool,
     /// Whether the present trouble was logged.
     warned: bool,
 }
@@ -38,6 +43,14 @@ impl Health {
         self.state().until.is_none_or(|until| now >= until)
     }
 
+    /// Whether the store may be called by who keeps others from calling it, or
+    /// an upstream: as long as it answers, within a second. A crowd makes stores
+    /// slow, and must not be let through because of that.
+    pub fn may_use_for_crowd(&self, now: Instant) -> bool {
+        let state = self.state();
+        state.slow || state.until.is_none_or(|until| now >= until)
+    }
+
     /// Tells how a call went. Trouble is logged once, until a call goes well
     /// again.
     pub fn report(&self, now: Instant, took: Duration, error: Option<&StoreError>) {
@@ -47,6 +60,7 @@ impl Health {
             return;
         }
         state.until = Some(now + PAUSE);
+        state.slow = error.is_none() && took < VERY_SLOW;
         if !std::mem::replace(&mut state.warned, true) {
             let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
             let error = error.map(ToString::to_string);
@@ -73,10 +87,12 @@ mod tests {
         assert!(health.may_use(at(0)));
         health.report(at(1), SLOW + Duration::from_millis(1), None);
         assert!(!health.may_use(at(5_000)));
+        assert!(health.may_use_for_crowd(at(5_000)));
         assert!(health.may_use(at(5_001)));
         let fault = StoreError::Unavailable("gone".into());
         health.report(at(5_001), Duration::ZERO, Some(&fault));
         assert!(!health.may_use(at(10_000)));
+        assert!(!health.may_use_for_crowd(at(10_000)));
         health.report(at(10_001), Duration::ZERO, None);
         assert!(health.may_use(at(10_001)));
     }
