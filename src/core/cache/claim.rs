@@ -17,14 +17,14 @@ use super::store::Store;
 use crate::core::ports::{Instant, Spawner};
 
 /// For how long one claim keeps the others waiting.
-const MOMENT: Duration = Duration::from_secs(5);
+const MOMENT: Duration = Duration::from_secs(10);
 
 /// Who has waited for so long asks for itself.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The first wait between two looks, which is doubled up to the last.
 pub(super) const FIRST_LOOK: Duration = Duration::from_millis(25);
-pub(super) const LAST_LOOK: Duration = Duration::from_millis(400);
+pub(super) const LAST_LOOK: Duration = Duration::from_millis(1_600);
 
 /// Begins the names of the counters.
 const PREFIX: &str = "cache-fetch:";

@@ -66,12 +66,12 @@ async fn stampede(host: &Host) {
     assert_eq!(claims.count(), 0);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stampede_for_one_cold_key_asks_about_once() {
     stampede(&fixture().await).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stampede_for_one_cold_key_asks_about_once_on_redis() {
     let Some(redis) = Redis::start().await else {
         return;
