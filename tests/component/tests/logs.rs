@@ -134,7 +134,8 @@ async fn talk(dj: &Dj) {
         // The operator sees the request's log: at any level, as ever.
         let response = send(request.headers(secrets(ADMIN))).await;
         let mut chat = Chat::read(response);
-        let frames = chat.rest().await;
+        // The model itself says the key here, and is relayed as it is.
+        let frames = chat.remaining().await;
         for frame in frames.iter().filter(|frame| frame.kind == "log") {
             let text = frame.data.to_string();
             for canary in CANARIES {
