@@ -81,7 +81,11 @@ export async function up(variables = {}) {
 function started(child) {
   let text = '';
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`up takes too long:\n${text}`)), COMPILING);
+    const fail = (error) => {
+      clearTimeout(timer);
+      reject(error);
+    };
+    const timer = setTimeout(() => fail(new Error(`up takes too long:\n${text}`)), COMPILING);
     const look = (chunk) => {
       text += chunk;
       if (/^curl [^]*\n\n/m.test(text)) {
@@ -91,11 +95,8 @@ function started(child) {
     };
     child.stdout.setEncoding('utf8').on('data', look);
     child.stderr.setEncoding('utf8').on('data', look);
-    child.once('exit', () => {
-      clearTimeout(timer);
-      reject(new Error(`up has ended:\n${text}`));
-    });
-    child.once('error', reject);
+    child.once('exit', () => fail(new Error(`up has ended:\n${text}`)));
+    child.once('error', fail);
   });
 }
 
