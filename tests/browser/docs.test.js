@@ -2,27 +2,14 @@
 // nothing beyond this server is asked for it.
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
-import test, { after, before } from 'node:test';
+import test from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { browser, up } from './harness.js';
+import { chromium, dj } from './started.js';
 
 const axe = createRequire(import.meta.url).resolve('axe-core');
 
 /** What the page may weigh, compressed, in bytes. */
 const WEIGHT = 60 * 1024;
-
-let dj;
-let chromium;
-
-before(async () => {
-  dj = await up();
-  chromium = await browser();
-});
-
-after(async () => {
-  await chromium?.close();
-  await dj?.stop();
-});
 
 /** Opens `path`; `complaints` and `asked` fill up as the page lives. */
 async function open(path, options = {}) {

@@ -1,25 +1,14 @@
 // Connecting Spotify as a person does, against the stand-in's consent page.
 import assert from 'node:assert/strict';
-import test, { after, before, beforeEach } from 'node:test';
-import { browser, control, up } from './harness.js';
+import test, { beforeEach } from 'node:test';
+import { control } from './harness.js';
+import { chromium, dj } from './started.js';
 
 const SESSION = '__Host-spinlane-session';
 
-let dj;
-let chromium;
 let context;
 let page;
 let accounts;
-
-before(async () => {
-  dj = await up();
-  chromium = await browser();
-});
-
-after(async () => {
-  await chromium?.close();
-  await dj?.stop();
-});
 
 beforeEach(async () => {
   await context?.close();

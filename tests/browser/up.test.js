@@ -1,20 +1,7 @@
 // The way that all walks begin.
 import assert from 'node:assert/strict';
-import test, { after, before } from 'node:test';
-import { browser, up } from './harness.js';
-
-let dj;
-let chromium;
-
-before(async () => {
-  dj = await up();
-  chromium = await browser();
-});
-
-after(async () => {
-  await chromium?.close();
-  await dj?.stop();
-});
+import test from 'node:test';
+import { chromium, dj } from './started.js';
 
 test('the DJ answers in a browser', async () => {
   const page = await chromium.newPage();
