@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import test from 'node:test';
+import { agree } from './vectors.js';
 
 /** A module of `web/`, with its imports: they are named as the server names them. */
 function source(name) {
@@ -17,13 +18,6 @@ const { blocks } = await import(source('notes.js'));
 const { bins } = await import(source('tracks.js'));
 const { duration, explain, incomplete } = await import(source('words.js'));
 
-const file = process.env.SSE_VECTORS;
-assert.ok(file, 'SSE_VECTORS is not set: run `cargo xtask test`');
-const vectors = readFileSync(file, 'utf8')
-  .trim()
-  .split('\n')
-  .map((line) => JSON.parse(line));
-
 function parse(chunks) {
   const parser = new Parser();
   // As in the page: the decoder takes a leading byte order mark away.
@@ -31,14 +25,7 @@ function parse(chunks) {
   return chunks.flatMap((chunk) => [...parser.push(decoder.decode(chunk, { stream: true }))]);
 }
 
-vectors.forEach(({ bytes, events }, index) => {
-  test(`vector ${index}`, () => {
-    const whole = Buffer.from(bytes, 'base64');
-    assert.deepEqual(parse([whole]), events);
-    const single = Array.from(whole, (_, at) => whole.subarray(at, at + 1));
-    assert.deepEqual(parse(single), events);
-  });
-});
+agree(parse);
 
 // From web-platform-tests, `eventsource/format-*` (BSD-3-Clause): stream → data.
 const formats = [
