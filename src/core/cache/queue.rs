@@ -82,7 +82,7 @@ impl Queue {
     pub(super) fn new(store: Store, spawner: Arc<dyn Spawner>) -> Self {
         let state = Mutex::default();
         Self(Arc::new(Inner {
-            patient: store.for_crowd(),
+            patient: store.even_slow(),
             store,
             spawner,
             state,

@@ -25,9 +25,8 @@ pub(super) struct Store {
     counters: Option<Arc<dyn Counters>>,
     /// `None`: whatever its state, it is used.
     health: Option<Arc<Health>>,
-    /// Whether it keeps a crowd from something: see
-    /// [`Health::may_use_for_crowd`].
-    for_crowd: bool,
+    /// Whether it holds others back: see [`Health::may_use_even_slow`].
+    even_slow: bool,
     spawner: Arc<dyn Spawner>,
     /// Whether the sweep was called, which each instance does once.
     swept: Arc<AtomicBool>,
@@ -40,7 +39,7 @@ impl Store {
             key_value: ports.key_value.clone(),
             counters: ports.counters.clone(),
             health: Some(health),
-            for_crowd: false,
+            even_slow: false,
             spawner: Arc::clone(&ports.spawner),
             swept: Arc::default(),
         }
@@ -55,9 +54,9 @@ impl Store {
     }
 
     /// The same store, used also while it is no more than slow.
-    pub(super) fn for_crowd(&self) -> Self {
+    pub(super) fn even_slow(&self) -> Self {
         Self {
-            for_crowd: true,
+            even_slow: true,
             ..self.clone()
         }
     }
@@ -65,8 +64,8 @@ impl Store {
     fn may_use(&self) -> bool {
         let now = self.clock.now();
         let health = self.health.as_ref();
-        health.is_none_or(|health| match self.for_crowd {
-            true => health.may_use_for_crowd(now),
+        health.is_none_or(|health| match self.even_slow {
+            true => health.may_use_even_slow(now),
             false => health.may_use(now),
         })
     }

@@ -280,7 +280,7 @@ where
         if !self.kind.policy.one_asks {
             return Turn::Ask(None);
         }
-        let store = self.cache.0.store.for_crowd();
+        let store = self.cache.0.store.even_slow();
         let clock = &store.clock;
         let begin = clock.now();
         let mut until = begin;
@@ -315,7 +315,7 @@ where
 
     async fn claim(&self, key: &Key) -> Asks {
         let inner = &self.cache.0;
-        let store = inner.store.for_crowd();
+        let store = inner.store.even_slow();
         claim::claim(&store, &inner.spawner, &self.store_key(key)).await
     }
 

@@ -17,8 +17,10 @@
 //! is not held up for longer than that; beyond it a limit may be exceeded for
 //! as long.
 //!
-//! Where the store fails, or takes long, [`Health`] leaves it alone for a
-//! while and both let calls pass: limits then hold within an instance only.
+//! Where the store fails, or takes a second, [`Health`] leaves it alone for a
+//! while and all of these fail open: limits then hold within an instance only,
+//! and callers are not counted. A store that is no more than slow, as a crowd
+//! makes it, goes on being used: overload does not open what is there for it.
 //!
 //! [`Counters::increment`]: crate::core::ports::Counters::increment
 
@@ -93,7 +95,7 @@ impl Shared {
 
     /// Whether the store is used, and not left alone.
     pub(super) fn is_used(&self) -> bool {
-        self.health.may_use(self.clock.now())
+        self.health.may_use_even_slow(self.clock.now())
     }
 
     pub(super) fn unix(&self) -> Duration {
@@ -113,7 +115,7 @@ impl Shared {
 
     async fn watched<T>(&self, call: BoxFuture<'_, Result<T, StoreError>>) -> Option<T> {
         let begin = self.clock.now();
-        if !self.health.may_use(begin) {
+        if !self.health.may_use_even_slow(begin) {
             return None;
         }
         let result = call.await;

@@ -407,6 +407,39 @@ fn a_store_in_trouble_lets_calls_pass() {
     world.drain();
 }
 
+/// A crowd makes a store slow. That must not let it through to the upstream.
+#[test]
+fn a_store_that_is_no_more_than_slow_opens_nothing() {
+    let world = World::new();
+    world.store.slow_down(&world.clock, millis(260));
+    let inside = Inside::default();
+    world.run(join_all((0..3).map(|_| {
+        let lane = lane(&world, Duration::ZERO);
+        let (inside, clock) = (&inside, &world.clock);
+        async move {
+            let lease = lane.acquire(1, None, |_| {}).await.unwrap();
+            assert!(lease.is_counted());
+            inside.enter();
+            clock.sleep(millis(300)).await;
+            inside.leave();
+        }
+    })));
+    assert_eq!(inside.most.load(Ordering::SeqCst), 1);
+    let begin = world.clock.now();
+    world.run(join_all((0..4).map(|_| {
+        let rate = SharedRate::new(instance(&world, Duration::ZERO), "all", rate(1), 1);
+        async move { rate.acquire(1, None).await.unwrap() }
+    })));
+    assert!(world.clock.now() - begin >= Duration::from_secs(3));
+    world.drain();
+    // A second is trouble.
+    world.store.slow_down(&world.clock, Duration::from_secs(1));
+    let open = lane(&world, Duration::ZERO);
+    drop(world.run(open.acquire(1, None, |_| {})));
+    let lease = world.run(open.acquire(1, None, |_| {}));
+    assert!(!lease.unwrap().is_counted());
+}
+
 #[test]
 fn a_pause_is_known_to_all_and_ends() {
     let world = World::new();
