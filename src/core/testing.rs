@@ -5,179 +5,29 @@
 //! 90 days takes microseconds; when there is no timer either it panics, which
 //! makes a lost wake-up a failing test instead of a hanging one.
 
+mod clock;
+mod store;
 pub mod suite;
+mod upstream;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::Duration;
 
-use bytes::Bytes;
 use futures::FutureExt;
 use futures::channel::oneshot;
 
-use super::ports::{
-    BodyStream, BoxFuture, Clock, Counters, Entropy, HttpClient, HttpError, Instant, KeyValue,
-    Ports, Spawner, StoreError, Timeouts, check_key,
-};
+pub use clock::{SkewedClock, VirtualClock};
+pub use store::MemoryStore;
+pub use upstream::ScriptedHttp;
+
+use super::ports::{BoxFuture, Entropy, Ports, Spawner};
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[derive(Debug, Default)]
-struct Timers {
-    now: u64,
-    /// Added to `now` to make the wall clock.
-    unix_offset: Duration,
-    next_id: u64,
-    waiting: BTreeMap<(u64, u64), Waker>,
-}
-
-/// A clock that moves only when it is told to, or when [`World::run`] has
-/// nothing else to do.
-#[derive(Clone, Debug)]
-pub struct VirtualClock(Arc<Mutex<Timers>>);
-
-impl Default for VirtualClock {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl VirtualClock {
-    /// Monotonic 0; wall clock 2026-01-01T00:00:00Z.
-    pub fn new() -> Self {
-        Self(Arc::new(Mutex::new(Timers {
-            unix_offset: Duration::from_secs(1_767_225_600),
-            ..Timers::default()
-        })))
-    }
-
-    /// A second clock with the same monotonic axis but its own wall clock,
-    /// `ahead` of this one now: another machine.
-    #[must_use]
-    pub fn skewed(&self, ahead: Duration) -> SkewedClock {
-        SkewedClock {
-            clock: self.clone(),
-            ahead,
-        }
-    }
-
-    /// Moves time by `by` and wakes what became due, in order of deadline.
-    pub fn advance(&self, by: Duration) {
-        let to = Clock::now(self) + by;
-        self.advance_to(to);
-    }
-
-    fn advance_to(&self, to: Instant) {
-        let due = {
-            let mut timers = lock(&self.0);
-            let now = timers.now.max(to.as_nanos());
-            timers.now = now;
-            let later = timers.waiting.split_off(&(now + 1, 0));
-            std::mem::replace(&mut timers.waiting, later)
-        };
-        for waker in due.into_values() {
-            waker.wake();
-        }
-    }
-
-    /// Moves only the wall clock, forwards.
-    pub fn advance_wall(&self, by: Duration) {
-        lock(&self.0).unix_offset += by;
-    }
-
-    /// Timers that are waited for.
-    pub fn pending_timers(&self) -> usize {
-        lock(&self.0).waiting.len()
-    }
-
-    fn next_deadline(&self) -> Option<Instant> {
-        let timers = lock(&self.0);
-        let (deadline, _) = timers.waiting.keys().next()?;
-        Some(Instant::from_nanos(*deadline))
-    }
-}
-
-impl Clock for VirtualClock {
-    fn now(&self) -> Instant {
-        Instant::from_nanos(lock(&self.0).now)
-    }
-
-    fn unix(&self) -> Duration {
-        let timers = lock(&self.0);
-        timers.unix_offset + Duration::from_nanos(timers.now)
-    }
-
-    fn sleep_until(&self, deadline: Instant) -> BoxFuture<'static, ()> {
-        Box::pin(Sleep {
-            clock: self.clone(),
-            deadline: deadline.as_nanos(),
-            id: None,
-        })
-    }
-}
-
-/// See [`VirtualClock::skewed`].
-#[derive(Clone, Debug)]
-pub struct SkewedClock {
-    clock: VirtualClock,
-    ahead: Duration,
-}
-
-impl Clock for SkewedClock {
-    fn now(&self) -> Instant {
-        self.clock.now()
-    }
-
-    fn unix(&self) -> Duration {
-        self.clock.unix() + self.ahead
-    }
-
-    fn sleep_until(&self, deadline: Instant) -> BoxFuture<'static, ()> {
-        self.clock.sleep_until(deadline)
-    }
-}
-
-struct Sleep {
-    clock: VirtualClock,
-    deadline: u64,
-    id: Option<u64>,
-}
-
-impl Future for Sleep {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let clock = self.clock.clone();
-        let mut timers = lock(&clock.0);
-        if timers.now >= self.deadline {
-            self.id = None;
-            return Poll::Ready(());
-        }
-        let id = self.id.unwrap_or_else(|| {
-            timers.next_id += 1;
-            timers.next_id
-        });
-        self.id = Some(id);
-        timers
-            .waiting
-            .insert((self.deadline, id), cx.waker().clone());
-        Poll::Pending
-    }
-}
-
-impl Drop for Sleep {
-    fn drop(&mut self) {
-        if let Some(id) = self.id {
-            lock(&self.clock.0).waiting.remove(&(self.deadline, id));
-        }
-    }
 }
 
 /// A task's wake-up flag.
@@ -235,157 +85,6 @@ impl Spawner for TestSpawner {
     }
 }
 
-/// A store in memory, with faults on demand.
-#[derive(Clone, Debug, Default)]
-pub struct MemoryStore(Arc<Mutex<MemoryState>>);
-
-#[derive(Debug, Default)]
-struct MemoryState {
-    values: BTreeMap<String, Vec<u8>>,
-    counters: BTreeMap<String, i64>,
-    fault: Option<StoreError>,
-    /// How long each call holds everything up.
-    delay: Option<(VirtualClock, Duration)>,
-    full: bool,
-    calls: u64,
-}
-
-impl MemoryStore {
-    /// An empty store.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Every later call fails with `fault`; `None` heals the store.
-    pub fn fail_with(&self, fault: Option<StoreError>) {
-        lock(&self.0).fault = fault;
-    }
-
-    /// Every later call takes so long on `clock`, and blocks the guest as long
-    /// as Spin's do; zero heals the store.
-    pub fn slow_down(&self, clock: &VirtualClock, delay: Duration) {
-        lock(&self.0).delay = (!delay.is_zero()).then(|| (clock.clone(), delay));
-    }
-
-    /// Whether every later write is refused.
-    pub fn fill(&self, full: bool) {
-        lock(&self.0).full = full;
-    }
-
-    /// Calls seen so far, of every kind.
-    pub fn calls(&self) -> u64 {
-        lock(&self.0).calls
-    }
-
-    /// Values held (counters left out).
-    pub fn len(&self) -> usize {
-        lock(&self.0).values.len()
-    }
-
-    /// Whether it holds neither values nor counters.
-    pub fn is_empty(&self) -> bool {
-        let state = lock(&self.0);
-        state.values.is_empty() && state.counters.is_empty()
-    }
-
-    /// A copy of all counters, to look into.
-    pub fn counters(&self) -> BTreeMap<String, i64> {
-        lock(&self.0).counters.clone()
-    }
-
-    /// Counters held.
-    pub fn counters_len(&self) -> usize {
-        lock(&self.0).counters.len()
-    }
-
-    /// A copy of all values, to look into.
-    pub fn dump(&self) -> BTreeMap<String, Vec<u8>> {
-        lock(&self.0).values.clone()
-    }
-
-    /// Puts raw bytes under `key`, past every check: corrupts on purpose.
-    pub fn put_raw(&self, key: &str, value: Vec<u8>) {
-        lock(&self.0).values.insert(key.into(), value);
-    }
-
-    fn call<'a, T: Send + 'a>(
-        &'a self,
-        f: impl FnOnce(&mut MemoryState) -> Result<T, StoreError> + Send + 'a,
-    ) -> BoxFuture<'a, Result<T, StoreError>> {
-        // Acts when polled, not when called, as a real store does.
-        async move {
-            let delay = lock(&self.0).delay.clone();
-            if let Some((clock, delay)) = delay {
-                clock.advance(delay);
-            }
-            let mut state = lock(&self.0);
-            state.calls += 1;
-            match &state.fault {
-                Some(fault) => Err(fault.clone()),
-                None => f(&mut state),
-            }
-        }
-        .boxed()
-    }
-}
-
-impl KeyValue for MemoryStore {
-    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, StoreError>> {
-        self.call(move |state| {
-            check_key(key)?;
-            Ok(state.values.get(key).cloned())
-        })
-    }
-
-    fn set<'a>(&'a self, key: &'a str, value: &'a [u8]) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.call(move |state| {
-            check_key(key)?;
-            if state.full {
-                return Err(StoreError::Refused("no room".into()));
-            }
-            state.values.insert(key.into(), value.into());
-            Ok(())
-        })
-    }
-
-    fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.call(move |state| {
-            check_key(key)?;
-            state.values.remove(key);
-            Ok(())
-        })
-    }
-
-    fn keys(&self) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
-        self.call(|state| Ok(state.values.keys().cloned().collect()))
-    }
-}
-
-impl Counters for MemoryStore {
-    fn increment<'a>(
-        &'a self,
-        name: &'a str,
-        delta: i64,
-    ) -> BoxFuture<'a, Result<i64, StoreError>> {
-        self.call(move |state| {
-            let value = state.counters.entry(name.into()).or_default();
-            *value = value.wrapping_add(delta);
-            Ok(*value)
-        })
-    }
-
-    fn remove<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.call(move |state| {
-            state.counters.remove(name);
-            Ok(())
-        })
-    }
-
-    fn names(&self) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
-        self.call(|state| Ok(state.counters.keys().cloned().collect()))
-    }
-}
-
 /// Reproducible "random" bytes (SplitMix64). Never for real secrets.
 #[derive(Debug)]
 pub struct SeededEntropy(AtomicU64);
@@ -410,59 +109,6 @@ impl Entropy for SeededEntropy {
         for chunk in buffer.chunks_mut(8) {
             chunk.copy_from_slice(&self.next().to_le_bytes()[..chunk.len()]);
         }
-    }
-}
-
-type Answer = Result<http::Response<BodyStream>, HttpError>;
-type Handler = dyn Fn(http::Request<Bytes>) -> BoxFuture<'static, Answer> + Send + Sync;
-
-/// An upstream written as a closure.
-#[derive(Clone)]
-pub struct ScriptedHttp {
-    handler: Arc<Handler>,
-    calls: Arc<AtomicU64>,
-}
-
-impl fmt::Debug for ScriptedHttp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ScriptedHttp")
-            .field("calls", &self.calls())
-            .finish_non_exhaustive()
-    }
-}
-
-impl ScriptedHttp {
-    /// `handler` answers every request.
-    pub fn new<F, Fut>(handler: F) -> Self
-    where
-        F: Fn(http::Request<Bytes>) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Answer> + Send + 'static,
-    {
-        Self {
-            handler: Arc::new(move |request| handler(request).boxed()),
-            calls: Arc::default(),
-        }
-    }
-
-    /// An upstream that refuses every connection.
-    pub fn refusing() -> Self {
-        Self::new(|_| async { Err(HttpError::Connect("connection refused".into())) })
-    }
-
-    /// Requests seen so far.
-    pub fn calls(&self) -> u64 {
-        self.calls.load(Ordering::SeqCst)
-    }
-}
-
-impl HttpClient for ScriptedHttp {
-    fn send(&self, request: http::Request<Bytes>, _: Timeouts) -> BoxFuture<'static, Answer> {
-        let this = self.clone();
-        async move {
-            this.calls.fetch_add(1, Ordering::SeqCst);
-            (this.handler)(request).await
-        }
-        .boxed()
     }
 }
 
@@ -595,7 +241,10 @@ impl World {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::core::ports::{Clock, Counters, KeyValue, StoreError};
 
     #[test]
     fn virtual_time_passes_only_when_nothing_else_can() {

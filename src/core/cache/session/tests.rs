@@ -1,0 +1,242 @@
+//! Sessions in virtual time.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use proptest::prelude::*;
+
+use super::*;
+use crate::core::cache::key::hex;
+use crate::core::ports::{BoxFuture, Clock, KeyValue};
+use crate::core::testing::World;
+
+const HOUR: Duration = Duration::from_secs(3_600);
+const TICK: Duration = Duration::from_millis(1);
+const SECRET: &str = "spotify-access-token-0123456789";
+
+fn sessions(world: &World) -> Sessions {
+    let cache = Cache::new(&world.ports(), Arc::default());
+    Sessions::new(&cache, "session", SessionLimits::default())
+}
+
+fn run<F: Future>(world: &World, request: F) -> F::Output {
+    let output = world.run(request);
+    world.drain();
+    output
+}
+
+fn load(world: &World, token: &str) -> Result<String, SessionError> {
+    let sessions = sessions(world);
+    let session = run(world, sessions.load::<String>(token))?;
+    Ok(session.record)
+}
+
+fn create(world: &World) -> Token {
+    let sessions = sessions(world);
+    run(world, sessions.create(&SECRET)).unwrap()
+}
+
+#[test]
+fn a_session_opens_for_its_token_alone() {
+    let world = World::new();
+    let (one, other) = (create(&world), create(&world));
+    assert_ne!(one, other);
+    assert_eq!(one.expose().len(), 43);
+    assert_eq!(load(&world, one.expose()).as_deref(), Ok(SECRET));
+    let forged = URL_SAFE_NO_PAD.encode([7; TOKEN_BYTES]);
+    let longer = format!("{}A", one.expose());
+    for token in ["", "x", &one.expose()[..42], &longer, &forged, "ü"] {
+        assert_eq!(load(&world, token), Err(SessionError::Invalid), "{token}");
+    }
+    // Nor does it open what another kind of session has under it.
+    let cache = Cache::new(&world.ports(), Arc::default());
+    let codes = Sessions::new(&cache, "code", SessionLimits::default());
+    let opened = run(&world, codes.load::<String>(one.expose()));
+    assert_eq!(opened, Err(SessionError::Invalid));
+}
+
+/// A grep of the store's dump finds neither session nor access token.
+#[test]
+fn the_store_holds_neither_the_token_nor_what_it_protects() {
+    let world = World::new();
+    let token = create(&world);
+    let sessions = sessions(&world);
+    let renewed = "spotify-renewed-token-0123456789";
+    run(&world, sessions.update(token.expose(), &renewed)).unwrap();
+    world.clock.advance(HOUR / 2);
+    load(&world, token.expose()).unwrap();
+    let dump = world.store.dump();
+    assert!(dump.keys().any(|key| key.starts_with("session:")));
+    assert!(dump.keys().any(|key| key.starts_with("session-seen:")));
+    let raw = URL_SAFE_NO_PAD.decode(token.expose()).unwrap();
+    for (key, value) in dump {
+        let text = format!("{key} {}", String::from_utf8_lossy(&value));
+        for secret in [token.expose(), SECRET, renewed, "spotify", &hex(&raw)] {
+            assert!(!text.contains(secret), "{secret} in {text}");
+        }
+    }
+    assert_eq!(format!("{token:?}"), "***");
+}
+
+#[test]
+fn an_unused_session_ends_after_an_hour_and_a_used_one_after_four() {
+    let world = World::new();
+    let (unused, used) = (create(&world), create(&world));
+    let begin = world.clock.now();
+    world.clock.advance(HOUR - TICK);
+    assert_eq!(load(&world, used.expose()).as_deref(), Ok(SECRET));
+    world.clock.advance(TICK);
+    assert_eq!(load(&world, unused.expose()), Err(SessionError::Expired));
+    // In use every 44 minutes: what is written down is at most a quarter of
+    // an hour older than the last use.
+    for _ in 0..4 {
+        assert_eq!(load(&world, used.expose()).as_deref(), Ok(SECRET));
+        world.clock.advance(Duration::from_secs(44 * 60));
+    }
+    assert_eq!(load(&world, used.expose()).as_deref(), Ok(SECRET));
+    world
+        .clock
+        .advance(4 * HOUR - (world.clock.now() - begin) - TICK);
+    assert_eq!(load(&world, used.expose()).as_deref(), Ok(SECRET));
+    world.clock.advance(TICK);
+    assert_eq!(load(&world, used.expose()), Err(SessionError::Expired));
+}
+
+#[test]
+fn a_load_is_one_read() {
+    let world = World::new();
+    let token = create(&world);
+    let sessions = sessions(&world);
+    world.clock.advance(HOUR / 2);
+    let before = world.store.calls();
+    world.run(sessions.load::<String>(token.expose())).unwrap();
+    assert_eq!(world.store.calls(), before + 1);
+    world.drain();
+}
+
+#[test]
+fn a_session_that_was_ended_is_none() {
+    let world = World::new();
+    let sessions = sessions(&world);
+    let token = create(&world);
+    run(&world, sessions.revoke(token.expose())).unwrap();
+    assert_eq!(load(&world, token.expose()), Err(SessionError::Invalid));
+    let update = run(&world, sessions.update(token.expose(), &SECRET));
+    assert_eq!(update, Err(SessionError::Invalid));
+    // Ending what is none changes nothing.
+    let before = world.store.dump();
+    for token in [token.expose(), "x", &URL_SAFE_NO_PAD.encode([7; 32])] {
+        run(&world, sessions.revoke(token)).unwrap();
+    }
+    assert_eq!(world.store.dump(), before);
+}
+
+/// A store that ends the session while another instance writes it anew.
+struct Meanwhile {
+    world: World,
+    token: String,
+}
+
+impl KeyValue for Meanwhile {
+    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, StoreError>> {
+        self.world.store.get(key)
+    }
+
+    fn set<'a>(&'a self, key: &'a str, value: &'a [u8]) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let other = sessions(&self.world);
+            other.revoke(&self.token).await?;
+            self.world.store.set(key, value).await
+        })
+    }
+
+    fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+        KeyValue::delete(&self.world.store, key)
+    }
+
+    fn keys(&self) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
+        self.world.store.keys()
+    }
+}
+
+#[test]
+fn a_log_out_during_an_update_stays_one() {
+    let world = World::new();
+    let token = create(&world);
+    let mut ports = world.ports();
+    ports.key_value = Some(Arc::new(Meanwhile {
+        world: world.clone(),
+        token: token.expose().to_owned(),
+    }));
+    let cache = Cache::new(&ports, Arc::default());
+    let slow = Sessions::new(&cache, "session", SessionLimits::default());
+    let update = run(&world, slow.update(token.expose(), &"new"));
+    assert_eq!(update, Err(SessionError::Invalid));
+    assert_eq!(load(&world, token.expose()), Err(SessionError::Invalid));
+}
+
+#[test]
+fn a_login_takes_a_new_token_and_ends_the_old_one() {
+    let world = World::new();
+    let sessions = sessions(&world);
+    let old = create(&world);
+    let new = run(&world, sessions.rotate(old.expose(), &"another")).unwrap();
+    assert_eq!(load(&world, old.expose()), Err(SessionError::Invalid));
+    assert_eq!(load(&world, new.expose()).as_deref(), Ok("another"));
+}
+
+#[test]
+fn a_store_in_trouble_opens_nothing() {
+    let world = World::new();
+    let token = create(&world);
+    let fault = StoreError::Unavailable("gone".into());
+    world.store.fail_with(Some(fault.clone()));
+    assert_eq!(
+        load(&world, token.expose()),
+        Err(SessionError::Store(fault))
+    );
+    let sessions = sessions(&world);
+    assert!(run(&world, sessions.create(&SECRET)).is_err());
+}
+
+/// Each record in the other's place: both lie under the wrong token.
+#[test]
+fn records_cannot_be_swapped() {
+    let world = World::new();
+    let (one, other) = (create(&world), create(&world));
+    let mut records: Vec<_> = world.store.dump().into_iter().collect();
+    records.retain(|(key, _)| key.starts_with("session:"));
+    world.store.put_raw(&records[0].0, records[1].1.clone());
+    world.store.put_raw(&records[1].0, records[0].1.clone());
+    for token in [one, other] {
+        assert_eq!(load(&world, token.expose()), Err(SessionError::Invalid));
+    }
+}
+
+proptest! {
+    /// Any byte changed, or the rest cut off: no session, and no longer one.
+    #[test]
+    fn a_record_that_was_changed_opens_nothing(
+        at in any::<prop::sample::Index>(),
+        byte: u8,
+        cut: bool,
+    ) {
+        let world = World::new();
+        let token = create(&world);
+        let dump = world.store.dump();
+        let (key, record) = dump.iter().find(|(key, _)| key.starts_with("session:")).unwrap();
+        let (mut bad, at) = (record.clone(), at.index(record.len()));
+        if cut {
+            bad.truncate(at);
+        } else {
+            bad[at] = byte;
+        }
+        let same = bad == *record;
+        world.store.put_raw(key, bad);
+        let loaded = load(&world, token.expose());
+        if same {
+            prop_assert_eq!(loaded.as_deref(), Ok(SECRET));
+        } else {
+            prop_assert_eq!(loaded, Err(SessionError::Invalid));
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! For how long values are known.
+
+use super::*;
+
+#[test]
+fn a_hit_is_served_for_90_days_and_no_longer() {
+    let (world, upstream) = (World::new(), Upstream::default());
+    let ask = |answer| get(&world, &key(), upstream.says(answer));
+    assert_eq!(ask(Ok(Some(100))), Ok(Some(100)));
+    assert_eq!(ask(Ok(Some(200))), Ok(Some(100)));
+    assert_eq!(upstream.asked(), 1);
+    world.clock.advance(90 * DAY - TICK);
+    // It is served, and refreshed after the response; which fails.
+    assert_eq!(ask(Err("down")), Ok(Some(100)));
+    world.clock.advance(TICK);
+    assert_eq!(ask(Err("down")), Err("down"));
+}
+
+#[test]
+fn a_hit_is_fresh_until_its_grace_begins() {
+    static PLAIN: Kind = Kind::new("plain", 1).with_policy(Policy {
+        jitter_percent: 0,
+        ..Policy::DEFAULT
+    });
+    let world = World::new();
+    let (plain, key) = (cache(&world).of::<u32>(&PLAIN), key());
+    run(&world, plain.put(&key, Some(&1)));
+    world.clock.advance(83 * DAY - TICK);
+    assert_eq!(run(&world, plain.peek(&key)), Some(Some(1)));
+    world.clock.advance(TICK);
+    assert_eq!(run(&world, plain.peek(&key)), None);
+}
+
+#[test]
+fn a_miss_is_remembered_for_5_minutes_and_no_longer() {
+    let (world, upstream) = (World::new(), Upstream::default());
+    let ask = || get(&world, &key(), upstream.says(Ok(None)));
+    assert_eq!(ask(), Ok(None));
+    world.clock.advance(5 * MINUTE - TICK);
+    assert_eq!(ask(), Ok(None));
+    assert_eq!(peek(&world, &key()), Some(None));
+    assert_eq!(upstream.asked(), 1);
+    world.clock.advance(TICK);
+    assert_eq!(peek(&world, &key()), None);
+    assert_eq!(ask(), Ok(None));
+    assert_eq!(upstream.asked(), 2);
+}
+
+#[test]
+fn a_failure_is_never_remembered() {
+    let (world, upstream) = (World::new(), Upstream::default());
+    for asked in 1..=3 {
+        let answer = get(&world, &key(), upstream.says(Err("429")));
+        assert_eq!(answer, Err("429"));
+        assert_eq!(upstream.asked(), asked);
+    }
+    assert!(
+        world
+            .store
+            .dump()
+            .keys()
+            .all(|key| key.starts_with("cache-index:"))
+    );
+    assert_eq!(
+        world.store.counters(),
+        [("cache-index".to_owned(), 0)].into()
+    );
+}
+
+#[test]
+fn values_stored_together_are_not_refreshed_together() {
+    let world = World::new();
+    let bpm = bpm(&world);
+    run(&world, async {
+        for n in 0..400 {
+            bpm.put(&Key::new([n.to_string()]), Some(&n)).await;
+        }
+    });
+    let mut due = Vec::new();
+    for (key, bytes) in world.store.dump() {
+        if key.starts_with("bpm:") {
+            let (header, _) = envelope::Header::split(&bytes).unwrap();
+            due.push((header.fresh_until.unix() - header.stored.unix()).as_secs() / 86_400);
+        }
+    }
+    assert_eq!(due.len(), 400);
+    for day in 74..83 {
+        let count = due.iter().filter(|due| **due == day).count();
+        assert!((20..=80).contains(&count), "{count} on day {day}");
+    }
+}
+
+#[test]
+fn what_is_stale_is_served_and_refreshed_after_the_response() {
+    let (world, upstream) = (World::new(), Upstream::default());
+    put(&world, &key(), Some(1));
+    world.clock.advance(84 * DAY);
+    let scope = request();
+    let bpm = bpm(&world);
+    let key = key();
+    let slow = || upstream.says_after(&world, MINUTE, Ok(Some(2)));
+    let begin = world.clock.now();
+    let asked = scope::run(Arc::clone(&scope), async {
+        // Twice: it is refreshed once.
+        let first = bpm.get_or_fetch(&key, slow()).await;
+        let second = bpm.get_or_fetch(&key, slow()).await;
+        (first, second)
+    });
+    assert_eq!(world.run(asked), (Ok(Some(1)), Ok(Some(1))));
+    assert_eq!(world.clock.now(), begin);
+    assert_eq!(upstream.asked(), 0);
+    assert_eq!(scope.cache.report().stale_hits, 2);
+    world.drain();
+    assert_eq!(upstream.asked(), 1);
+    assert_eq!(run(&world, bpm.peek(&key)), Some(Some(2)));
+}
+
+#[test]
+fn stale_values_answer_while_the_upstream_is_down_and_are_refreshed_when_it_is_back() {
+    let (world, upstream) = (World::new(), Upstream::default());
+    put(&world, &key(), Some(1));
+    world.clock.advance(84 * DAY);
+    let down = || get(&world, &key(), upstream.says(Err("down")));
+    assert_eq!(down(), Ok(Some(1)));
+    assert_eq!(upstream.asked(), 1);
+    // Nobody asks again for a minute, and everybody is served.
+    for _ in 0..10 {
+        assert_eq!(down(), Ok(Some(1)));
+    }
+    assert_eq!(upstream.asked(), 1);
+    world.clock.advance(MINUTE);
+    assert_eq!(down(), Ok(Some(1)));
+    assert_eq!(upstream.asked(), 2);
+    world.clock.advance(MINUTE);
+    let back = || get(&world, &key(), upstream.says(Ok(Some(2))));
+    assert_eq!(back(), Ok(Some(1)));
+    assert_eq!(back(), Ok(Some(2)));
+    assert_eq!(upstream.asked(), 3);
+}
