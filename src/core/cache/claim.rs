@@ -81,5 +81,5 @@ pub(super) fn is_over(name: &str, unix: Duration) -> bool {
         .strip_prefix(PREFIX)
         .and_then(|rest| rest.rsplit_once(':'))
         .and_then(|(_, moment)| moment.parse::<u128>().ok());
-    moment.is_some_and(|moment| moment + 1 < unix.as_millis() / MOMENT.as_millis())
+    moment.is_some_and(|moment| moment.saturating_add(1) < unix.as_millis() / MOMENT.as_millis())
 }

@@ -142,7 +142,7 @@ pub(super) async fn merge(
         let mut page = page.map_or_else(Page::default, |bytes| Page::parse(&bytes));
         for noted in keys {
             if page.keys.len() >= PAGE && !page.keys.contains(&noted) {
-                page.full += 1;
+                page.full = page.full.saturating_add(1);
                 let full = Page {
                     full: 0,
                     keys: std::mem::take(&mut page.keys),
@@ -167,13 +167,15 @@ pub(super) async fn next_page(
         return Ok(None);
     };
     let newest = Page::parse(&newest);
-    if newest.full == 0 {
-        return Ok(Some((key, newest)));
+    if newest.full > 0 {
+        let full_key = full_key(hour, newest.full);
+        if let Some(full) = store.get(&full_key).await? {
+            return Ok(Some((full_key, Page::parse(&full))));
+        }
+        // Lost, or never written: the count is damaged. Looking for all that it
+        // might mean could take for ever; the whole sweep finds what there is.
     }
-    let full_key = full_key(hour, newest.full);
-    let full = store.get(&full_key).await?;
-    let full = full.map_or_else(Page::default, |bytes| Page::parse(&bytes));
-    Ok(Some((full_key, full)))
+    Ok(Some((key, newest)))
 }
 
 /// Puts back what is left of a page that [`next_page`] has given.

@@ -35,10 +35,11 @@ const EVERY_WITH_MORE: Duration = Duration::from_secs(1);
 /// still be on the way.
 const LATE: Duration = Duration::from_secs(60);
 
-/// The work of one sweep.
+/// The work of one sweep: what it sorts in and removes, and where it looks in
+/// vain, which is much when the state was lost.
 const NOTES: usize = 256;
-const HOURS: u64 = 256;
 const KEYS: usize = 64;
+const LOOKS: usize = 256;
 
 /// How far the sweep has come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,7 +90,7 @@ pub(super) async fn turn(store: &Store) -> Result<(), StoreError> {
     let head = head.map_or(0, i64::unsigned_abs);
     let mut state = known.unwrap_or_else(|| State::new(now));
     let result = state.work(store, now, head).await;
-    state.turn = number + 1;
+    state.turn = number.wrapping_add(1);
     state.at = Stamp::new(store.unix());
     store.set(STATE, &state.bytes()).await?;
     store.remove(&claim).await?;
@@ -130,7 +131,7 @@ impl Held {
 
     /// Lets the others sweep again; `done` when all that has expired is gone.
     pub(super) async fn release(mut self, store: &Store, done: bool) -> Result<(), StoreError> {
-        self.state.turn += 1;
+        self.state.turn = self.state.turn.wrapping_add(1);
         self.state.whole_until = None;
         if done {
             self.state.hour = hour_of(Stamp::new(store.unix()));
@@ -146,7 +147,7 @@ pub(super) fn is_over(name: &str, unix: Duration) -> bool {
         .strip_prefix(TURNS)
         .and_then(|rest| rest.split_once(':'))
         .and_then(|(_, minute)| minute.parse::<u64>().ok());
-    minute.is_some_and(|minute| minute + 1 < unix.as_secs() / 60)
+    minute.is_some_and(|minute| minute.saturating_add(1) < unix.as_secs() / 60)
 }
 
 fn claim_name(turn: u64, now: Stamp) -> String {
@@ -188,6 +189,9 @@ impl State {
     /// Sorts in what was noted, then removes what is due.
     async fn work(&mut self, store: &Store, now: Stamp, head: u64) -> Result<(), StoreError> {
         self.more = false;
+        // A clock that was ahead, or damage, must not stop the sweep for good.
+        self.hour = self.hour.min(hour_of(now));
+        self.batch = self.batch.min(head);
         self.sort_in(store, now, head).await?;
         self.remove_due(store, now).await
     }
@@ -195,12 +199,13 @@ impl State {
     /// Moves the notes of batches to the pages of their hours.
     async fn sort_in(&mut self, store: &Store, now: Stamp, head: u64) -> Result<(), StoreError> {
         let (mut notes, mut moved) = (Vec::new(), Vec::new());
-        let mut batch = self.batch;
+        let (mut batch, mut looks) = (self.batch, 0);
         while batch < head {
-            if notes.len() >= NOTES {
+            if notes.len() >= NOTES || looks >= LOOKS {
                 self.more = true;
                 break;
             }
+            looks += 1;
             let key = index::batch_key(batch + 1);
             match store.get(&key).await? {
                 Some(bytes) => {
@@ -244,15 +249,15 @@ impl State {
     /// Removes what the hours that have passed hold, up to a bound.
     async fn remove_due(&mut self, store: &Store, now: Stamp) -> Result<(), StoreError> {
         let present = hour_of(now);
-        let (mut hours, mut keys) = (0, 0);
+        let (mut looks, mut keys) = (0, 0);
         while self.hour < present {
-            if hours >= HOURS || keys >= KEYS {
+            if looks >= LOOKS || keys >= KEYS {
                 self.more = true;
                 return Ok(());
             }
+            looks += 1;
             let Some((page_key, mut page)) = index::next_page(store, self.hour).await? else {
                 self.hour += 1;
-                hours += 1;
                 continue;
             };
             while keys < KEYS

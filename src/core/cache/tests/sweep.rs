@@ -252,3 +252,61 @@ fn without_counters_values_end_as_well() {
     let left: Vec<_> = world.store.dump().into_keys().collect();
     assert_eq!(left, ["cache-index:state"]);
 }
+
+/// How many store calls a request makes that only looks, its sweep included.
+fn calls_of_a_look(world: &World) -> u64 {
+    let before = world.store.calls();
+    let _ = peek(world, &key());
+    world.store.calls() - before
+}
+
+/// Of a million batches none is left, and nobody remembers that.
+#[test]
+fn a_lost_state_is_made_up_for_in_pieces() {
+    let world = World::new();
+    let counters = world.ports().counters.unwrap();
+    let many = counters.increment("cache-index", 1_000_000);
+    world.run(many).unwrap();
+    for _ in 0..5 {
+        world.clock.advance(MINUTE);
+        let calls = calls_of_a_look(&world);
+        assert!(calls < 1_000, "{calls} calls");
+    }
+}
+
+#[test]
+fn a_damaged_count_of_pages_is_not_believed() {
+    let world = World::new();
+    put(&world, &key(), None);
+    world.clock.advance(MINUTE);
+    let _ = peek(&world, &key());
+    let pages = world.store.dump().into_keys();
+    let page = pages.filter(|key| key.contains("hour")).next_back();
+    let page = page.unwrap();
+    let mut text = b"#4000000000\n".to_vec();
+    text.extend(&world.store.dump()[&page]);
+    world.store.put_raw(&page, text);
+    world.clock.advance(Duration::from_secs(2 * 3_600));
+    let calls = calls_of_a_look(&world);
+    assert!(calls < 100, "{calls} calls");
+    let left: Vec<_> = world.store.dump().into_keys().collect();
+    assert_eq!(left, ["cache-index:state"]);
+}
+
+/// As a clock leaves it that is years ahead.
+#[test]
+fn a_state_of_the_future_does_not_stop_the_sweep() {
+    let world = World::new();
+    let state = br#"{"turn":18446744073709551615,"at":"2026-01-01T00:00:00.000Z","more":false,"hour":9999999,"batch":9999999}"#;
+    world.store.put_raw("cache-index:state", state.to_vec());
+    world.clock.advance(MINUTE);
+    let _ = peek(&world, &key());
+    put(&world, &key(), None);
+    world.clock.advance(Duration::from_secs(2 * 3_600));
+    for _ in 0..3 {
+        world.clock.advance(MINUTE);
+        let _ = peek(&world, &key());
+    }
+    let left: Vec<_> = world.store.dump().into_keys().collect();
+    assert_eq!(left, ["cache-index:state"]);
+}
