@@ -151,8 +151,9 @@ pub(super) struct BodyReader {
     ended: bool,
     /// The longest silence that the host was asked to allow.
     idle: Duration,
-    /// When the present silence began, on the host's monotonic clock.
-    silent_since: u64,
+    /// When the present silence began, on the host's monotonic clock; `None`
+    /// while there is none.
+    silent_since: Option<u64>,
     _body: IncomingBody,
 }
 
@@ -174,7 +175,7 @@ impl BodyReader {
             stream,
             ended: false,
             idle,
-            silent_since: 0,
+            silent_since: None,
             _body: body,
         })
     }
@@ -194,19 +195,24 @@ impl Stream for BodyReader {
             }
             match self.stream.read(READ_BYTES) {
                 Ok(bytes) if bytes.is_empty() => {
-                    self.silent_since = monotonic_clock::now();
+                    self.silent_since.get_or_insert_with(monotonic_clock::now);
                     self.waiting = Some(self.pollable.wait_for());
                 }
-                Ok(bytes) => return Poll::Ready(Some(Ok(bytes.into()))),
+                Ok(bytes) => {
+                    self.silent_since = None;
+                    return Poll::Ready(Some(Ok(bytes.into())));
+                }
                 Err(StreamError::Closed) => {
                     self.ended = true;
                     return Poll::Ready(None);
                 }
                 Err(StreamError::LastOperationFailed(error)) => {
                     self.ended = true;
-                    let silence = monotonic_clock::now().saturating_sub(self.silent_since);
-                    let silence = Duration::from_nanos(silence);
-                    return Poll::Ready(Some(Err(from_io_error(&error, silence >= self.idle))));
+                    let silent = self.silent_since.is_some_and(|since| {
+                        let silence = monotonic_clock::now().saturating_sub(since);
+                        Duration::from_nanos(silence) >= self.idle
+                    });
+                    return Poll::Ready(Some(Err(from_io_error(&error, silent))));
                 }
             }
         }
