@@ -7,6 +7,7 @@
 //! run then: what must heal, heals by time.
 
 use std::cell::RefCell;
+use std::io::Write;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -49,13 +50,14 @@ pub(super) fn install(outparam: ResponseOutparam) {
     std::panic::set_hook(Box::new(|info| {
         let request_id = scope::current_request_id();
         let request_id = request_id.as_deref().unwrap_or("unknown");
-        // Standard error, not the log: the log may be what panicked.
+        // Standard error, not the log: the log may be what panicked. Where there
+        // is none the client is still told.
         let line = serde_json::json!({
             "level": "ERROR",
             "message": format!("panic in request {request_id}: {info}"),
             "request_id": request_id,
         });
-        eprintln!("{line}");
+        let _ = writeln!(std::io::stderr(), "{line}");
         // A panic inside the hook would abort before anything is said.
         let response = RESPONSE.try_with(|response| {
             response
