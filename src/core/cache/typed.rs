@@ -409,7 +409,8 @@ where
         self.cache.0.entropy.fill(&mut random);
         let policy = &self.kind.policy;
         let share = f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX);
-        let most = policy.hit * u32::from(policy.jitter_percent.min(100)) / 100;
+        let percent = u32::from(policy.jitter_percent.min(100));
+        let most = policy.hit.saturating_mul(percent) / 100;
         most.mul_f64(share)
     }
 }

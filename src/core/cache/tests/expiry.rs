@@ -32,6 +32,19 @@ fn a_hit_is_fresh_until_its_grace_begins() {
 }
 
 #[test]
+fn a_hit_may_be_kept_for_ever() {
+    static FOR_EVER: Kind = Kind::new("for-ever", 1).with_policy(Policy {
+        hit: Duration::MAX,
+        ..Policy::DEFAULT
+    });
+    let world = World::new();
+    let (kept, key) = (cache(&world).of::<u32>(&FOR_EVER), key());
+    run(&world, kept.put(&key, Some(&1)));
+    world.clock.advance(100_000 * DAY);
+    assert_eq!(run(&world, kept.peek(&key)), Some(Some(1)));
+}
+
+#[test]
 fn a_miss_is_remembered_for_5_minutes_and_no_longer() {
     let (world, upstream) = (World::new(), Upstream::default());
     let ask = || get(&world, &key(), upstream.says(Ok(None)));
