@@ -4,8 +4,8 @@
 //! wraps. The scope is set on every poll and restored after it, so requests
 //! that are polled by turns on one thread never see each other's.
 //!
-//! Work that outlives the scope (a spawned task) does not inherit it: take
-//! [`current`] before spawning and wrap the task in [`run`] again.
+//! Work that outlives the scope (a spawned task) does not inherit it by itself:
+//! wrap it in [`inherit`] before spawning.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -19,6 +19,7 @@ use std::time::Duration;
 use super::abort::AbortSignal;
 use super::cache;
 use super::limit::Budget;
+use super::ports::BoxFuture;
 use super::trace::TraceContext;
 
 /// What belongs to one request.
@@ -94,6 +95,17 @@ pub fn current_request_id() -> Option<Arc<str>> {
 /// Runs `future` inside `scope`.
 pub fn run<F: Future>(scope: Arc<Scope>, future: F) -> InScope<F> {
     InScope { scope, future }
+}
+
+/// `work` inside the scope that is current now, if any, whoever drives it.
+pub fn inherit<F>(work: F) -> BoxFuture<'static, F::Output>
+where
+    F: Future + Send + 'static,
+{
+    match current() {
+        Some(current) => Box::pin(run(current, work)),
+        None => Box::pin(work),
+    }
 }
 
 pin_project_lite::pin_project! {

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use futures::channel::oneshot;
 
 use super::claim::Claim;
 use super::index;
@@ -32,6 +33,8 @@ struct Inner {
     patient: Store,
     spawner: Arc<dyn Spawner>,
     state: Mutex<State>,
+    /// Held by who writes: one at a time.
+    turn: futures::lock::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -86,6 +89,7 @@ impl Queue {
             store,
             spawner,
             state,
+            turn: futures::lock::Mutex::new(()),
         }))
     }
 
@@ -131,11 +135,8 @@ impl Queue {
         };
         if begin {
             let this = self.clone();
-            let task = async move { this.drain().await };
-            self.0.spawner.spawn(match scope::current() {
-                Some(scope) => Box::pin(scope::run(scope, task)),
-                None => Box::pin(task),
-            });
+            let drain = async move { this.drain().await };
+            self.0.spawner.spawn(scope::inherit(drain));
         }
         if full {
             self.flush().await;
@@ -156,14 +157,23 @@ impl Queue {
         }
     }
 
-    /// Writes all that waits, now.
+    /// Writes all that waits, now. In a task of its own: who waits for it may
+    /// go, and no write is left half done.
     pub(super) async fn flush(&self) {
-        while self.step().await {}
+        let (done, written) = oneshot::channel::<()>();
+        let this = self.clone();
+        self.0.spawner.spawn(scope::inherit(async move {
+            while this.step().await {}
+            drop(done);
+        }));
+        // Ends when `done` is dropped.
+        let _ = written.await;
     }
 
     /// Does what is next; false when there is nothing, or when it did not work:
     /// all is forgotten then.
     async fn step(&self) -> bool {
+        let _turn = self.0.turn.lock().await;
         let done = match self.next() {
             Next::Nothing => return false,
             Next::Note(notes) => index::note(&self.0.patient, &notes).await,

@@ -7,7 +7,6 @@ use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::FutureExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -21,7 +20,7 @@ use super::stamp::Stamp;
 use super::stats::Count;
 use super::store::{Store, count};
 use crate::core::limit::shared::Health;
-use crate::core::ports::{BoxFuture, Entropy, Ports, Spawner};
+use crate::core::ports::{Entropy, Ports, Spawner};
 use crate::core::scope;
 
 /// Values with an end, in a store that has none. Clones are the same cache.
@@ -243,7 +242,7 @@ where
             false => self.store_key(key),
         };
         let (flight, under_way) = self.cache.0.flights.join(&name, || {
-            in_scope(self.clone().work(key.clone(), forced, fetch))
+            scope::inherit(self.clone().work(key.clone(), forced, fetch))
         });
         if under_way {
             count(Count::Shared);
@@ -347,7 +346,7 @@ where
             let mut refreshing = refreshing.lock().unwrap_or_else(PoisonError::into_inner);
             refreshing.remove(&this.store_key(&key));
         };
-        inner.spawner.after_response(in_scope(refresh));
+        inner.spawner.after_response(scope::inherit(refresh));
     }
 
     async fn refresh<E, F, Fut>(&self, key: &Key, fetch: F)
@@ -421,15 +420,4 @@ fn count_hit<T>(known: &Known<T>) {
         (Some(_), true) => Count::Hit,
         (None, true) => Count::NegativeHit,
     });
-}
-
-/// `work` with the scope of the request that asks for it, whoever drives it.
-fn in_scope<F>(work: F) -> BoxFuture<'static, F::Output>
-where
-    F: Future + Send + 'static,
-{
-    match scope::current() {
-        Some(current) => scope::run(current, work).boxed(),
-        None => work.boxed(),
-    }
 }

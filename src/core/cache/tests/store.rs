@@ -1,8 +1,10 @@
 //! What the store is asked for, and what becomes of requests when it fails.
 
+use futures::future::select;
 use proptest::prelude::*;
 
 use super::*;
+use crate::core::ports::{BoxFuture, KeyValue};
 
 #[test]
 fn writes_wait_until_nothing_else_is_ready_and_can_be_read_at_once() {
@@ -42,6 +44,50 @@ fn a_queue_that_is_full_is_written_at_once() {
         let written = written.keys().filter(|key| key.starts_with("bpm:"));
         assert!(written.count() >= 11);
     });
+}
+
+/// A store whose writes take time and hold nobody up, as in a native server.
+struct Native(World);
+
+impl KeyValue for Native {
+    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, StoreError>> {
+        self.0.store.get(key)
+    }
+
+    fn set<'a>(&'a self, key: &'a str, value: &'a [u8]) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            self.0.clock.sleep(TICK).await;
+            self.0.store.set(key, value).await
+        })
+    }
+
+    fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+        KeyValue::delete(&self.0.store, key)
+    }
+
+    fn keys(&self) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
+        self.0.store.keys()
+    }
+}
+
+#[test]
+fn who_waits_for_a_full_queue_may_go_and_all_is_written() {
+    let world = World::new();
+    let mut ports = world.ports();
+    ports.key_value = Some(Arc::new(Native(world.clone())));
+    let text = Cache::new(&ports, Arc::default()).of::<String>(&BPM);
+    let puts = Box::pin(async {
+        for n in 0..12 {
+            let value = "x".repeat(100_000);
+            text.put(&Key::new([n.to_string()]), Some(&value)).await;
+        }
+    });
+    let gone = world.clock.sleep(5 * TICK);
+    world.run(async { drop(select(puts, gone).await) });
+    world.drain();
+    let written = world.store.dump();
+    let written = written.keys().filter(|key| key.starts_with("bpm:"));
+    assert_eq!(written.count(), 11);
 }
 
 #[test]
