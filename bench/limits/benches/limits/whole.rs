@@ -30,11 +30,11 @@ impl HttpClient for Nobody {
     }
 }
 
-fn ports(clock: &FakeClock) -> Ports {
+fn ports(world: &World, clock: &FakeClock) -> Ports {
     Ports {
         clock: Arc::new(clock.clone()),
         http: Arc::new(Nobody),
-        ..World::new().ports()
+        ..world.ports()
     }
 }
 
@@ -59,11 +59,11 @@ fn now<F: Future>(future: F) -> F::Output {
 /// A call from the asking to the end of its body.
 pub(crate) fn orchestrator(c: &mut Criterion) {
     let clock = FakeClock::default();
-    let ports = ports(&clock);
+    let alone = ports(&World::new(), &clock).http;
     c.bench_function("orchestrator: the call alone, without limits", |b| {
         b.iter(|| {
             clock.advance(STEP);
-            let sent = ports.http.send(black_box(request()), Timeouts::default());
+            let sent = alone.send(black_box(request()), Timeouts::default());
             let response = now(sent).expect("it does nothing");
             now(response.into_body().next()).is_none()
         });
@@ -73,12 +73,7 @@ pub(crate) fn orchestrator(c: &mut Criterion) {
         ("all instances", Scope::Shared),
     ] {
         let world = World::new();
-        let ports = Ports {
-            clock: Arc::new(clock.clone()),
-            http: Arc::new(Nobody),
-            ..world.ports()
-        };
-        let door = Orchestrator::new(limits(scope), ports);
+        let door = Orchestrator::new(limits(scope), ports(&world, &clock));
         let budget = Budget::new(u32::MAX);
         c.bench_function(&format!("orchestrator: a call, limits of {name}"), |b| {
             b.iter(|| {

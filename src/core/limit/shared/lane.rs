@@ -71,8 +71,11 @@ impl Owed {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add(&self, period: u64) {
-        *self.lock().entry(period).or_default() += 1;
+    fn add(&self, tickets: Vec<Ticket>) {
+        let mut owed = self.lock();
+        for ticket in tickets {
+            *owed.entry(ticket.period).or_default() += 1;
+        }
     }
 
     /// What `period` is owed, which the caller then pays.
@@ -122,9 +125,7 @@ impl Drop for Held {
         // At once, and not when the task has its turn: who comes before that
         // takes it along.
         let tickets = std::mem::take(&mut *lock(&self.tickets));
-        for ticket in tickets.iter().filter(|ticket| ticket.number > 0) {
-            self.owed.add(ticket.period);
-        }
+        self.owed.add(tickets);
     }
 }
 
@@ -302,9 +303,8 @@ impl SharedLane {
             }
         }
         // What was taken after it had been given back.
-        for ticket in std::mem::take(&mut *lock(&tickets)) {
-            self.owed.add(ticket.period);
-        }
+        let late = std::mem::take(&mut *lock(&tickets));
+        self.owed.add(late);
         self.pay().await;
     }
 
