@@ -50,6 +50,10 @@ pub const VARIABLES: [&str; 27] = [
 /// The longest duration that a variable may ask for: an hour.
 const HOUR_MS: u64 = 3_600_000;
 
+/// The newest Sonnet that takes requests as they are made here: the next ones
+/// think unless told otherwise, and refuse a budget for it.
+const MODEL: &str = "claude-sonnet-4-6";
+
 /// One variable that could not be understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VariableError {
@@ -85,7 +89,7 @@ pub(super) fn load(source: &dyn Fn(&str) -> Option<String>) -> Result<Config, Co
         anthropic: AnthropicConfig {
             api_key: read.secret("anthropic_api_key"),
             base_url: read.origin("anthropic_base_url", real::ANTHROPIC),
-            model: read.or("anthropic_model", "claude-sonnet-4-5".into(), visible),
+            model: read.or("anthropic_model", MODEL.into(), visible),
             thinking_tokens: read.or("anthropic_thinking_tokens", None, thinking_tokens),
         },
         spotify: SpotifyConfig {
@@ -418,6 +422,8 @@ mod tests {
             assert!(manifest.contains(&handed_on), "{name}");
             assert!(readme.contains(&format!("`{name}`")), "{name}");
         }
+        let model = format!("| `anthropic_model` | `{MODEL}` |");
+        assert!(readme.contains(&model), "{model}");
     }
 
     #[test]
