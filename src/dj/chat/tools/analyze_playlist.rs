@@ -1,84 +1,56 @@
 //! `analyze_playlist`.
 
 use futures::FutureExt;
-use futures::future::try_join;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::tracks::{median, most, name, playing_time, tempo};
-use super::{Desk, Report, Spec, Tool, no_playlist, tracks, typed};
-use crate::core::ports::BoxFuture;
+use super::{Desk, Outcome, Report, Spec, Tool, schema, tracks};
 use crate::dj::enrich::EnrichedTrack;
-use crate::dj::error::ErrorObject;
-use crate::dj::music::Playlist;
-
-/// Finds out what a playlist is like.
-pub(super) struct AnalyzePlaylist;
+use crate::dj::music::{Playlist, Track};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Input {
     playlist_id: String,
     #[serde(default = "max_tracks")]
-    max_tracks: usize,
+    max_tracks: u32,
 }
 
-fn max_tracks() -> usize {
+fn max_tracks() -> u32 {
     50
 }
 
 /// Tags and artists in the figures.
 const TOP: usize = 8;
 
-impl Tool for AnalyzePlaylist {
-    fn spec(&self) -> Spec {
-        Spec {
-            name: "analyze_playlist",
-            description: "Analyses a playlist: how long it is, its years, tempo (BPM), most \
-                frequent tags and artists, and each track with tempo and tags. Takes a while for \
-                tracks that were never looked up; use get_playlist_tracks where titles are enough.",
-            schema: json!({
-                "type": "object",
-                "properties": {
-                    "playlistId": {
-                        "type": "string", "minLength": 1, "maxLength": 200,
-                        "description": "The playlist's id, URI or address; the playlist that the \
-                            user has open if left out.",
-                    },
-                    "maxTracks": {
-                        "type": "integer", "minimum": 1, "maximum": 500,
-                        "description": "How many tracks at most, from the first on; 50 if left \
-                            out.",
-                    },
-                },
-                "required": ["playlistId"],
-                "additionalProperties": false,
+/// Finds out what a playlist is like.
+pub(super) fn tool() -> Tool {
+    let spec = Spec {
+        name: "analyze_playlist",
+        description: "Analyses a playlist: how long it is, its years, tempo (BPM), most frequent \
+            tags and artists, and each track with tempo and tags. Takes a while for tracks that \
+            were never looked up; use get_playlist_tracks where titles are enough.",
+        schema: schema::input(
+            &["playlistId"],
+            json!({
+                "playlistId": schema::playlist_id(),
+                "maxTracks": schema::whole(
+                    1..=500,
+                    "How many tracks at most, from the first on; 50 if left out.",
+                ),
             }),
-            writes: false,
-        }
-    }
-
-    fn call<'a>(
-        &'a self,
-        input: Value,
-        desk: &'a Desk<'a>,
-    ) -> BoxFuture<'a, Result<Report, ErrorObject>> {
-        analyze(input, desk).boxed()
-    }
+        ),
+        writes: false,
+    };
+    Tool::new(spec, |input, desk| analyze(input, desk).boxed())
 }
 
-async fn analyze(input: Value, desk: &Desk<'_>) -> Result<Report, ErrorObject> {
-    let Input {
-        playlist_id,
-        max_tracks,
-    } = typed(input)?;
+async fn analyze(input: Input, desk: &Desk<'_>) -> Outcome {
     desk.output.thinking("Reading the playlist");
-    let playlist = desk.spotify.playlist(&playlist_id);
-    let tracks = desk.spotify.playlist_tracks(&playlist_id, max_tracks);
-    let (playlist, tracks) = try_join(playlist, tracks)
-        .await
-        .map_err(|error| error.object())?;
-    let playlist = playlist.ok_or_else(|| no_playlist(&playlist_id))?;
+    let read = desk.read_playlist(&input.playlist_id, 0..input.max_tracks);
+    let (playlist, entries) = read.await?;
+    let tracks: Vec<Track> = entries.into_iter().map(|(_, track)| track).collect();
     let enriched = desk.enrich(&tracks).await;
     let report = figures(&playlist, &enriched.tracks);
     Ok(super::with_gaps(report, &enriched))
@@ -86,7 +58,8 @@ async fn analyze(input: Value, desk: &Desk<'_>) -> Result<Report, ErrorObject> {
 
 /// What the tracks have in common.
 fn figures(playlist: &Playlist, all: &[EnrichedTrack]) -> Report {
-    let millis = all.iter().filter_map(|found| found.track.duration_ms).sum();
+    let millis = all.iter().filter_map(|found| found.track.duration_ms);
+    let millis = millis.fold(0, u64::saturating_add);
     let bpms: Vec<f32> = all.iter().filter_map(|found| found.bpm).collect();
     let years: Vec<u16> = all.iter().filter_map(|found| found.track.year).collect();
     let tags = all.iter().flat_map(|found| &found.tags);
@@ -193,6 +166,17 @@ mod tests {
             json!({"name": "Artist 0", "tracks": 2})
         );
         assert_eq!(report.tracks.len(), 4);
+    }
+
+    #[test]
+    fn lengths_of_nonsense_are_no_trouble() {
+        let endless = |n| {
+            let mut endless = found(n);
+            endless.track.duration_ms = Some(u64::MAX);
+            endless
+        };
+        let report = figures(&Playlist::default(), &[endless(0), endless(1)]);
+        assert_eq!(report.facts["durationMs"], u64::MAX);
     }
 
     #[test]

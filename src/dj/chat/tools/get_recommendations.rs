@@ -9,19 +9,15 @@ use std::collections::HashSet;
 use futures::FutureExt;
 use futures::future::{join_all, try_join};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::scoring::{Candidate, Profile, best};
+use super::scoring::{Candidate, Profile, Score, best};
 use super::tracks::{enriched, most};
-use super::{Desk, Report, Spec, Tool, typed, unfit};
-use crate::core::ports::BoxFuture;
+use super::{Desk, Outcome, Report, Spec, Tool, schema, unfit};
 use crate::dj::clients::UpstreamError;
 use crate::dj::enrich::EnrichedTrack;
 use crate::dj::error::ErrorObject;
 use crate::dj::music::Track;
-
-/// Finds tracks that go with others.
-pub(super) struct GetRecommendations;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -46,7 +42,7 @@ fn limit() -> usize {
 
 /// Tracks of a playlist that are looked at, and of these the seeds whose tempo
 /// and tags are looked up.
-const PLAYLIST: usize = 100;
+const PLAYLIST: u32 = 100;
 const SEEDS: usize = 8;
 
 /// Genres and artists that are searched by.
@@ -62,56 +58,34 @@ const PER_ARTIST: usize = 2;
 /// Years round the seeds' own that are searched.
 const YEARS: u16 = 5;
 
-impl Tool for GetRecommendations {
-    fn spec(&self) -> Spec {
-        let names = |description: &str| {
+/// Finds tracks that go with others.
+pub(super) fn tool() -> Tool {
+    let names = |description: &str| schema::names(5, description);
+    let year = |description: &str| schema::whole(1900..=2100, description);
+    let spec = Spec {
+        name: "get_recommendations",
+        description: "Finds tracks that go with a playlist, with some tracks, artists or genres, \
+            by style, tempo and time. None of the given tracks is among them. Without any of \
+            these it goes by the playlist that the user has open.",
+        schema: schema::input(
+            &[],
             json!({
-                "type": "array", "minItems": 1, "maxItems": 5,
-                "items": {"type": "string", "minLength": 1, "maxLength": 200},
-                "description": description,
-            })
-        };
-        let year = |description: &str| json!({"type": "integer", "minimum": 1900, "maximum": 2100, "description": description});
-        Spec {
-            name: "get_recommendations",
-            description: "Finds tracks that go with a playlist, with some tracks, artists or \
-                genres, by style, tempo and time. None of the given tracks is among them. Without \
-                any of these it goes by the playlist that the user has open.",
-            schema: json!({
-                "type": "object",
-                "properties": {
-                    "trackIds": names("Tracks that the results should go with."),
-                    "playlistId": {
-                        "type": "string", "minLength": 1, "maxLength": 200,
-                        "description": "A playlist that the results should go with.",
-                    },
-                    "artists": names("Names of artists to look round."),
-                    "genres": names("Genres to look in."),
-                    "bpm": {
-                        "type": "number", "minimum": 40, "maximum": 250,
-                        "description": "The tempo that is wanted; the seeds' own if left out.",
-                    },
-                    "fromYear": year("The earliest year."),
-                    "toYear": year("The latest year."),
-                    "limit": {
-                        "type": "integer", "minimum": 1, "maximum": 20,
-                        "description": "How many tracks at most; 10 if left out.",
-                    },
+                "trackIds": names("Tracks that the results should go with."),
+                "playlistId": schema::text(1..=200, "A playlist that the results should go with."),
+                "artists": names("Names of artists to look round."),
+                "genres": names("Genres to look in."),
+                "bpm": {
+                    "type": "number", "minimum": 40, "maximum": 250,
+                    "description": "The tempo that is wanted; the seeds' own if left out.",
                 },
-                "required": [],
-                "additionalProperties": false,
+                "fromYear": year("The earliest year."),
+                "toYear": year("The latest year."),
+                "limit": schema::whole(1..=20, "How many tracks at most; 10 if left out."),
             }),
-            writes: false,
-        }
-    }
-
-    fn call<'a>(
-        &'a self,
-        input: Value,
-        desk: &'a Desk<'a>,
-    ) -> BoxFuture<'a, Result<Report, ErrorObject>> {
-        recommend(input, desk).boxed()
-    }
+        ),
+        writes: false,
+    };
+    Tool::new(spec, |input, desk| recommend(input, desk).boxed())
 }
 
 /// What the results should go with.
@@ -128,8 +102,7 @@ struct Query {
     genre: Option<String>,
 }
 
-async fn recommend(input: Value, desk: &Desk<'_>) -> Result<Report, ErrorObject> {
-    let mut input: Input = typed(input)?;
+async fn recommend(mut input: Input, desk: &Desk<'_>) -> Outcome {
     let seeds = seeds(&input, desk).await?;
     desk.output.thinking("Looking for tracks that fit");
     let (derived, sample) = futures::future::join(
@@ -162,8 +135,8 @@ async fn recommend(input: Value, desk: &Desk<'_>) -> Result<Report, ErrorObject>
     Ok(super::with_gaps(report(&best, searched), &looked_up))
 }
 
-fn report(best: &[(Candidate, super::scoring::Score)], searched: usize) -> Report {
-    let entry = |(candidate, score): &(Candidate, super::scoring::Score)| {
+fn report(best: &[(Candidate, Score)], searched: usize) -> Report {
+    let entry = |(candidate, score): &(Candidate, Score)| {
         let mut entry = enriched(&candidate.found);
         entry.detail["score"] = ((score.value * 100.0).round() / 100.0).into();
         entry.detail["why"] = score.why.join(", ").into();
@@ -199,12 +172,13 @@ async fn seeds(input: &Input, desk: &Desk<'_>) -> Result<Seeds, ErrorObject> {
     };
     let of_playlist = async {
         match playlist {
-            Some(id) => desk.spotify.playlist_tracks(id, PLAYLIST).await,
+            Some(id) => desk.spotify.playlist_entries(id, 0..PLAYLIST).await,
             None => Ok(Vec::new()),
         }
     };
     let both = try_join(tracks, of_playlist).await;
     let (tracks, of_playlist) = both.map_err(|error| error.object())?;
+    let of_playlist: Vec<Track> = of_playlist.into_iter().map(|(_, track)| track).collect();
     if !ids.is_empty() && tracks.is_empty() {
         return Err(unfit("the catalogue has none of these tracks"));
     }
@@ -348,6 +322,7 @@ fn fresh(found: Vec<Candidate>, known: &[Track], years: Option<(u16, u16)>) -> V
 mod tests {
     use super::*;
     use crate::dj::music::ArtistRef;
+    use serde_json::Value;
 
     fn track(id: &str, title: &str, artist: &str, year: u16) -> Track {
         Track {
@@ -363,7 +338,7 @@ mod tests {
     }
 
     fn input(value: Value) -> Input {
-        typed(value).unwrap()
+        serde_json::from_value(value).unwrap()
     }
 
     #[test]

@@ -2,14 +2,9 @@
 
 use futures::FutureExt;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{Desk, Report, Spec, Tool, tracks, typed, unfit};
-use crate::core::ports::BoxFuture;
-use crate::dj::error::ErrorObject;
-
-/// Tells all that is known of some tracks.
-pub(super) struct GetTrackDetails;
+use super::{Desk, Outcome, Report, Spec, Tool, schema, tracks, unfit};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -17,40 +12,20 @@ struct Input {
     track_ids: Vec<String>,
 }
 
-impl Tool for GetTrackDetails {
-    fn spec(&self) -> Spec {
-        Spec {
-            name: "get_track_details",
-            description: "Tells all that is known of some tracks: album, year, length, \
-                popularity, tempo (BPM), tags and listeners.",
-            schema: json!({
-                "type": "object",
-                "properties": {
-                    "trackIds": {
-                        "type": "array", "minItems": 1, "maxItems": 20,
-                        "items": {"type": "string", "minLength": 1, "maxLength": 200},
-                        "description": "Ids of tracks, as other tools give them.",
-                    },
-                },
-                "required": ["trackIds"],
-                "additionalProperties": false,
-            }),
-            writes: false,
-        }
-    }
-
-    fn call<'a>(
-        &'a self,
-        input: Value,
-        desk: &'a Desk<'a>,
-    ) -> BoxFuture<'a, Result<Report, ErrorObject>> {
-        details(input, desk).boxed()
-    }
+/// Tells all that is known of some tracks.
+pub(super) fn tool() -> Tool {
+    let spec = Spec {
+        name: "get_track_details",
+        description: "Tells all that is known of some tracks: album, year, length, popularity, \
+            tempo (BPM), tags and listeners.",
+        schema: schema::input(&["trackIds"], json!({"trackIds": schema::track_ids(20)})),
+        writes: false,
+    };
+    Tool::new(spec, |input, desk| details(input, desk).boxed())
 }
 
-async fn details(input: Value, desk: &Desk<'_>) -> Result<Report, ErrorObject> {
-    let Input { track_ids } = typed(input)?;
-    let ids: Vec<_> = track_ids.iter().map(String::as_str).collect();
+async fn details(input: Input, desk: &Desk<'_>) -> Outcome {
+    let ids: Vec<_> = input.track_ids.iter().map(String::as_str).collect();
     let found = desk.spotify.tracks(&ids).await;
     let found = found.map_err(|error| error.object())?;
     let missing = found.iter().zip(&ids).filter(|(track, _)| track.is_none());

@@ -13,8 +13,12 @@ mod search_tracks;
 mod toolbox;
 mod tracks;
 
+use std::future::ready;
+use std::ops::Range;
 use std::sync::Arc;
 
+use futures::FutureExt;
+use futures::future::try_join;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -22,29 +26,44 @@ use crate::core::limit::Observer;
 use crate::core::ports::BoxFuture;
 use crate::dj::AppState;
 use crate::dj::api::chat::Mode;
+use crate::dj::clients::UpstreamError;
 use crate::dj::clients::spotify::{Access, Spotify};
 use crate::dj::enrich::{self, SkipReason};
 use crate::dj::error::{Code, ErrorObject};
-use crate::dj::music::Track;
+use crate::dj::music::{Playlist, Track};
 use crate::dj::run::{Output, Waits};
 use report::Report;
 pub(super) use toolbox::Toolbox;
 
-/// One tool.
-pub(super) trait Tool: Send + Sync {
-    /// What the model is told of it.
-    fn spec(&self) -> Spec;
+/// What came of a call. An error goes to the model, which may do better, and not
+/// to the user as a broken stream.
+type Outcome = Result<Report, ErrorObject>;
 
-    /// Does it. `input` fits the schema of [`spec`](Self::spec). Dropping the
-    /// future cancels it.
-    ///
-    /// An error goes to the model, which may do better, and not to the user as
-    /// a broken stream.
-    fn call<'a>(
-        &'a self,
-        input: Value,
-        desk: &'a Desk<'a>,
-    ) -> BoxFuture<'a, Result<Report, ErrorObject>>;
+/// One tool.
+pub(super) struct Tool {
+    spec: Spec,
+    call: Box<Call>,
+}
+
+/// Does what a tool does. The input fits the tool's schema. Dropping the future
+/// cancels it.
+type Call = dyn for<'a> Fn(Value, &'a Desk<'a>) -> BoxFuture<'a, Outcome> + Send + Sync;
+
+impl Tool {
+    /// The tool of which the model is told `spec`, and which `call` does.
+    fn new<I, F>(spec: Spec, call: F) -> Self
+    where
+        I: DeserializeOwned,
+        F: for<'a> Fn(I, &'a Desk<'a>) -> BoxFuture<'a, Outcome> + Send + Sync + 'static,
+    {
+        Self {
+            spec,
+            call: Box::new(move |input, desk| match serde_json::from_value(input) {
+                Ok(input) => call(input, desk),
+                Err(error) => ready(Err(unfit(error.to_string()))).boxed(),
+            }),
+        }
+    }
 }
 
 /// What the model is told of a tool.
@@ -99,6 +118,25 @@ impl<'a> Desk<'a> {
         enrich::enrich(self.app, &self.observer, tracks, &progress).await
     }
 
+    /// A playlist, and the tracks at these places of it, each with its own: a
+    /// place may hold something else.
+    async fn read_playlist(
+        &self,
+        id: &str,
+        places: Range<u32>,
+    ) -> Result<(Playlist, Vec<(u32, Track)>), ErrorObject> {
+        let playlist = self.spotify.playlist(id);
+        let entries = self.spotify.playlist_entries(id, places);
+        let both = try_join(playlist, entries).await;
+        let (playlist, entries) = both.map_err(|error| error.object())?;
+        let playlist = playlist.ok_or_else(|| {
+            let id = tracks::name(id);
+            let message = format!("there is no playlist `{id}`, or it is not public");
+            ErrorObject::new(Code::NotFound, message)
+        })?;
+        Ok((playlist, entries))
+    }
+
     /// Whether something may be changed.
     fn may_write(&self) -> Result<(), ErrorObject> {
         match self.is_user {
@@ -113,18 +151,18 @@ impl<'a> Desk<'a> {
 }
 
 /// The tools that the model sees in `mode`.
-pub(super) fn of(mode: Mode) -> Vec<Box<dyn Tool>> {
-    let mut tools: Vec<Box<dyn Tool>> = vec![
-        Box::new(search_tracks::SearchTracks),
-        Box::new(analyze_playlist::AnalyzePlaylist),
-        Box::new(get_playlist_tracks::GetPlaylistTracks),
-        Box::new(get_track_details::GetTrackDetails),
-        Box::new(get_recommendations::GetRecommendations),
+pub(super) fn of(mode: Mode) -> Vec<Tool> {
+    let mut tools = vec![
+        search_tracks::tool(),
+        analyze_playlist::tool(),
+        get_playlist_tracks::tool(),
+        get_track_details::tool(),
+        get_recommendations::tool(),
     ];
     match mode {
         Mode::Analyze => {}
-        Mode::Create => tools.push(Box::new(create_playlist::CreatePlaylist)),
-        Mode::Edit => tools.push(Box::new(modify_playlist::ModifyPlaylist)),
+        Mode::Create => tools.push(create_playlist::tool()),
+        Mode::Edit => tools.push(modify_playlist::tool()),
     }
     tools
 }
@@ -134,17 +172,16 @@ fn unfit(message: impl Into<String>) -> ErrorObject {
     ErrorObject::new(Code::InvalidRequest, message)
 }
 
-fn no_playlist(id: &str) -> ErrorObject {
-    let message = format!(
-        "there is no playlist `{}`, or it is not public",
-        tracks::name(id)
-    );
-    ErrorObject::new(Code::NotFound, message)
-}
-
-/// Reads an input that fits the schema.
-fn typed<T: DeserializeOwned>(input: Value) -> Result<T, ErrorObject> {
-    serde_json::from_value(input).map_err(|error| unfit(error.to_string()))
+/// A change that got no good answer may have been carried out all the same.
+fn not_changed(error: &UpstreamError) -> ErrorObject {
+    let mut error = error.object();
+    if matches!(
+        error.code,
+        Code::UpstreamTimeout | Code::UpstreamCut | Code::UpstreamError | Code::UpstreamProtocol
+    ) {
+        error.message += ". It may have been done all the same: look before you try again";
+    }
+    error
 }
 
 /// Adds what could not be found out, and why, to `report`.
@@ -181,7 +218,7 @@ mod tests {
     fn the_mode_chooses_the_tools() {
         let names = |mode| {
             let tools = of(mode);
-            let names = tools.iter().map(|tool| tool.spec().name);
+            let names = tools.iter().map(|tool| tool.spec.name);
             names.collect::<Vec<_>>()
         };
         let reading = [
@@ -200,7 +237,7 @@ mod tests {
     #[test]
     fn every_schema_is_checked_in_full() {
         for tool in [Mode::Create, Mode::Edit].into_iter().flat_map(of) {
-            let spec = tool.spec();
+            let spec = tool.spec;
             schema::assert_checked(&spec.schema);
             assert_eq!(spec.schema["type"], "object", "{}", spec.name);
             let writes = ["create_playlist", "modify_playlist"].contains(&spec.name);

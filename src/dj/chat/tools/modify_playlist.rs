@@ -2,17 +2,12 @@
 
 use futures::FutureExt;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::create_playlist::{may_be_done, uris};
-use super::{Desk, Report, Spec, Tool, typed, unfit};
-use crate::core::ports::BoxFuture;
-use crate::dj::clients::UpstreamError;
+use super::tracks::uris;
+use super::{Desk, Outcome, Report, Spec, Tool, not_changed, schema, unfit};
 use crate::dj::clients::spotify::{Move, playlist_id};
 use crate::dj::error::ErrorObject;
-
-/// Changes a playlist of the user's.
-pub(super) struct ModifyPlaylist;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -38,56 +33,35 @@ enum Action {
     Rename,
 }
 
-impl Tool for ModifyPlaylist {
-    fn spec(&self) -> Spec {
-        let position = |description: &str| json!({"type": "integer", "minimum": 0, "maximum": 10_000, "description": description});
-        Spec {
-            name: "modify_playlist",
-            description: "Changes the user's playlist, one thing at a time. `add` takes trackIds \
-                and perhaps position; `remove` takes trackIds; `reorder` takes rangeStart, \
-                insertBefore and perhaps rangeLength, all as positions before the move; `rename` \
-                takes name, description or both.",
-            schema: json!({
-                "type": "object",
-                "properties": {
-                    "playlistId": {
-                        "type": "string", "minLength": 1, "maxLength": 200,
-                        "description": "The playlist's id; the playlist that the user has open if \
-                            left out.",
-                    },
-                    "action": {"type": "string", "enum": ["add", "remove", "reorder", "rename"]},
-                    "trackIds": {
-                        "type": "array", "minItems": 1, "maxItems": 100,
-                        "items": {"type": "string", "minLength": 1, "maxLength": 200},
-                    },
-                    "position": position("Where to add; at the end if left out."),
-                    "rangeStart": position("The first track to move."),
-                    "rangeLength": {
-                        "type": "integer", "minimum": 1, "maximum": 100,
-                        "description": "How many tracks to move; 1 if left out.",
-                    },
-                    "insertBefore": position("The track to move them before."),
-                    "name": {"type": "string", "minLength": 1, "maxLength": 100},
-                    "description": {"type": "string", "maxLength": 300},
-                },
-                "required": ["playlistId", "action"],
-                "additionalProperties": false,
+/// Changes a playlist of the user's.
+pub(super) fn tool() -> Tool {
+    let place = |description: &str| schema::whole(0..=10_000, description);
+    let spec = Spec {
+        name: "modify_playlist",
+        description: "Changes the user's playlist, one thing at a time. `add` takes trackIds and \
+            perhaps position; `remove` takes trackIds; `reorder` takes rangeStart, insertBefore \
+            and perhaps rangeLength, all as positions before the move; `rename` takes name, \
+            description or both.",
+        schema: schema::input(
+            &["playlistId", "action"],
+            json!({
+                "playlistId": schema::playlist_id(),
+                "action": {"type": "string", "enum": ["add", "remove", "reorder", "rename"]},
+                "trackIds": schema::track_ids(100),
+                "position": place("Where to add; at the end if left out."),
+                "rangeStart": place("The first track to move."),
+                "rangeLength": schema::whole(1..=100, "How many tracks to move; 1 if left out."),
+                "insertBefore": place("The track to move them before."),
+                "name": schema::text(1..=100, "What it is called from now on."),
+                "description": schema::text(0..=300, "What it is for, on one line."),
             }),
-            writes: true,
-        }
-    }
-
-    fn call<'a>(
-        &'a self,
-        input: Value,
-        desk: &'a Desk<'a>,
-    ) -> BoxFuture<'a, Result<Report, ErrorObject>> {
-        modify(input, desk).boxed()
-    }
+        ),
+        writes: true,
+    };
+    Tool::new(spec, |input, desk| modify(input, desk).boxed())
 }
 
-async fn modify(input: Value, desk: &Desk<'_>) -> Result<Report, ErrorObject> {
-    let input: Input = typed(input)?;
+async fn modify(input: Input, desk: &Desk<'_>) -> Outcome {
     desk.may_write()?;
     let id = playlist_id(&input.playlist_id);
     let id = id.ok_or_else(|| unfit("`playlistId` is no id of a playlist"))?;
@@ -114,17 +88,15 @@ fn stays_with(id: &str, asked: Option<&str>) -> Result<(), ErrorObject> {
 
 async fn add(id: &str, input: &Input, desk: &Desk<'_>) -> Result<String, ErrorObject> {
     let uris = needed(&input.track_ids, "add")?;
-    let uris: Vec<&str> = uris.iter().map(String::as_str).collect();
     let added = desk.spotify.add_tracks(id, &uris, input.position).await;
-    added.map_err(|error| failed(&error))?;
+    added.map_err(|error| not_changed(&error))?;
     Ok(format!("Added {} tracks", uris.len()))
 }
 
 async fn remove(id: &str, input: &Input, desk: &Desk<'_>) -> Result<String, ErrorObject> {
     let uris = needed(&input.track_ids, "remove")?;
-    let uris: Vec<&str> = uris.iter().map(String::as_str).collect();
     let removed = desk.spotify.remove_tracks(id, &uris).await;
-    removed.map_err(|error| failed(&error))?;
+    removed.map_err(|error| not_changed(&error))?;
     Ok(format!("Removed {} tracks, wherever they were", uris.len()))
 }
 
@@ -139,23 +111,19 @@ async fn reorder(id: &str, input: &Input, desk: &Desk<'_>) -> Result<String, Err
         before,
     };
     let moved = desk.spotify.reorder(id, step, None).await;
-    moved.map_err(|error| failed(&error))?;
+    moved.map_err(|error| not_changed(&error))?;
     Ok(format!(
         "Moved {length} tracks from position {start} to before {before}"
     ))
 }
 
 async fn rename(id: &str, input: &Input, desk: &Desk<'_>) -> Result<String, ErrorObject> {
-    let description = input.description.as_deref();
-    // The service refuses a description with line breaks.
-    let description = description.map(|text| text.replace(char::is_control, " "));
-    if input.name.is_none() && description.is_none() {
+    let (name, description) = (input.name.as_deref(), input.description.as_deref());
+    if name.is_none() && description.is_none() {
         return Err(unfit("`rename` needs name, description or both"));
     }
-    let renamed = desk
-        .spotify
-        .rename(id, input.name.as_deref(), description.as_deref());
-    renamed.await.map_err(|error| failed(&error))?;
+    let renamed = desk.spotify.rename(id, name, description);
+    renamed.await.map_err(|error| not_changed(&error))?;
     Ok("Renamed the playlist".into())
 }
 
@@ -164,10 +132,6 @@ fn needed(ids: &[String], action: &str) -> Result<Vec<String>, ErrorObject> {
         true => Err(unfit(format!("`{action}` needs trackIds"))),
         false => uris(ids),
     }
-}
-
-fn failed(error: &UpstreamError) -> ErrorObject {
-    may_be_done(error.object())
 }
 
 #[cfg(test)]

@@ -1,9 +1,62 @@
-//! Checks a tool's input against the schema that the model was given.
+//! The schemas of the tools' inputs, and how an input is checked against the one
+//! that the model was given.
 //!
 //! The part of JSON Schema that the tools use, and no other: a test sees to it
 //! that no tool promises what is not checked here.
 
-use serde_json::{Map, Value};
+use std::ops::RangeInclusive;
+
+use serde_json::{Map, Value, json};
+
+/// Characters of an id, as models write them: addresses are ids as well.
+const ID: RangeInclusive<usize> = 1..=200;
+
+/// An input: these properties, and no others.
+pub(super) fn input(required: &[&str], properties: Value) -> Value {
+    json!({
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": false,
+    })
+}
+
+/// Text of so many characters.
+pub(super) fn text(length: RangeInclusive<usize>, description: &str) -> Value {
+    json!({
+        "type": "string", "minLength": length.start(), "maxLength": length.end(),
+        "description": description,
+    })
+}
+
+/// A whole number.
+pub(super) fn whole(range: RangeInclusive<u32>, description: &str) -> Value {
+    json!({
+        "type": "integer", "minimum": range.start(), "maximum": range.end(),
+        "description": description,
+    })
+}
+
+/// Between one and `most` names or ids.
+pub(super) fn names(most: usize, description: &str) -> Value {
+    json!({
+        "type": "array", "minItems": 1, "maxItems": most,
+        "items": {"type": "string", "minLength": ID.start(), "maxLength": ID.end()},
+        "description": description,
+    })
+}
+
+/// Ids of at most `most` tracks.
+pub(super) fn track_ids(most: usize) -> Value {
+    names(most, "Ids of tracks, as other tools give them.")
+}
+
+/// A playlist that must be named, or be the one that the request is about.
+pub(super) fn playlist_id() -> Value {
+    let description = "The playlist's id, URI or address; the playlist that the user has open if \
+        left out.";
+    text(ID, description)
+}
 
 /// More faults than a model needs to do better.
 const MAX_FAULTS: usize = 5;
@@ -162,7 +215,6 @@ pub(super) fn assert_checked(schema: &Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn schema() -> Value {
         json!({

@@ -2,14 +2,9 @@
 
 use futures::FutureExt;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{Desk, Report, Spec, Tool, tracks, typed};
-use crate::core::ports::BoxFuture;
-use crate::dj::error::ErrorObject;
-
-/// Finds tracks in the catalogue.
-pub(super) struct SearchTracks;
+use super::{Desk, Outcome, Report, Spec, Tool, schema, tracks};
 
 #[derive(Deserialize)]
 struct Input {
@@ -22,43 +17,26 @@ fn limit() -> u32 {
     10
 }
 
-impl Tool for SearchTracks {
-    fn spec(&self) -> Spec {
-        Spec {
-            name: "search_tracks",
-            description: "Finds tracks in Spotify's catalogue. The query is free text and may \
-                have the filters artist:\"…\", track:\"…\", album:\"…\", genre:\"…\" and \
-                year:1990-1999. Gives ids, titles, artists and years, best match first.",
-            schema: json!({
-                "type": "object",
-                "properties": {
-                    "query": {
-                        "type": "string", "minLength": 1, "maxLength": 200,
-                        "description": "What to look for.",
-                    },
-                    "limit": {
-                        "type": "integer", "minimum": 1, "maximum": 30,
-                        "description": "How many tracks at most; 10 if left out.",
-                    },
-                },
-                "required": ["query"],
-                "additionalProperties": false,
+/// Finds tracks in the catalogue.
+pub(super) fn tool() -> Tool {
+    let spec = Spec {
+        name: "search_tracks",
+        description: "Finds tracks in Spotify's catalogue. The query is free text and may have \
+            the filters artist:\"…\", track:\"…\", album:\"…\", genre:\"…\" and \
+            year:1990-1999. Gives ids, titles, artists and years, best match first.",
+        schema: schema::input(
+            &["query"],
+            json!({
+                "query": schema::text(1..=200, "What to look for."),
+                "limit": schema::whole(1..=30, "How many tracks at most; 10 if left out."),
             }),
-            writes: false,
-        }
-    }
-
-    fn call<'a>(
-        &'a self,
-        input: Value,
-        desk: &'a Desk<'a>,
-    ) -> BoxFuture<'a, Result<Report, ErrorObject>> {
-        search(input, desk).boxed()
-    }
+        ),
+        writes: false,
+    };
+    Tool::new(spec, |input, desk| search(input, desk).boxed())
 }
 
-async fn search(input: Value, desk: &Desk<'_>) -> Result<Report, ErrorObject> {
-    let Input { query, limit } = typed(input)?;
+async fn search(Input { query, limit }: Input, desk: &Desk<'_>) -> Outcome {
     let found = desk.spotify.search_tracks(&query, limit, 0).await;
     let found = found.map_err(|error| error.object())?;
     let (shown, total) = (found.items.len(), found.total);

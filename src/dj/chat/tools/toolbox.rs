@@ -26,7 +26,7 @@ const PLAYLIST: &str = "playlistId";
 
 /// The tools of one run, and what was asked of them so far.
 pub(in crate::dj::chat) struct Toolbox {
-    tools: Vec<(Spec, Box<dyn Tool>)>,
+    tools: Vec<Tool>,
     /// As the service takes them.
     specs: Vec<ToolSpec>,
     seen: Vec<Seen>,
@@ -55,12 +55,11 @@ struct Job {
 }
 
 /// How a call ended.
-type Outcome = Result<Value, ErrorObject>;
+type Ended = Result<Value, ErrorObject>;
 
 impl Toolbox {
-    pub(in crate::dj::chat) fn new(tools: Vec<Box<dyn Tool>>) -> Self {
-        let tools: Vec<_> = tools.into_iter().map(|tool| (tool.spec(), tool)).collect();
-        let spec = |(spec, _): &(Spec, _)| ToolSpec {
+    pub(in crate::dj::chat) fn new(tools: Vec<Tool>) -> Self {
+        let spec = |Tool { spec, .. }: &Tool| ToolSpec {
             name: spec.name,
             description: spec.description,
             input_schema: spec.schema.clone(),
@@ -99,7 +98,7 @@ impl Toolbox {
             let this = &*self;
             let writes = |planned: &&Planned| {
                 let job = planned.job.as_ref();
-                job.is_ok_and(|job| this.tools[job.tool].0.writes)
+                job.is_ok_and(|job| this.tools[job.tool].spec.writes)
             };
             let one = |planned| this.one(planned, desk, clock);
             let reads = planned.iter().filter(|planned| !writes(planned)).map(one);
@@ -142,9 +141,9 @@ impl Toolbox {
         let known = self
             .tools
             .iter()
-            .position(|(spec, _)| spec.name == call.name);
+            .position(|tool| tool.spec.name == call.name);
         let tool = known.ok_or_else(|| self.unknown(&call.name))?;
-        let spec = &self.tools[tool].0;
+        let spec = &self.tools[tool].spec;
         let input = call.input.clone().map_err(unfit)?;
         let input = Value::Object(with_playlist(input, spec, desk.playlist));
         let faults = schema::faults(&spec.schema, &input);
@@ -161,7 +160,7 @@ impl Toolbox {
 
     fn unknown(&self, name: &str) -> ErrorObject {
         let name: String = name.chars().take(60).collect();
-        let names: Vec<_> = self.tools.iter().map(|(spec, _)| spec.name).collect();
+        let names: Vec<_> = self.tools.iter().map(|tool| tool.spec.name).collect();
         let message = format!(
             "there is no tool `{name}` here; there are: {}",
             names.join(", ")
@@ -171,7 +170,7 @@ impl Toolbox {
 
     /// Counts the call. The model is told when it turns in circles.
     fn allow(&mut self, tool: usize, input: &Value) -> Result<(), ErrorObject> {
-        let Spec { name, writes, .. } = self.tools[tool].0;
+        let Spec { name, writes, .. } = self.tools[tool].spec;
         let same = |seen: &&mut Seen| seen.tool == tool && seen.input == *input;
         let Some(seen) = self.seen.iter_mut().find(same) else {
             self.seen.push(Seen {
@@ -205,7 +204,7 @@ impl Toolbox {
         Planned { call, job }: &Planned,
         desk: &Desk<'_>,
         clock: &dyn Clock,
-    ) -> Result<Outcome, Closed> {
+    ) -> Result<Ended, Closed> {
         let (tool, id) = (shown(&call.name), shown(&call.id));
         let args = match job {
             Ok(job) => job.input.clone(),
@@ -214,13 +213,15 @@ impl Toolbox {
         desk.output.tool_start(&tool, &args, &id).await?;
         let begin = clock.now();
         let found = match job.clone() {
-            Ok(Job { tool, input }) => self.tools[tool].1.call(input, desk).await,
+            Ok(Job { tool, input }) => (self.tools[tool].call)(input, desk).await,
             Err(error) => Err(error),
         };
         let took = clock.now() - begin;
         let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         // The model's own words stay out of the log.
-        let name = job.as_ref().map_or("", |job| self.tools[job.tool].0.name);
+        let name = job
+            .as_ref()
+            .map_or("", |job| self.tools[job.tool].spec.name);
         let shown = match &found {
             Ok(report) => report.fit(SHOWN).0,
             Err(error) => serde_json::to_value(error).unwrap_or_default(),
@@ -247,7 +248,7 @@ impl Toolbox {
     }
 
     /// Remembers how the call went, and makes the model's answer.
-    fn note(&mut self, planned: Planned, outcome: Outcome) -> Part<'static> {
+    fn note(&mut self, planned: Planned, outcome: Ended) -> Part<'static> {
         if let Ok(job) = &planned.job {
             let same = |seen: &&mut Seen| seen.tool == job.tool && seen.input == job.input;
             if let Some(seen) = self.seen.iter_mut().find(same) {

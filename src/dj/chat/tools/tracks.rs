@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 
 use super::report::Entry;
+use super::unfit;
+use crate::dj::clients::spotify::track_id;
 use crate::dj::enrich::EnrichedTrack;
+use crate::dj::error::ErrorObject;
 use crate::dj::music::Track;
 
 /// The longest name that is shown, in characters.
@@ -67,6 +70,15 @@ pub(super) fn name(text: &str) -> String {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
+}
+
+/// Tracks as playlists take them.
+pub(super) fn uris(ids: &[String]) -> Result<Vec<String>, ErrorObject> {
+    let uri = |id: &String| match track_id(id) {
+        Some(id) => Ok(format!("spotify:track:{id}")),
+        None => Err(unfit(format!("`{}` is no id of a track", name(id)))),
+    };
+    ids.iter().map(uri).collect()
 }
 
 /// The middle one; of an even number, the lower of the two.
@@ -143,6 +155,17 @@ mod tests {
             compact,
             json!({"id": "t1", "title": title, "artists": ["a"], "bpm": 99.9})
         );
+    }
+
+    #[test]
+    fn tracks_are_given_as_uris() {
+        const ONE: &str = "37i9dQZF1DXcBWIGoYBM5M";
+        const TWO: &str = "0aBcDeFgHiJkLmNoPqRsTu";
+        let ids = [ONE.to_owned(), format!("spotify:track:{TWO}")];
+        let expected = [ONE, TWO].map(|id| format!("spotify:track:{id}"));
+        assert_eq!(uris(&ids).unwrap(), expected);
+        let error = uris(&["spotify:album:x".to_owned()]).unwrap_err();
+        assert!(error.message.contains("spotify:album:x"), "{error:?}");
     }
 
     #[test]

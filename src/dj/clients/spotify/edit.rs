@@ -29,6 +29,7 @@ impl Spotify {
         description: &str,
         public: bool,
     ) -> Result<Playlist, UpstreamError> {
+        let description = one_line(description);
         let body = json!({"name": name, "description": description, "public": public});
         let ask = Ask::post("create a playlist", "/v1/me/playlists").json(&body);
         let playlist: wire::Playlist = self.must(&ask).await?.json()?;
@@ -43,7 +44,7 @@ impl Spotify {
     pub(crate) async fn add_tracks(
         &self,
         id: &str,
-        uris: &[&str],
+        uris: &[String],
         position: Option<u32>,
     ) -> Result<Option<String>, UpstreamError> {
         let mut at = position;
@@ -68,7 +69,7 @@ impl Spotify {
     pub(crate) async fn remove_tracks(
         &self,
         id: &str,
-        uris: &[&str],
+        uris: &[String],
     ) -> Result<Option<String>, UpstreamError> {
         let mut snapshot = None;
         for uris in uris.chunks(PER_CALL) {
@@ -112,7 +113,8 @@ impl Spotify {
         description: Option<&str>,
     ) -> Result<(), UpstreamError> {
         let id = playlist_id(id).ok_or_else(|| self.api.fail(Failure::Absent))?;
-        let fields = [("name", name), ("description", description)];
+        let description = description.map(one_line);
+        let fields = [("name", name), ("description", description.as_deref())];
         let field = |(key, value): (&str, Option<&str>)| Some((key.to_owned(), value?.into()));
         let body: Map<String, Value> = fields.into_iter().filter_map(field).collect();
         // Doing it twice comes to the same.
@@ -137,4 +139,9 @@ impl Spotify {
         }
         Ok(answer.json::<wire::Changed>()?.snapshot_id)
     }
+}
+
+/// A description as the service takes it: it refuses line breaks.
+fn one_line(description: &str) -> String {
+    description.replace(char::is_control, " ")
 }

@@ -12,6 +12,7 @@ mod id;
 mod tests;
 mod wire;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use futures::lock::Mutex;
@@ -138,7 +139,7 @@ impl Spotify {
             ("offset", &offset),
         ]);
         let answer: wire::Search = self.must(&ask).await?.json()?;
-        Ok(answer.tracks.page(wire::Track::track))
+        Ok(answer.tracks.page(|_, track| track.track()))
     }
 
     /// A track, by its id; `None` where there is none, or the id cannot be one.
@@ -181,34 +182,41 @@ impl Spotify {
         Ok(Some(answer.json::<wire::Playlist>()?.playlist()))
     }
 
-    /// A playlist's tracks in its order, at most `max`. Entries that are no
-    /// tracks (episodes, tracks that are gone) are left out.
+    /// The tracks at these places of a playlist, in its order, each with its
+    /// place. Entries that are no tracks (episodes, tracks that are gone) are
+    /// left out, and have a place all the same: changes go by places.
     ///
     /// # Errors
     /// When a page has no good answer, or there is no such playlist.
-    pub(crate) async fn playlist_tracks(
+    pub(crate) async fn playlist_entries(
         &self,
         id: &str,
-        max: usize,
-    ) -> Result<Vec<Track>, UpstreamError> {
+        places: Range<u32>,
+    ) -> Result<Vec<(u32, Track)>, UpstreamError> {
         let id = playlist_id(id).ok_or_else(|| self.api.fail(Failure::Absent))?;
-        let first = self.playlist_page(&id, 0).await?;
-        let end = first.total.min(u32::try_from(max).unwrap_or(u32::MAX));
-        let offsets = (PLAYLIST_PAGE..end).step_by(PLAYLIST_PAGE as usize);
-        let rest = offsets.map(|offset| self.playlist_page(&id, offset));
+        let first = self.playlist_page(&id, places.start).await?;
+        let end = first.total.min(places.end);
+        let offsets = places.start.saturating_add(PLAYLIST_PAGE)..end;
+        let rest = offsets.step_by(PLAYLIST_PAGE as usize);
+        let rest = rest.map(|offset| self.playlist_page(&id, offset));
         let rest = rest.collect::<Vec<_>>();
-        let rest: Vec<Page<Track>> = stream::iter(rest).buffered(AT_ONCE).try_collect().await?;
-        let rest = rest.into_iter().flat_map(|page| page.items);
-        Ok(first.items.into_iter().chain(rest).take(max).collect())
+        let rest: Vec<_> = stream::iter(rest).buffered(AT_ONCE).try_collect().await?;
+        let pages = [first].into_iter().chain(rest);
+        let entries = pages.flat_map(|page| page.items);
+        Ok(entries.filter(|(at, _)| places.contains(at)).collect())
     }
 
-    async fn playlist_page(&self, id: &str, offset: u32) -> Result<Page<Track>, UpstreamError> {
+    async fn playlist_page(
+        &self,
+        id: &str,
+        offset: u32,
+    ) -> Result<Page<(u32, Track)>, UpstreamError> {
         let path = format!("/v1/playlists/{id}/items");
-        let (limit, offset) = (PLAYLIST_PAGE.to_string(), offset.to_string());
+        let (limit, from) = (PLAYLIST_PAGE.to_string(), offset.to_string());
         let ask = Ask::get("get a playlist's tracks", path)
-            .query(&[("limit", &limit), ("offset", &offset)]);
+            .query(&[("limit", &limit), ("offset", &from)]);
         let page: wire::Paging<wire::Entry> = self.must(&ask).await?.json()?;
-        Ok(page.page(wire::Entry::track))
+        Ok(page.page(|at, entry| Some((offset.saturating_add(at), entry.track()?))))
     }
 
     /// Artists by their ids, in the same order, `None` where there is none. What

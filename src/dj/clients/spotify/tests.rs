@@ -121,10 +121,16 @@ fn what_is_missing_or_strange_is_left_out() {
     ]});
     let stage = stage(move |_| Reply::Json(200, entries.clone()));
     let spotify = Spotify::new(&stage.app, Access::App, nobody());
-    let tracks = stage.world.run(spotify.playlist_tracks(ID, 100)).unwrap();
-    let titles: Vec<_> = tracks.iter().map(|track| track.title.as_str()).collect();
-    assert_eq!(titles, ["Song 1", "Song 2", "Bare", "Own"]);
-    let own = &tracks[3];
+    let read = spotify.playlist_entries(ID, 0..100);
+    let entries = stage.world.run(read).unwrap();
+    let titles = entries.iter().map(|(at, track)| (*at, &*track.title));
+    let titles: Vec<_> = titles.collect();
+    // What is left out has its place.
+    assert_eq!(
+        titles,
+        [(0, "Song 1"), (1, "Song 2"), (5, "Bare"), (6, "Own")]
+    );
+    let own = &entries[3].1;
     assert_eq!(
         (own.id.as_str(), own.uri.as_str(), own.artist()),
         ("", "spotify:local:x", "Me")
@@ -184,16 +190,30 @@ fn all_pages_of_a_playlist_come_in_order() {
         )
     });
     let spotify = Spotify::new(&stage.app, Access::App, nobody());
-    let tracks = stage.world.run(spotify.playlist_tracks(ID, 1_000)).unwrap();
-    let expected: Vec<_> = (0..270).map(|n| format!("track{n}")).collect();
-    let ids: Vec<_> = tracks.into_iter().map(|track| track.id).collect();
-    assert_eq!(ids, expected);
-    assert_eq!(stage.seen().len(), 1 + 6);
+    let read = |places: Range<u32>| {
+        let entries = stage.world.run(spotify.playlist_entries(ID, places));
+        let entries = entries.unwrap().into_iter();
+        entries
+            .map(|(at, track)| (at, track.id))
+            .collect::<Vec<_>>()
+    };
+    let expected = |places: Range<u32>| {
+        let entry = |at| (at, format!("track{at}"));
+        places.map(entry).collect::<Vec<_>>()
+    };
+    assert_eq!(read(0..1_000), expected(0..270));
+    assert_eq!(stage.take().len(), 1 + 6);
 
-    stage.take();
-    let tracks = stage.world.run(spotify.playlist_tracks(ID, 60)).unwrap();
-    assert_eq!(tracks.len(), 60);
-    assert_eq!(stage.seen().len(), 2, "no page that is not needed");
+    for (places, there, pages) in [
+        (0..60, 0..60, 2),
+        (130..170, 130..170, 1),
+        (220..320, 220..270, 1),
+        (300..400, 0..0, 1),
+    ] {
+        assert_eq!(read(places.clone()), expected(there), "{places:?}");
+        let asked = stage.take().len();
+        assert_eq!(asked, pages, "{places:?}: no page that is not needed");
+    }
 }
 
 #[test]
@@ -246,7 +266,7 @@ fn what_is_not_there_is_none_and_what_cannot_be_is_not_asked_for() {
         world.run(spotify.artists(&[TRACK, "b"])),
         Ok(vec![None, None])
     );
-    let error = world.run(spotify.playlist_tracks(ID, 10)).unwrap_err();
+    let error = world.run(spotify.playlist_entries(ID, 0..10)).unwrap_err();
     assert_eq!(error.failure, Failure::Absent);
     assert!(
         error.object().message.contains("check the id"),
@@ -258,7 +278,7 @@ fn what_is_not_there_is_none_and_what_cannot_be_is_not_asked_for() {
         assert_eq!(world.run(spotify.playlist(id)), Ok(None));
         assert_eq!(
             world
-                .run(spotify.playlist_tracks(id, 10))
+                .run(spotify.playlist_entries(id, 0..10))
                 .unwrap_err()
                 .failure,
             Failure::Absent
@@ -336,6 +356,27 @@ fn the_applications_token_is_asked_for_once_and_again_before_its_end() {
     stage.world.clock.advance(Duration::from_secs(60));
     stage.world.run(spotify.track(TRACK)).unwrap();
     assert_eq!(grants(&stage), 1);
+}
+
+#[test]
+fn a_token_that_is_said_to_last_for_ever_is_renewed_after_a_day() {
+    let stage = Stage::new(&[], |seen| match seen.host.as_str() {
+        ACCOUNTS => Reply::Json(200, json!({"access_token": "a", "expires_in": u64::MAX})),
+        _ => Reply::Json(200, track(1)),
+    });
+    let spotify = Spotify::new(&stage.app, Access::App, nobody());
+    for _ in 0..2 {
+        stage.world.run(spotify.track(TRACK)).unwrap();
+        assert_eq!(
+            stage
+                .take()
+                .iter()
+                .filter(|seen| seen.host == ACCOUNTS)
+                .count(),
+            1
+        );
+        stage.world.clock.advance(Duration::from_secs(24 * 3_600));
+    }
 }
 
 /// A service whose tokens are numbered, and that takes only the newest one.
@@ -425,14 +466,13 @@ fn changes_say_what_they_should_and_are_sent_once() {
     });
     let spotify = user(&stage, &Arc::default());
     let uris: Vec<_> = (0..150).map(|n| format!("spotify:track:t{n}")).collect();
-    let uris: Vec<_> = uris.iter().map(String::as_str).collect();
     let step = Move {
         start: 3,
         length: 2,
         before: 0,
     };
     stage.world.run(async {
-        let playlist = spotify.create_playlist("New", "é", false).await.unwrap();
+        let playlist = spotify.create_playlist("New", "é\n1", false).await.unwrap();
         assert_eq!(playlist.id, ID);
         let snapshot = spotify.add_tracks(ID, &uris, Some(5)).await.unwrap();
         assert_eq!(snapshot.as_deref(), Some("s1"));
@@ -440,6 +480,7 @@ fn changes_say_what_they_should_and_are_sent_once() {
         spotify.remove_tracks(ID, &uris[..2]).await.unwrap();
         spotify.reorder(ID, step, Some("s1")).await.unwrap();
         spotify.rename(ID, Some("Other"), None).await.unwrap();
+        spotify.rename(ID, None, Some("a\r\nb")).await.unwrap();
     });
     let seen = stage.seen();
     let bodies: Vec<_> = seen.iter().map(Seen::json).collect();
@@ -459,11 +500,12 @@ fn changes_say_what_they_should_and_are_sent_once() {
             ("DELETE", &items),
             ("PUT", &items),
             ("PUT", &playlist),
+            ("PUT", &playlist),
         ]
     );
     assert_eq!(
         bodies[0],
-        json!({"name": "New", "description": "é", "public": false})
+        json!({"name": "New", "description": "é 1", "public": false})
     );
     assert_eq!(bodies[1]["uris"].as_array().unwrap().len(), 100);
     assert_eq!(
@@ -480,6 +522,7 @@ fn changes_say_what_they_should_and_are_sent_once() {
         json!({"range_start": 3, "range_length": 2, "insert_before": 0, "snapshot_id": "s1"})
     );
     assert_eq!(bodies[6], json!({"name": "Other"}));
+    assert_eq!(bodies[7], json!({"description": "a  b"}));
 }
 
 #[test]
@@ -500,7 +543,7 @@ fn reads_are_tried_again_and_changes_are_not() {
         assert_eq!(stage.take().len(), reads, "{fault:?}: {error}");
         let error = stage
             .world
-            .run(spotify.add_tracks(ID, &["spotify:track:x"], None))
+            .run(spotify.add_tracks(ID, &["spotify:track:x".into()], None))
             .unwrap_err();
         assert_eq!(stage.take().len(), changes, "{fault:?}: {error}");
     }

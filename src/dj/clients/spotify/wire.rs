@@ -59,16 +59,16 @@ pub(super) struct Paging<T> {
 }
 
 impl<T> Paging<T> {
-    /// The entries of which `read` makes something.
-    pub(super) fn page<U>(self, read: impl Fn(T) -> Option<U>) -> music::Page<U> {
+    /// The entries of which `read` makes something; it is given the place of
+    /// each on this page.
+    pub(super) fn page<U>(self, read: impl Fn(u32, T) -> Option<U>) -> music::Page<U> {
         let entries = u32::try_from(self.items.len()).unwrap_or(u32::MAX);
         let end = self.offset.0.unwrap_or(0).saturating_add(entries);
         let total = self.total.0.unwrap_or(end);
         music::Page {
-            items: self
-                .items
-                .into_iter()
-                .filter_map(|item| read(item.0?))
+            items: (0..)
+                .zip(self.items)
+                .filter_map(|(at, item)| read(at, item.0?))
                 .collect(),
             total,
             next: (self.next.0.is_some() && entries > 0).then_some(end),

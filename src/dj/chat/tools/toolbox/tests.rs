@@ -8,7 +8,6 @@ use http_body_util::BodyExt;
 use serde_json::json;
 
 use super::*;
-use crate::core::ports::BoxFuture;
 use crate::core::sse::{self, Decoder, WriterConfig};
 use crate::core::testing::World;
 use crate::dj::AppState;
@@ -22,56 +21,39 @@ use crate::dj::run::{Output, Waits};
 type Runs = Arc<Mutex<Vec<(u64, u64, Value)>>>;
 
 /// A tool that takes its time.
-struct Fake {
-    name: &'static str,
-    writes: bool,
-    millis: u64,
-    world: World,
-    runs: Runs,
-}
-
-impl Tool for Fake {
-    fn spec(&self) -> Spec {
-        Spec {
-            name: self.name,
-            description: "…",
-            schema: json!({
-                "type": "object",
-                "properties": {
-                    "playlistId": {"type": "string", "minLength": 1},
-                    "n": {"type": "integer"},
-                },
-                "required": ["playlistId"],
-                "additionalProperties": false,
-            }),
-            writes: self.writes,
-        }
-    }
-
-    fn call<'a>(
-        &'a self,
-        input: Value,
-        _: &'a Desk<'a>,
-    ) -> BoxFuture<'a, Result<Report, ErrorObject>> {
+fn fake(name: &'static str, writes: bool, world: &World, runs: &Runs) -> Tool {
+    let spec = Spec {
+        name,
+        description: "…",
+        schema: json!({
+            "type": "object",
+            "properties": {
+                "playlistId": {"type": "string", "minLength": 1},
+                "n": {"type": "integer"},
+            },
+            "required": ["playlistId"],
+            "additionalProperties": false,
+        }),
+        writes,
+    };
+    let (clock, runs) = (world.clock.clone(), Arc::clone(runs));
+    Tool::new(spec, move |input: Value, _| {
+        let (clock, runs) = (clock.clone(), Arc::clone(&runs));
         async move {
-            let now = || self.world.clock.now().as_nanos() / 1_000_000;
+            let now = || clock.now().as_nanos() / 1_000_000;
             let begin = now();
             // The higher the number, the sooner.
             let n = input["n"].as_u64().unwrap_or(0);
-            let time = Duration::from_millis(self.millis.saturating_sub(10 * n));
-            self.world.clock.sleep(time).await;
-            self.runs
-                .lock()
-                .unwrap()
-                .push((begin, now(), input.clone()));
+            clock.sleep(Duration::from_millis(300 - 10 * n)).await;
+            runs.lock().unwrap().push((begin, now(), input.clone()));
             match input["playlistId"].as_str() {
                 Some("bad") => Err(unfit("no luck")),
                 Some("long") => Ok(long()),
-                _ => Ok(Report::new(format!("{} {n}", self.name))),
+                _ => Ok(Report::new(format!("{name} {n}"))),
             }
         }
         .boxed()
-    }
+    })
 }
 
 /// A list that is too long for the model to have it in detail.
@@ -99,15 +81,7 @@ impl Bench {
     fn new() -> Self {
         let world = World::new();
         let runs = Runs::default();
-        let fake = |name, writes| -> Box<dyn Tool> {
-            Box::new(Fake {
-                name,
-                writes,
-                millis: 300,
-                world: world.clone(),
-                runs: Arc::clone(&runs),
-            })
-        };
+        let fake = |name, writes| fake(name, writes, &world, &runs);
         let config = Config::load(|_| None).unwrap();
         Self {
             app: AppState::new(world.ports(), config),
