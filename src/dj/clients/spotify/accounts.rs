@@ -82,6 +82,10 @@ const fn an_hour() -> u64 {
     3_600
 }
 
+/// What is said to last for longer is renewed all the same, and no time that is
+/// reckoned from it runs over.
+const MAX_LIFE: Duration = Duration::from_secs(24 * 3_600);
+
 /// A grant that has ended without the service having to say so.
 pub(crate) fn grant_ended() -> UpstreamError {
     UpstreamError {
@@ -173,7 +177,7 @@ impl Accounts {
         Ok(TokenSet {
             access_token: Secret::new(answer.access_token),
             refresh_token: answer.refresh_token.map(Secret::new),
-            expires_in: Duration::from_secs(answer.expires_in),
+            expires_in: Duration::from_secs(answer.expires_in).min(MAX_LIFE),
             scope: answer.scope.unwrap_or_default(),
         })
     }
