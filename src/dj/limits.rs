@@ -40,14 +40,37 @@ fn limits(config: &Config) -> Limits {
     }
 }
 
-/// The quota of the chat's callers; `None` where it is off, or where the host
-/// has no counters.
-pub(crate) fn caller_limit(
-    config: &Config,
-    ports: &Ports,
-    health: Arc<Health>,
-) -> Option<CallerLimit> {
-    let config::CallerLimit { requests, window } = config.limits.caller?;
-    let shared = Shared::new(ports, health)?;
-    Some(CallerLimit::new(shared, "chat", Quota { requests, window }))
+/// What one caller may ask for, over all instances.
+#[derive(Clone, Debug)]
+pub(crate) struct CallerLimits {
+    /// Whatever calls upstreams: chats, enrichments, logins that end.
+    pub(crate) requests: CallerLimit,
+    /// Stops. Each leaves a word in the store, whether or not there is a run to
+    /// read it; and who has used up all requests may still stop what they began.
+    pub(crate) stops: CallerLimit,
+}
+
+/// Stops for each request. Users with sessions of their own are counted apart
+/// when they ask, and by the address that they share when they stop.
+const STOPS: NonZeroU32 = NonZeroU32::new(10).unwrap();
+
+impl CallerLimits {
+    /// As configured; `None` where they are off, or where the host has no
+    /// counters.
+    pub(crate) fn new(config: &Config, ports: &Ports, health: Arc<Health>) -> Option<Self> {
+        let config::CallerLimit { requests, window } = config.limits.caller?;
+        let shared = Shared::new(ports, health)?;
+        let limit =
+            |series, requests| CallerLimit::new(shared.clone(), series, Quota { requests, window });
+        Some(Self {
+            requests: limit("requests", requests),
+            stops: limit("stops", requests.saturating_mul(STOPS)),
+        })
+    }
+
+    /// Whether `counter`, by its name in the store, is one of these that is over.
+    pub(crate) fn is_over(&self, counter: &str) -> bool {
+        let Self { requests, stops } = self;
+        requests.is_over(counter) || stops.is_over(counter)
+    }
 }

@@ -26,11 +26,12 @@ use bytes::Bytes;
 
 use crate::core::cache::Cache;
 use crate::core::cache::session::Sessions;
+use crate::core::limit::Orchestrator;
 use crate::core::limit::shared::Health;
-use crate::core::limit::{CallerLimit, Orchestrator};
 use crate::core::ports::Ports;
 use clients::spotify::AppToken;
 use config::{Config, ConfigErrors};
+use limits::CallerLimits;
 
 /// What every handler can reach.
 #[derive(Clone, Debug)]
@@ -46,7 +47,7 @@ pub(crate) struct Shared {
     /// What upstreams have said before.
     pub(crate) cache: Cache,
     /// How often a caller may ask, where that is limited.
-    pub(crate) caller_limit: Option<CallerLimit>,
+    pub(crate) caller_limits: Option<CallerLimits>,
     /// Who has connected Spotify.
     pub(crate) sessions: Sessions,
     /// Who is about to, by way of a page on another origin.
@@ -62,7 +63,7 @@ impl AppState {
         let cache = Cache::new(&ports, Arc::clone(&health));
         Self(Arc::new(Shared {
             upstreams: limits::orchestrator(&config, &ports, Arc::clone(&health)),
-            caller_limit: limits::caller_limit(&config, &ports, health),
+            caller_limits: CallerLimits::new(&config, &ports, health),
             sessions: auth::sessions(&cache),
             codes: auth::codes(&cache),
             cache,

@@ -11,10 +11,10 @@ use super::json::Json;
 use super::no_route;
 use super::problem::Problem;
 use crate::core::cache::Swept;
-use crate::core::limit::CallerLimit;
 use crate::core::ports::StoreError;
 use crate::dj::AppState;
 use crate::dj::error::{Code, ErrorObject};
+use crate::dj::limits::CallerLimits;
 
 /// What a whole sweep has found and done.
 #[derive(Debug, Serialize, ToSchema)]
@@ -80,8 +80,8 @@ pub(super) async fn sweep(
         return Err(Problem::new(StatusCode::UNAUTHORIZED, error));
     }
     let is_over = |counter: &str| {
-        let of_callers = |limit: &CallerLimit| limit.is_over(counter);
-        app.upstreams.is_over(counter) || app.caller_limit.as_ref().is_some_and(of_callers)
+        let of_callers = |limits: &CallerLimits| limits.is_over(counter);
+        app.upstreams.is_over(counter) || app.caller_limits.as_ref().is_some_and(of_callers)
     };
     let swept = app.cache.sweep_all(is_over).await;
     Ok(Json(swept.map_err(|error| trouble(&error))?.into()))
@@ -162,7 +162,8 @@ mod tests {
             "rate:all:7",
             "lane:spotify:7",
             "rate:lane-deezer:7",
-            "caller:chat:ab:7",
+            "caller:requests:ab:7",
+            "caller:stops:ab:7",
         ];
         let used = [
             format!("rate:all:{of_rate}"),
@@ -177,7 +178,7 @@ mod tests {
             (&report["live"], &report["removed"]),
             (&1.into(), &1.into())
         );
-        assert_eq!(report["countersRemoved"], 4, "{report}");
+        assert_eq!(report["countersRemoved"], 5, "{report}");
         let counters = world.store.counters();
         for name in &used {
             assert!(counters.contains_key(name), "{counters:?}");

@@ -7,7 +7,7 @@ use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::problem::Problem;
-use crate::core::limit::{Decision, Quota};
+use crate::core::limit::{CallerLimit, Decision, Quota};
 use crate::dj::AppState;
 use crate::dj::auth::{MaybeSession, UserSession};
 use crate::dj::config::Config;
@@ -26,6 +26,8 @@ const UNKNOWN: &str = "unknown";
 /// What a request has left, for its answer's head.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Allowance {
+    /// What is counted, as the quota is called.
+    what: &'static str,
     quota: Quota,
     decision: Decision,
 }
@@ -40,16 +42,42 @@ pub(super) async fn count(
     headers: &HeaderMap,
     session: &MaybeSession,
 ) -> Result<Option<Allowance>, Problem> {
-    let Some(limit) = &app.caller_limit else {
+    let Some(limits) = &app.caller_limits else {
         return Ok(None);
     };
     let user = session.user().map(UserSession::caller);
     let caller = user.unwrap_or_else(|| caller(&app.config, headers));
-    let Some(decision) = limit.check(&caller).await else {
+    check(&limits.requests, "requests", &caller).await
+}
+
+/// Counts a stop of the address that sent `headers`: to stop a run takes its id
+/// and no session.
+///
+/// # Errors
+/// 429 when the caller has used its quota.
+pub(super) async fn count_stop(
+    app: &AppState,
+    headers: &HeaderMap,
+) -> Result<Option<Allowance>, Problem> {
+    let Some(limits) = &app.caller_limits else {
         return Ok(None);
     };
-    let quota = limit.quota();
-    let allowance = Allowance { quota, decision };
+    check(&limits.stops, "stops", &caller(&app.config, headers)).await
+}
+
+async fn check(
+    limit: &CallerLimit,
+    what: &'static str,
+    caller: &str,
+) -> Result<Option<Allowance>, Problem> {
+    let Some(decision) = limit.check(caller).await else {
+        return Ok(None);
+    };
+    let allowance = Allowance {
+        what,
+        quota: limit.quota(),
+        decision,
+    };
     match decision.allowed {
         true => Ok(Some(allowance)),
         false => Err(allowance.refuse()),
@@ -59,23 +87,25 @@ pub(super) async fn count(
 impl Allowance {
     /// `RateLimit` and `RateLimit-Policy`.
     pub(super) fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
-        let Quota { requests, window } = self.quota;
-        let policy = format!("\"chat\";q={requests};w={}", seconds(window));
+        let Self { what, quota, .. } = self;
+        let Quota { requests, window } = quota;
+        let policy = format!("\"{what}\";q={requests};w={}", seconds(*window));
         let Decision {
             remaining, reset, ..
         } = self.decision;
-        let left = format!("\"chat\";r={remaining};t={}", seconds(reset));
+        let left = format!("\"{what}\";r={remaining};t={}", seconds(reset));
         let fields = [(RATE_LIMIT_POLICY, policy), (RATE_LIMIT, left)];
         let field = |(name, value): (_, String)| Some((name, HeaderValue::try_from(value).ok()?));
         fields.into_iter().filter_map(field)
     }
 
     fn refuse(&self) -> Problem {
-        let Quota { requests, window } = self.quota;
+        let Self { what, quota, .. } = self;
+        let Quota { requests, window } = quota;
         let wait = self.decision.reset;
         let message = format!(
-            "{requests} chats in {} s are allowed: try again in {} s",
-            seconds(window),
+            "{requests} {what} in {} s are allowed: try again in {} s",
+            seconds(*window),
             seconds(wait)
         );
         let mut error = ErrorObject::new(Code::TooManyRequests, message);

@@ -2,9 +2,10 @@
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 
-use super::docs::answers::{NoStore, NotFound};
+use super::caller;
+use super::docs::answers::{NoStore, NotFound, OverQuota};
 use super::problem::Problem;
 use crate::dj::AppState;
 use crate::dj::error::{Code, ErrorObject};
@@ -34,11 +35,13 @@ const STORE_PAUSE_MS: u64 = 5_000;
     responses(
         (status = 204, description = "It ends, or has ended."),
         NotFound,
+        OverQuota,
         NoStore,
     )
 )]
 pub(super) async fn stop(
     State(app): State<AppState>,
+    headers: HeaderMap,
     run: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, Problem> {
     let run = run.ok().map(|Path(run)| run);
@@ -47,6 +50,7 @@ pub(super) async fn stop(
         let error = ErrorObject::new(Code::NotFound, message);
         return Err(Problem::new(StatusCode::NOT_FOUND, error));
     };
+    caller::count_stop(&app, &headers).await?;
     stop::request(&app, &run).await.map_err(|error| {
         tracing::warn!(%error, "a run could not be told to stop");
         let message = "the key-value store does not answer, and the run is told by it: try \

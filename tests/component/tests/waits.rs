@@ -66,10 +66,10 @@ async fn a_caller_has_a_quota() {
             .json(&json!({"message": "hello"}));
         let response = request.send().await.unwrap();
         let policy = response.headers()["ratelimit-policy"].to_str().unwrap();
-        assert_eq!(policy, "\"chat\";q=3;w=600");
+        assert_eq!(policy, "\"requests\";q=3;w=600");
         let limit = response.headers()["ratelimit"].to_str().unwrap().to_owned();
         assert!(
-            limit.starts_with(&format!("\"chat\";r={left};t=")),
+            limit.starts_with(&format!("\"requests\";r={left};t=")),
             "{limit}"
         );
         Chat::read(response).rest().await;

@@ -89,6 +89,33 @@ fn a_run_that_has_ended_or_never_was_is_stopped_all_the_same() {
 }
 
 #[test]
+fn stops_have_a_quota_of_their_own() {
+    let world = endless();
+    let app = app(&world, &[("caller_limit", "1/10m")]);
+    world.run(async {
+        // Who may not begin another run may end the one that there is.
+        for status in [200, 429] {
+            assert_eq!(app.handle(hello()).await.status(), status);
+        }
+        let run = "0".repeat(32);
+        for _ in 0..10 {
+            assert_eq!(app.handle(stop(&run)).await.status(), 204);
+        }
+        let refused = app.handle(stop(&run)).await;
+        assert_eq!(refused.status(), 429);
+        assert_eq!(
+            refused.headers()["ratelimit-policy"],
+            "\"stops\";q=10;w=600"
+        );
+        let body = refused.into_body().collect().await.unwrap().to_bytes();
+        let problem: Value = serde_json::from_slice(&body).unwrap();
+        let message = problem["message"].as_str().unwrap();
+        assert!(message.starts_with("10 stops in 600 s"), "{message}");
+    });
+    assert_eq!(flags(&world), 1);
+}
+
+#[test]
 fn an_id_that_can_be_none_is_not_found() {
     let world = endless();
     let app = app(&world, &[]);

@@ -182,6 +182,9 @@ fn the_callers_quota_holds_here_too() {
     assert!(response.headers().contains_key("ratelimit"));
     let response = ask(&stage, request(&asked(1), "application/json"));
     assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+    let problem: Value = serde_json::from_slice(response.body()).unwrap();
+    let message = problem["message"].as_str().unwrap();
+    assert!(message.starts_with("1 requests in 600 s"), "{message}");
     // What is wrong is said before it is counted.
     assert_eq!(
         ask(&stage, request(&json!({}), "*/*")).status(),
