@@ -19,6 +19,7 @@ mod testing;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -144,6 +145,11 @@ impl App {
         )
         .await
     }
+}
+
+/// A time in milliseconds, as frames, answers and logs have it.
+pub(crate) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// `N` random bytes in hexadecimal.

@@ -5,7 +5,7 @@ use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::chat::X_ADMIN_TOKEN;
+use super::caller;
 use super::docs::answers::{NoStore, NotAdmin, NotFound};
 use super::json::Json;
 use super::no_route;
@@ -72,9 +72,7 @@ pub(super) async fn sweep(
         // As if it was not there: nobody need know what could be set.
         return Err(no_route("/api/admin/sweep"));
     };
-    let given = headers.get(X_ADMIN_TOKEN);
-    let given = given.and_then(|value| value.to_str().ok());
-    if !given.is_some_and(|given| token.matches(given)) {
+    if !caller::is_operator(token, &headers) {
         let message = "this route needs the operator's token in the header `x-admin-token`";
         let error = ErrorObject::new(Code::AdminRequired, message);
         return Err(Problem::new(StatusCode::UNAUTHORIZED, error));
@@ -89,11 +87,9 @@ pub(super) async fn sweep(
 
 fn trouble(error: &StoreError) -> Problem {
     tracing::warn!(%error, "the whole sweep came to no end");
-    let message = "the key-value store failed before the sweep was through; what was removed by \
-         then stays so: try again";
-    Problem::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        ErrorObject::new(Code::StoreUnavailable, message),
+    Problem::store_unavailable(
+        "the key-value store failed before the sweep was through; what was removed by then stays \
+         so: try again in a moment",
     )
 }
 

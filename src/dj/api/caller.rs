@@ -8,13 +8,16 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::problem::Problem;
 use crate::core::limit::{CallerLimit, Decision, Quota};
-use crate::dj::AppState;
 use crate::dj::auth::{MaybeSession, UserSession};
-use crate::dj::config::Config;
+use crate::dj::config::{Config, Secret};
 use crate::dj::error::{Code, ErrorObject};
+use crate::dj::{AppState, millis};
 
 /// Spin appends the peer's address under this name.
 const SPIN_CLIENT_ADDR: HeaderName = HeaderName::from_static("spin-client-addr");
+
+/// Carries the operator's token.
+pub(super) const X_ADMIN_TOKEN: HeaderName = HeaderName::from_static("x-admin-token");
 
 // The header fields of the IETF draft "RateLimit header fields for HTTP".
 pub(super) const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -22,6 +25,13 @@ pub(super) const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("rateli
 
 /// Callers without an address share this.
 const UNKNOWN: &str = "unknown";
+
+/// Whether the operator asks, whose token is `token`.
+pub(super) fn is_operator(token: &Secret, headers: &HeaderMap) -> bool {
+    let given = headers.get(X_ADMIN_TOKEN);
+    let given = given.and_then(|value| value.to_str().ok());
+    given.is_some_and(|given| token.matches(given))
+}
 
 /// What a request has left, for its answer's head.
 #[derive(Clone, Copy, Debug)]
@@ -109,7 +119,7 @@ impl Allowance {
             seconds(wait)
         );
         let mut error = ErrorObject::new(Code::TooManyRequests, message);
-        error.retry_after_ms = Some(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        error.retry_after_ms = Some(millis(wait));
         Problem::new(StatusCode::TOO_MANY_REQUESTS, error).with_headers(self.headers())
     }
 }

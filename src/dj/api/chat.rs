@@ -4,7 +4,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
 use garde::Validate;
-use http::{HeaderMap, HeaderName};
+use http::HeaderMap;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -20,9 +20,6 @@ use crate::dj::chat::Chat;
 use crate::dj::config::{Config, Environment};
 use crate::dj::run::Run;
 use crate::dj::{AppState, random_hex};
-
-/// Carries the operator's token.
-pub(super) const X_ADMIN_TOKEN: HeaderName = HeaderName::from_static("x-admin-token");
 
 /// A prompt, and what led to it. Unknown fields are ignored.
 #[derive(Clone, Debug, Deserialize, Validate, ToSchema)]
@@ -161,14 +158,7 @@ pub(super) async fn message(
 /// The log may name what users should not see, so before real users it takes
 /// the operator's token.
 pub(super) fn may_debug(config: &Config, headers: &HeaderMap) -> bool {
-    if config.environment != Environment::Production {
-        return true;
-    }
-    let given = headers
-        .get(X_ADMIN_TOKEN)
-        .and_then(|value| value.to_str().ok());
-    match (&config.admin_token, given) {
-        (Some(token), Some(given)) => token.matches(given),
-        _ => false,
-    }
+    let is_operator = |token| caller::is_operator(token, headers);
+    config.environment != Environment::Production
+        || config.admin_token.as_ref().is_some_and(is_operator)
 }

@@ -15,8 +15,7 @@ use http::{HeaderName, HeaderValue, Method};
 use tower::{Layer, ServiceExt};
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
-use super::caller::{RATE_LIMIT, RATE_LIMIT_POLICY};
-use super::chat::X_ADMIN_TOKEN;
+use super::caller::{RATE_LIMIT, RATE_LIMIT_POLICY, X_ADMIN_TOKEN};
 use super::stream::X_RUN_ID;
 use super::{SERVER_TIMING, X_REQUEST_ID};
 use crate::core::trace::TRACEPARENT;

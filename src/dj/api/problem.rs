@@ -19,6 +19,9 @@ use crate::dj::error::{Code, ErrorObject};
 /// The media type of problem documents.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
+/// When a store that was left alone is asked again, in milliseconds.
+const STORE_PAUSE_MS: u64 = 5_000;
+
 /// One field of a request that is not as it must be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
@@ -80,6 +83,16 @@ impl Problem {
         let names: Vec<&str> = errors.0.iter().map(|error| error.name).collect();
         let message = format!("the configuration is not valid: {errors}");
         let error = ErrorObject::new(Code::Misconfigured, message).with("variables", names);
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, error)
+    }
+
+    /// 503: the route cannot do without the key-value store, which fails.
+    /// `message` says what that comes to.
+    pub fn store_unavailable(message: &str) -> Self {
+        let error = ErrorObject {
+            retry_after_ms: Some(STORE_PAUSE_MS),
+            ..ErrorObject::new(Code::StoreUnavailable, message)
+        };
         Self::new(StatusCode::SERVICE_UNAVAILABLE, error)
     }
 

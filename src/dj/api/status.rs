@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 
 use super::json::Json;
 use crate::core::limit::LaneStatus;
-use crate::dj::AppState;
 use crate::dj::config::{Config, Origin, real};
+use crate::dj::{AppState, millis};
 
 /// Liveness.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
@@ -237,8 +237,4 @@ fn upstreams(config: &Config) -> Upstreams {
         deezer: upstream(&config.deezer_base_url, real::DEEZER, true),
         lastfm: upstream(&lastfm.base_url, real::LASTFM, lastfm.api_key.is_some()),
     }
-}
-
-fn millis(duration: std::time::Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -11,9 +11,6 @@ use crate::dj::AppState;
 use crate::dj::error::{Code, ErrorObject};
 use crate::dj::run::stop;
 
-/// When a store that is in trouble is tried again, in milliseconds.
-const STORE_PAUSE_MS: u64 = 5_000;
-
 /// Ends a run.
 ///
 /// From anywhere: the run learns of it within a second, and its stream then
@@ -53,13 +50,10 @@ pub(super) async fn stop(
     caller::count_stop(&app, &headers).await?;
     stop::request(&app, &run).await.map_err(|error| {
         tracing::warn!(%error, "a run could not be told to stop");
-        let message = "the key-value store does not answer, and the run is told by it: try \
-            again in a moment, or close the stream's connection, which ends the run as well";
-        let error = ErrorObject {
-            retry_after_ms: Some(STORE_PAUSE_MS),
-            ..ErrorObject::new(Code::StoreUnavailable, message)
-        };
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, error)
+        Problem::store_unavailable(
+            "the key-value store does not answer, and the run is told by it: try again in a \
+             moment, or close the stream's connection, which ends the run as well",
+        )
     })?;
     Ok(StatusCode::NO_CONTENT)
 }

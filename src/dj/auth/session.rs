@@ -16,9 +16,6 @@ use crate::dj::clients::spotify::Access;
 use crate::dj::config::Secret;
 use crate::dj::error::{Code, ErrorObject};
 
-/// When a store that was left alone is asked again.
-const STORE_PAUSE_MS: u64 = 5_000;
-
 /// What a request brings to show whose it is.
 #[derive(Clone, Debug)]
 pub(crate) enum Credentials {
@@ -162,11 +159,7 @@ pub(crate) fn cross_site() -> Problem {
 
 /// 503: without the store nobody can say whether a session is good.
 pub(crate) fn store_trouble() -> Problem {
-    let message = "the key-value store does not answer, and sessions are kept there: try again \
-         in a moment";
-    let error = ErrorObject {
-        retry_after_ms: Some(STORE_PAUSE_MS),
-        ..ErrorObject::new(Code::StoreUnavailable, message)
-    };
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, error)
+    Problem::store_unavailable(
+        "the key-value store does not answer, and sessions are kept there: try again in a moment",
+    )
 }

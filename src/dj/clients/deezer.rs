@@ -27,10 +27,7 @@ static DIALECT: Dialect = Dialect {
     lane: "deezer",
     inspect: Inspect::Body {
         limit: MAX_ANSWER,
-        read: |_, body| match read_error(body) {
-            Some(error) => error.verdict(),
-            None => Verdict::Good,
-        },
+        read: |_, body| read_error(body).map_or(Verdict::Good, |error| error.verdict()),
     },
     complaint: |body| Some(read_error(body)?.complaint()),
 };

@@ -9,6 +9,7 @@ use http::StatusCode;
 use crate::core::limit::CallError;
 use crate::core::ports::HttpError;
 use crate::dj::error::{Code, ErrorObject};
+use crate::dj::millis;
 
 /// An upstream, as its errors speak of it.
 #[derive(Debug, PartialEq, Eq)]
@@ -142,8 +143,7 @@ impl UpstreamError {
             Failure::Limit(error) => error.retry_after(),
             _ => None,
         };
-        object.retry_after_ms =
-            retry_after.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        object.retry_after_ms = retry_after.map(millis);
         if let Failure::Status { status, .. } = &self.failure {
             object.status = Some(status.as_u16());
         }

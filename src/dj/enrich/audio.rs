@@ -146,10 +146,9 @@ fn by_isrc(track: &Track) -> Option<Key> {
     Some(Key::exact(["isrc", track.isrc.as_deref()?]))
 }
 
-/// `None` for a track without an artist: too many have the same title.
 fn by_name(track: &Track) -> Option<Key> {
-    let (artist, title) = (track.artist().trim(), track.title.trim());
-    (!artist.is_empty() && !title.is_empty()).then(|| Key::new(["name", artist, title]))
+    let (artist, title) = names::of(track)?;
+    Some(Key::new(["name", artist, title]))
 }
 
 /// The candidate that is the track: the one whose name is nearest, and of these

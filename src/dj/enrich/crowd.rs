@@ -2,6 +2,7 @@
 
 use futures::FutureExt;
 
+use super::names;
 use super::purse::Purse;
 use super::sweep::{Known, Source};
 use crate::core::cache::{Key, Kind, Typed};
@@ -72,8 +73,7 @@ impl Source for CrowdEnrichment {
     }
 }
 
-/// `None` for a track without an artist: there is nothing to ask by.
 fn key(track: &Track) -> Option<Key> {
-    let (artist, title) = (track.artist().trim(), track.title.trim());
-    (!artist.is_empty() && !title.is_empty()).then(|| Key::new([artist, title]))
+    let (artist, title) = names::of(track)?;
+    Some(Key::new([artist, title]))
 }

@@ -1,7 +1,16 @@
-//! Whether two catalogues mean the same recording by what they call it.
+//! What recordings are called, and whether two catalogues mean the same one by it.
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
+
+use crate::dj::music::Track;
+
+/// Artist and title to ask by; `None` for a track that lacks one of them: too
+/// many have the same title.
+pub(super) fn of(track: &Track) -> Option<(&str, &str)> {
+    let (artist, title) = (track.artist().trim(), track.title.trim());
+    (!artist.is_empty() && !title.is_empty()).then_some((artist, title))
+}
 
 /// A name as it is compared: letters and digits, without case and accents.
 fn folded(name: &str) -> String {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Progress;
 use crate::core::limit::Observer;
 use crate::core::ports::{Clock, Instant};
-use crate::dj::AppState;
+use crate::dj::{AppState, millis};
 
 /// A wait that is longer than this is worth a word, and one word in this time
 /// is enough.
@@ -33,10 +33,6 @@ impl Watch {
             said: AtomicU64::new(0),
         }
     }
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Observer for Watch {

@@ -17,9 +17,9 @@ use futures::FutureExt;
 use futures::future::{Either, select};
 use tracing::{Instrument, info};
 
-use super::AppState;
 use super::api::RequestContext;
 use super::error::ErrorObject;
+use super::{AppState, millis};
 use crate::core::abort::{AbortHandle, AbortReason};
 use crate::core::ports::{BoxFuture, Instant, LastWords};
 use crate::core::sse::{self, Event, WriterConfig};
@@ -164,7 +164,7 @@ async fn finish(output: &Output, usage: &UsageReport, ending: &Ending, took: Dur
     };
     info!(
         outcome,
-        duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        duration_ms = millis(took),
         input_tokens = usage.input_tokens,
         output_tokens = usage.output_tokens,
         upstream_calls = usage.upstream_calls,

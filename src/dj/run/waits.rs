@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::output::Output;
 use crate::core::limit::Observer;
+use crate::dj::millis;
 
 /// Tells the client of waits, and adds them up.
 #[derive(Debug, Default)]
@@ -46,8 +47,7 @@ impl Observer for Waits {
     }
 
     fn attempt(&self, _: &str, _: u32, waited: Duration) {
-        let millis = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
-        self.millis.fetch_add(millis, Ordering::Relaxed);
+        self.millis.fetch_add(millis(waited), Ordering::Relaxed);
     }
 
     fn retrying(&self, lane: &str, attempt: u32, _: Duration) {

@@ -10,6 +10,7 @@ use crate::core::ports::Clock;
 use crate::dj::chat::turn::ToolCall;
 use crate::dj::clients::anthropic::{CacheControl, Part, ToolSpec};
 use crate::dj::error::{Code, ErrorObject};
+use crate::dj::millis;
 use crate::dj::run::Closed;
 
 /// How often a call is run with the same input.
@@ -216,8 +217,7 @@ impl Toolbox {
             Ok(Job { tool, input }) => (self.tools[tool].call)(input, desk).await,
             Err(error) => Err(error),
         };
-        let took = clock.now() - begin;
-        let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let ms = millis(clock.now() - begin);
         // The model's own words stay out of the log.
         let name = job
             .as_ref()

@@ -21,9 +21,9 @@ use crate::core::limit::{
 };
 use crate::core::ports::{BodyStream, HttpError, Instant, Timeouts};
 use crate::core::scope;
-use crate::dj::AppState;
 use crate::dj::config::{Origin, Secret};
 use crate::dj::error::Code;
+use crate::dj::{AppState, millis};
 
 /// The largest JSON answer that is read, in bytes.
 pub(super) const MAX_ANSWER: usize = 4 * 1024 * 1024;
@@ -240,7 +240,6 @@ impl Api {
     }
 
     fn log(&self, ask: &Ask, began: Instant, answered: &Result<Answered, CallError>) {
-        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let duration_ms = millis(self.app.ports.clock.now() - began);
         let (upstream, call) = (self.dialect.service.name, ask.what);
         let answered = match answered {
