@@ -119,7 +119,8 @@ impl Allowance {
             seconds(wait)
         );
         let mut error = ErrorObject::new(Code::TooManyRequests, message);
-        error.retry_after_ms = Some(millis(wait));
+        // Rounded up as well.
+        error.retry_after_ms = Some(millis(wait + Duration::from_nanos(999_999)));
         Problem::new(StatusCode::TOO_MANY_REQUESTS, error).with_headers(self.headers())
     }
 }
@@ -169,6 +170,28 @@ mod tests {
             headers.append(SPIN_CLIENT_ADDR, value.parse().unwrap());
         }
         caller(&config, &headers)
+    }
+
+    #[test]
+    fn who_waits_as_long_as_it_is_told_is_not_too_early() {
+        let allowance = Allowance {
+            what: "requests",
+            quota: Quota {
+                requests: std::num::NonZeroU32::MIN,
+                window: Duration::from_secs(600),
+            },
+            decision: Decision {
+                allowed: false,
+                remaining: 0,
+                reset: Duration::from_nanos(1_500_000_001),
+            },
+        };
+        let error = allowance.refuse().error().clone();
+        assert_eq!(error.retry_after_ms, Some(1_501));
+        assert_eq!(
+            error.message,
+            "1 requests in 600 s are allowed: try again in 2 s"
+        );
     }
 
     #[test]

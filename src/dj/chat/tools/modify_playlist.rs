@@ -4,7 +4,7 @@ use futures::FutureExt;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::tracks::uris;
+use super::tracks::{name, uris};
 use super::{Desk, Outcome, Report, Spec, Tool, not_changed, schema, unfit};
 use crate::dj::clients::spotify::{Move, playlist_id};
 use crate::dj::error::ErrorObject;
@@ -78,9 +78,10 @@ async fn modify(input: Input, desk: &Desk<'_>) -> Outcome {
 /// A request that is about one playlist changes no other, whatever the names
 /// and descriptions say that the model has read.
 fn stays_with(id: &str, asked: Option<&str>) -> Result<(), ErrorObject> {
-    match asked.and_then(playlist_id) {
-        Some(asked) if asked != id => Err(unfit(format!(
-            "only the playlist that the user has open may be changed: {asked}"
+    match asked {
+        Some(asked) if playlist_id(asked).as_deref() != Some(id) => Err(unfit(format!(
+            "only the playlist that the user has open may be changed: {}",
+            name(asked)
         ))),
         _ => Ok(()),
     }
@@ -149,5 +150,6 @@ mod tests {
         assert!(stays_with(OPEN, Some(&uri)).is_ok());
         let error = stays_with(OTHER, Some(OPEN)).unwrap_err();
         assert!(error.message.contains(OPEN), "{error:?}");
+        assert!(stays_with(OPEN, Some("what is open cannot be told")).is_err());
     }
 }
