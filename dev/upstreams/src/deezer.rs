@@ -12,7 +12,7 @@ use axum::routing::get;
 use serde_json::{Value, json};
 
 use crate::catalogue::{Catalogue, OnDeezer, Track, fold};
-use crate::params::Params;
+use crate::params::{Params, encode};
 use crate::service::{self, Wrong};
 
 /// Calls that are answered in a period; `None` answers all.
@@ -139,14 +139,15 @@ async fn search(State(this): State<Deezer>, RawQuery(query): RawQuery) -> Respon
         return error(500);
     };
     let limit = limit.min(100);
-    let found: Vec<(&Track, &OnDeezer)> = find(&this.catalogue, text);
+    let found = find(&this.catalogue, text);
     let page = found.iter().skip(start).take(limit);
     let data: Vec<Value> = page
         .map(|(track, known)| listed(&this.catalogue, track, known))
         .collect();
     let mut answer = json!({"data": data, "total": found.len()});
-    if start + limit < found.len() {
-        let next = crate::params::encode([("q", text), ("index", &(start + limit).to_string())]);
+    let after = start.saturating_add(limit);
+    if after < found.len() {
+        let next = encode([("q", text), ("index", &after.to_string())]);
         answer["next"] = format!("https://api.deezer.com/search?{next}").into();
     }
     service::json(200, &answer)

@@ -52,7 +52,7 @@ fn find(world: &World, headers: &HeaderMap, query: &str) -> Result<Value, Refusa
     let limit = limit.filter(|limit| (1..=most).contains(limit));
     let limit = limit.ok_or_else(|| error(400, "Invalid limit"))?;
     let offset = params.number("offset", 0).ok();
-    let offset = offset.filter(|offset| offset + limit <= SEARCHABLE);
+    let offset = offset.filter(|offset| offset.saturating_add(limit) <= SEARCHABLE);
     let offset = offset.ok_or_else(|| error(400, "Invalid offset"))?;
     let mut answer = Map::new();
     for kind in types.split(',') {

@@ -219,7 +219,8 @@ impl World {
                 self.origin
             )
         };
-        let next = (offset + limit < total).then(|| at(offset + limit));
+        let after = offset.saturating_add(limit);
+        let next = (after < total).then(|| at(after));
         let previous = (offset > 0).then(|| at(offset.saturating_sub(limit)));
         json!({
             "href": at(offset),

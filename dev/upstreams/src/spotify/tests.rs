@@ -129,6 +129,10 @@ async fn a_search_goes_on_from_page_to_page() {
         ("q=x&type=track&limit=51", "Invalid limit"),
         ("q=x&type=track&limit=0", "Invalid limit"),
         ("q=x&type=track&limit=50&offset=960", "Invalid offset"),
+        (
+            "q=x&type=track&offset=18446744073709551615",
+            "Invalid offset",
+        ),
         ("q=x&type=song", "Bad search type field song"),
     ] {
         let refused = caller.refused(&format!("/v1/search?{query}")).await;
@@ -236,6 +240,15 @@ async fn a_playlist_is_read_in_parts() {
         .get(&format!("/v1/playlists/{EMPTY_PLAYLIST}/tracks"))
         .await;
     assert_eq!(empty["items"], json!([]));
+    let beyond = caller
+        .get(&format!(
+            "/v1/playlists/{DEMO_PLAYLIST}/items?offset=18446744073709551615"
+        ))
+        .await;
+    assert_eq!(
+        (&beyond["items"], &beyond["next"]),
+        (&json!([]), &Value::Null)
+    );
     assert_eq!(
         caller
             .refused("/v1/playlists/0000000000000000000000")
