@@ -311,9 +311,9 @@ pub(super) fn reasoning(
     let [.., asked, answered] = messages else {
         return Ok(());
     };
-    let first = blocks(answered)
+    let first = ids(Some(answered), "tool_result", "tool_use_id")
         .first()
-        .and_then(|block| block["tool_use_id"].as_str());
+        .copied();
     let Some(expected) = first.and_then(issued) else {
         return Ok(());
     };
@@ -324,11 +324,12 @@ pub(super) fn reasoning(
         .collect();
     let at = messages.len() - 2;
     if given.is_empty() && !expected.is_empty() {
+        let kind = blocks(asked).first().map(|block| &block["type"]);
         return Err(bad(format!(
             "messages.{at}.content.0.type: Expected `thinking` or `redacted_thinking`, but found \
              `{}`. When `thinking` is enabled, a final `assistant` message must start with a \
              thinking block (preceding the lastmost set of `tool_use` and `tool_result` blocks).",
-            blocks(asked)[0]["type"].as_str().unwrap_or_default()
+            kind.and_then(Value::as_str).unwrap_or_default()
         )));
     }
     if !given.into_iter().eq(expected.iter()) {

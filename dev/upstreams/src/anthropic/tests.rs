@@ -510,6 +510,14 @@ async fn reasoning_comes_back_as_it_was() {
         let message = answer["error"]["message"].as_str().unwrap_or_default();
         assert!(status == 400 && message.contains(words), "{message}");
     }
+    // A tool's identifier in a block that is no result asks for no reasoning.
+    let text = json!({"type": "text", "text": "x", "tool_use_id": messages[1]["content"][2]["id"]});
+    let messages = json!([
+        {"role": "user", "content": "x"},
+        {"role": "assistant", "content": "y"},
+        {"role": "user", "content": [text]},
+    ]);
+    assert_eq!(converse(&upstreams, &messages, &json!({})).await.0, 200);
 }
 
 #[tokio::test]
