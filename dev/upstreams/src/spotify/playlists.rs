@@ -20,7 +20,14 @@ use crate::service;
 pub struct Playlists {
     seed: u64,
     catalogue: Arc<Catalogue>,
-    state: Arc<Mutex<Vec<Playlist>>>,
+    state: Arc<Mutex<Shelf>>,
+}
+
+#[derive(Debug)]
+struct Shelf {
+    lists: Vec<Playlist>,
+    /// For the identifiers of new ones, which no deleted one has had.
+    dice: Dice,
 }
 
 #[derive(Clone, Debug)]
@@ -36,37 +43,27 @@ struct Playlist {
 
 impl Playlists {
     pub(crate) fn new(catalogue: Arc<Catalogue>, seed: u64) -> Self {
-        let this = Self {
+        let state = Shelf::new(&catalogue, seed);
+        Self {
             seed,
             catalogue,
-            state: Arc::default(),
-        };
-        this.reset();
-        this
+            state: Arc::new(Mutex::new(state)),
+        }
     }
 
-    fn state(&self) -> MutexGuard<'_, Vec<Playlist>> {
+    fn state(&self) -> MutexGuard<'_, Shelf> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Back to those of the beginning.
     pub fn reset(&self) {
-        let made = catalogue::playlists(&self.catalogue, self.seed);
-        let playlists = made.into_iter().map(|list| Playlist {
-            id: list.id,
-            name: list.name,
-            description: list.description,
-            owner: list.owner,
-            public: list.public,
-            version: 1,
-            entries: list.entries,
-        });
-        *self.state() = playlists.collect();
+        *self.state() = Shelf::new(&self.catalogue, self.seed);
     }
 
     /// The identifiers of all, the newest last.
     pub fn ids(&self) -> Vec<String> {
-        self.state().iter().map(|list| list.id.clone()).collect()
+        let state = self.state();
+        state.lists.iter().map(|list| list.id.clone()).collect()
     }
 
     /// The name of a playlist.
@@ -87,14 +84,14 @@ impl Playlists {
 
     fn with<T>(&self, id: &str, look: impl FnOnce(&mut Playlist) -> T) -> Option<T> {
         let mut state = self.state();
-        state.iter_mut().find(|list| list.id == id).map(look)
+        let mut lists = state.lists.iter_mut();
+        lists.find(|list| list.id == id).map(look)
     }
 
     fn create(&self, name: &str, description: &str, public: bool) -> Playlist {
         let mut state = self.state();
-        let mut dice = Dice::new(self.seed, &format!("playlist {}", state.len()));
         let playlist = Playlist {
-            id: dice.base62(22),
+            id: state.dice.base62(22),
             name: name.to_owned(),
             description: description.to_owned(),
             owner: USER.to_owned(),
@@ -102,8 +99,28 @@ impl Playlists {
             version: 1,
             entries: Vec::new(),
         };
-        state.push(playlist.clone());
+        state.lists.push(playlist.clone());
         playlist
+    }
+}
+
+impl Shelf {
+    /// As it is at the beginning.
+    fn new(catalogue: &Catalogue, seed: u64) -> Self {
+        let made = catalogue::playlists(catalogue, seed);
+        let lists = made.into_iter().map(|list| Playlist {
+            id: list.id,
+            name: list.name,
+            description: list.description,
+            owner: list.owner,
+            public: list.public,
+            version: 1,
+            entries: list.entries,
+        });
+        Self {
+            lists: lists.collect(),
+            dice: Dice::new(seed, "new playlists"),
+        }
     }
 }
 
@@ -324,7 +341,7 @@ pub(super) async fn mine(
         let (Ok(limit @ 1..=50), Ok(offset)) = (limit, offset) else {
             return Err(error(400, "Invalid limit"));
         };
-        let mut lists = world.playlists.state().clone();
+        let mut lists = world.playlists.state().lists.clone();
         lists.retain(|list| list.owner == USER && (list.public || private));
         let items = lists.iter().skip(offset).take(limit).map(|list| {
             let mut object = world.summary(list);
@@ -551,7 +568,8 @@ pub(super) async fn unfollow(
         &["playlist-modify-public", "playlist-modify-private"],
     ) {
         Ok(_) => {
-            let mut lists = world.playlists.state();
+            let mut state = world.playlists.state();
+            let lists = &mut state.lists;
             lists.retain(|list| list.id != id || list.owner != USER);
             StatusCode::OK.into_response()
         }

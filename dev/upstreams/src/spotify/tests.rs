@@ -329,6 +329,25 @@ async fn a_user_makes_and_changes_a_playlist() {
 }
 
 #[tokio::test]
+async fn a_new_playlist_is_none_that_was_there() {
+    let upstreams = upstreams().await;
+    let caller = Caller::user(&upstreams);
+    let make = async || {
+        let body = Some(json!({"name": "New"}));
+        let made = caller.call(Method::POST, "/v1/me/playlists", body).await;
+        made.1["id"].as_str().unwrap().to_owned()
+    };
+    let first = make().await;
+    let delete = format!("/v1/playlists/{OWN_PLAYLIST}/followers");
+    let (status, _) = caller.call(Method::DELETE, &delete, None).await;
+    assert_eq!(
+        (status.as_u16(), upstreams.playlists().name(OWN_PLAYLIST)),
+        (200, None)
+    );
+    assert_ne!(make().await, first);
+}
+
+#[tokio::test]
 async fn nobody_does_what_was_not_granted() {
     let upstreams = upstreams().await;
     let items = format!("/v1/playlists/{OWN_PLAYLIST}/items");
