@@ -662,6 +662,9 @@ async fn the_dj_changes_a_playlist_as_it_was_asked() {
         assert_eq!(change["input"]["action"], action);
         assert_eq!(change["input"]["playlistId"], "37i9dQZF1DXsimulated05");
         assert!(change["input"].get(member).is_some(), "{change}");
+        if action == "rename" {
+            assert_eq!(change["input"]["name"], "Dusk");
+        }
         let (_, done) = converse(&upstreams, &messages, &tools).await;
         assert_eq!(done["stop_reason"], "end_turn");
     }

@@ -86,7 +86,8 @@ pub(super) fn turn(seed: u64, request: &Taken) -> Turn {
     let model = Model {
         tools: &request.tools,
         playlist: findings::playlist(&prompt),
-        prompt: prompt.to_lowercase(),
+        lower: prompt.to_lowercase(),
+        prompt,
         findings,
         may_call: request.may_call,
     };
@@ -102,7 +103,7 @@ pub(super) fn turn(seed: u64, request: &Taken) -> Turn {
         };
         blocks.push(Block::Text(text));
     }
-    let ids = Dice::new(seed, &format!("{prompt} {}", request.depth));
+    let ids = Dice::new(seed, &format!("{} {}", model.prompt, request.depth));
     blocks.extend(tools(calls, ids));
     Turn { blocks }
 }
@@ -133,8 +134,10 @@ struct Call {
 
 struct Model<'a> {
     tools: &'a [Value],
-    /// What the user said, in lower case.
+    /// What the user said.
     prompt: String,
+    /// The same in lower case, to look for words in.
+    lower: String,
     /// The playlist that it is about.
     playlist: Option<String>,
     findings: Findings,
@@ -163,7 +166,7 @@ impl Model<'_> {
     }
 
     fn says(&self, words: &[&str]) -> bool {
-        words.iter().any(|word| self.prompt.contains(word))
+        words.iter().any(|word| self.lower.contains(word))
     }
 
     /// What to look up next, and why. Nothing: it is time to answer.
@@ -173,7 +176,7 @@ impl Model<'_> {
             return done;
         }
         let greets = ["hello", "hi", "hey", "thanks", "thank you"];
-        if greets.contains(&self.prompt.trim_matches(|c: char| !c.is_alphanumeric())) {
+        if greets.contains(&self.lower.trim_matches(|c: char| !c.is_alphanumeric())) {
             return done;
         }
         let found = &self.findings;
@@ -258,7 +261,7 @@ impl Model<'_> {
                 .collect();
         }
         // The user's own words first: it may be a name.
-        let words = self.prompt.split(|c: char| !c.is_alphanumeric());
+        let words = self.lower.split(|c: char| !c.is_alphanumeric());
         let words: Vec<&str> = words
             .filter(|word| word.chars().count() > 3)
             .take(4)

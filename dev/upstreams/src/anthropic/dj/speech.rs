@@ -50,8 +50,10 @@ pub(super) fn playlist_name(prompt: &str) -> String {
         "tracks", "call", "rename",
     ];
     let words = prompt.split(|c: char| !c.is_alphanumeric() && c != '\'');
-    let words =
-        words.filter(|word| word.chars().count() > 3 && !small.contains(word) && word.len() != 22);
+    let words = words.filter(|word| {
+        let is_small = small.contains(&word.to_lowercase().as_str());
+        word.chars().count() > 3 && !is_small && word.len() != 22
+    });
     let words: Vec<String> = words.take(3).map(capitalised).collect();
     match words.is_empty() {
         true => "A Set by Spinlane".to_owned(),
