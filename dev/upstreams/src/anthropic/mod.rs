@@ -218,13 +218,8 @@ async fn messages(State(this): State<Anthropic>, headers: HeaderMap, body: Bytes
     if let Some(refusal) = script.refusal() {
         return refuse(&refusal, script.retry_after_header(), guard);
     }
-    let media_type = match (script.media_type(), request.stream) {
-        (Some(media_type), _) => media_type,
-        (None, true) => "text/event-stream; charset=utf-8",
-        (None, false) => "application/json",
-    };
     let once = |text: String| VecDeque::from([Piece::Write(text.into())]);
-    if let Some((_, body)) = &script.raw {
+    if let Some((media_type, body)) = &script.raw {
         return respond(StatusCode::OK, media_type, once(body.clone()), guard);
     }
     let turn = this.turn(&script, &request, guard.number());
@@ -236,16 +231,16 @@ async fn messages(State(this): State<Anthropic>, headers: HeaderMap, body: Bytes
         input,
         number: guard.number(),
     };
-    let pieces = match request.stream {
-        true => answer.pieces(),
-        false => once(answer.whole()),
+    let (media_type, pieces) = match request.stream {
+        true => ("text/event-stream; charset=utf-8", answer.pieces()),
+        false => ("application/json", once(answer.whole())),
     };
     respond(StatusCode::OK, media_type, pieces, guard)
 }
 
 fn respond(
     status: StatusCode,
-    media_type: &'static str,
+    media_type: &str,
     pieces: VecDeque<Piece>,
     guard: Guard,
 ) -> Response {
@@ -254,9 +249,10 @@ fn respond(
     let mut response = Response::new(body(pieces, guard));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     headers.insert("cache-control", HeaderValue::from_static("no-cache"));
-    headers.extend(HeaderValue::from_str(&id).ok().map(|id| (REQUEST_ID, id)));
+    for (name, value) in [(CONTENT_TYPE, media_type), (REQUEST_ID, id.as_str())] {
+        headers.extend(HeaderValue::from_str(value).ok().map(|value| (name, value)));
+    }
     response
 }
 

@@ -288,15 +288,6 @@ impl Script {
         self.silent
     }
 
-    pub(super) fn media_type(&self) -> Option<&'static str> {
-        let (media_type, _) = self.raw.as_ref()?;
-        Some(match media_type.as_str() {
-            "text/html" => "text/html",
-            "application/json" => "application/json",
-            _ => "text/event-stream",
-        })
-    }
-
     pub(super) fn retry_after_header(&self) -> Option<HeaderValue> {
         self.retry_after.map(HeaderValue::from)
     }

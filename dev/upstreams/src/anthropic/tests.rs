@@ -173,8 +173,9 @@ async fn faults_come_where_they_are_asked_for() {
     let body: Value = response.json().await.unwrap();
     assert_eq!(body["error"]["type"], "rate_limit_error");
 
-    script(Script::raw("text/html", "<html>"));
+    script(Script::raw("text/plain", "<html>"));
     let response = request(&upstreams, &prompt()).send().await.unwrap();
+    assert_eq!(response.headers()["content-type"], "text/plain");
     assert_eq!(response.text().await.unwrap(), "<html>");
 }
 
