@@ -1,14 +1,13 @@
 //! Search, songs, artists, and the user.
 
 use axum::extract::{Path, RawQuery, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::HeaderMap;
 use serde_json::{Map, Value, json};
 
 use super::objects::Page;
-use super::world::{Refusal, World, error};
+use super::world::{Refusal, World, answer, error};
 use crate::params::{Params, encode};
-use crate::service;
 
 /// Beyond this search shows nothing.
 const SEARCHABLE: usize = 1000;
@@ -17,19 +16,12 @@ fn is_id(id: &str) -> bool {
     id.len() == 22 && id.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
-fn answer(result: Result<Value, Refusal>) -> Response {
-    match result {
-        Ok(value) => service::json(200, &value),
-        Err(refusal) => refusal.into_response(),
-    }
-}
-
 pub(super) async fn search(
     State(world): State<World>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Response {
-    answer(find(&world, &headers, &query.unwrap_or_default()))
+    answer(200, find(&world, &headers, &query.unwrap_or_default()))
 }
 
 fn find(world: &World, headers: &HeaderMap, query: &str) -> Result<Value, Refusal> {
@@ -48,12 +40,10 @@ fn find(world: &World, headers: &HeaderMap, query: &str) -> Result<Value, Refusa
     } else {
         (20, 50)
     };
-    let limit = params.number("limit", default).ok();
-    let limit = limit.filter(|limit| (1..=most).contains(limit));
-    let limit = limit.ok_or_else(|| error(400, "Invalid limit"))?;
-    let offset = params.number("offset", 0).ok();
-    let offset = offset.filter(|offset| offset.saturating_add(limit) <= SEARCHABLE);
-    let offset = offset.ok_or_else(|| error(400, "Invalid offset"))?;
+    let (limit, offset) = Page::asked(&params, default, most)?;
+    if offset.saturating_add(limit) > SEARCHABLE {
+        return Err(error(400, "Invalid offset"));
+    }
     let mut answer = Map::new();
     for kind in types.split(',') {
         let found = match kind {
@@ -79,19 +69,27 @@ fn find(world: &World, headers: &HeaderMap, query: &str) -> Result<Value, Refusa
     Ok(answer.into())
 }
 
+impl World {
+    fn track_by_id(&self, id: &str) -> Option<Value> {
+        let track = self.catalogue.track(id)?;
+        Some(self.track(track))
+    }
+
+    fn artist_by_id(&self, id: &str) -> Option<Value> {
+        let artist = self.catalogue.artist(id)?;
+        Some(self.artist(artist))
+    }
+}
+
+/// Finds an object by its identifier.
+type Find = fn(&World, &str) -> Option<Value>;
+
 pub(super) async fn track(
     State(world): State<World>,
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Response {
-    answer(
-        world
-            .caller(&headers)
-            .and_then(|_| match world.catalogue.track(&id) {
-                Some(track) => Ok(world.track(track)),
-                None => Err(missing(&id)),
-            }),
-    )
+    answer(200, one(&world, &headers, &id, World::track_by_id))
 }
 
 pub(super) async fn artist(
@@ -99,20 +97,15 @@ pub(super) async fn artist(
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Response {
-    answer(
-        world
-            .caller(&headers)
-            .and_then(|_| match world.catalogue.artist(&id) {
-                Some(artist) => Ok(world.artist(artist)),
-                None => Err(missing(&id)),
-            }),
-    )
+    answer(200, one(&world, &headers, &id, World::artist_by_id))
 }
 
-fn missing(id: &str) -> Refusal {
-    match is_id(id) {
-        true => error(404, "Resource not found"),
-        false => error(400, "Invalid base62 id"),
+fn one(world: &World, headers: &HeaderMap, id: &str, find: Find) -> Result<Value, Refusal> {
+    world.caller(headers)?;
+    match find(world, id) {
+        Some(found) => Ok(found),
+        None if is_id(id) => Err(error(404, "Resource not found")),
+        None => Err(error(400, "Invalid base62 id")),
     }
 }
 
@@ -121,13 +114,9 @@ pub(super) async fn tracks(
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Response {
-    answer(several(
-        &world,
-        &headers,
-        &query.unwrap_or_default(),
-        "tracks",
-        |id| world.catalogue.track(id).map(|track| world.track(track)),
-    ))
+    let query = query.unwrap_or_default();
+    let found = several(&world, &headers, &query, World::track_by_id);
+    answer(200, found.map(|found| json!({"tracks": found})))
 }
 
 pub(super) async fn artists(
@@ -135,18 +124,9 @@ pub(super) async fn artists(
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Response {
-    answer(several(
-        &world,
-        &headers,
-        &query.unwrap_or_default(),
-        "artists",
-        |id| {
-            world
-                .catalogue
-                .artist(id)
-                .map(|artist| world.artist(artist))
-        },
-    ))
+    let query = query.unwrap_or_default();
+    let found = several(&world, &headers, &query, World::artist_by_id);
+    answer(200, found.map(|found| json!({"artists": found})))
 }
 
 /// Those of `ids` in their order, null for each that is not there.
@@ -154,9 +134,8 @@ fn several(
     world: &World,
     headers: &HeaderMap,
     query: &str,
-    name: &str,
-    one: impl Fn(&str) -> Option<Value>,
-) -> Result<Value, Refusal> {
+    find: Find,
+) -> Result<Vec<Value>, Refusal> {
     world.caller(headers)?;
     world.not_in_development()?;
     let params = Params::new(query.as_bytes());
@@ -167,14 +146,11 @@ fn several(
     if !ids.iter().all(|id| is_id(id)) {
         return Err(error(400, "Invalid base62 id"));
     }
-    let found: Vec<Value> = ids.iter().map(|id| one(id).unwrap_or_default()).collect();
-    Ok(json!({ name: found }))
+    let found = ids.iter().map(|id| find(world, id).unwrap_or_default());
+    Ok(found.collect())
 }
 
 pub(super) async fn me(State(world): State<World>, headers: HeaderMap) -> Response {
-    answer(
-        world
-            .user(&headers, &[])
-            .map(|grant| world.me(&grant.scopes)),
-    )
+    let user = world.user(&headers, &[]);
+    answer(200, user.map(|grant| world.me(&grant)))
 }

@@ -4,6 +4,7 @@
 mod accounts;
 mod browse;
 mod consent;
+mod edit;
 mod objects;
 mod playlists;
 mod tokens;

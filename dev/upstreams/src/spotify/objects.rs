@@ -6,8 +6,10 @@
 
 use serde_json::{Value, json};
 
-use super::world::World;
+use super::tokens::Grant;
+use super::world::{Refusal, World, error};
 use crate::catalogue::{Album, Artist, Track, USER};
+use crate::params::Params;
 
 /// Where the links of people go.
 const OPEN: &str = "https://open.spotify.com";
@@ -183,15 +185,14 @@ impl World {
         })
     }
 
-    pub(super) fn me(&self, scopes: &[String]) -> Value {
+    pub(super) fn me(&self, grant: &Grant) -> Value {
         let mut object = self.user_ref(USER);
         object["images"] = json!([]);
-        let has = |scope: &str| scopes.iter().any(|granted| granted == scope);
         self.extended(
             &mut object,
             json!({"followers": {"href": null, "total": 7}}),
         );
-        if has("user-read-private") {
+        if grant.has("user-read-private") {
             let more = json!({
                 "country": "NO",
                 "explicit_content": {"filter_enabled": false, "filter_locked": false},
@@ -199,7 +200,7 @@ impl World {
             });
             self.extended(&mut object, more);
         }
-        if has("user-read-email") {
+        if grant.has("user-read-email") {
             self.extended(&mut object, json!({"email": "listener@example.invalid"}));
         }
         object
@@ -240,4 +241,20 @@ pub(super) struct Page {
     pub(super) limit: usize,
     pub(super) offset: usize,
     pub(super) total: usize,
+}
+
+impl Page {
+    /// The limit, at most `most`, and the offset that a query asks for.
+    pub(super) fn asked(
+        params: &Params<'_>,
+        default: usize,
+        most: usize,
+    ) -> Result<(usize, usize), Refusal> {
+        let limit = params.number("limit", default).ok();
+        let limit = limit.filter(|limit| (1..=most).contains(limit));
+        let limit = limit.ok_or_else(|| error(400, "Invalid limit"))?;
+        let offset = params.number("offset", 0);
+        let offset = offset.map_err(|()| error(400, "Invalid offset"))?;
+        Ok((limit, offset))
+    }
 }

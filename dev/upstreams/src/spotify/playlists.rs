@@ -5,15 +5,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, StatusCode, Uri};
+use http::{HeaderMap, Method, StatusCode, Uri};
 use serde_json::{Value, json};
 
+use super::edit::Edit;
 use super::objects::Page;
-use super::world::{Refusal, World, error};
+use super::world::{Refusal, World, answer, error};
 use crate::catalogue::{self, Catalogue, Entry, USER};
 use crate::dice::Dice;
 use crate::params::Params;
-use crate::service;
+
+/// What lets an application change public playlists, and private ones.
+const MODIFY: [&str; 2] = ["playlist-modify-public", "playlist-modify-private"];
+
+const READ_PRIVATE: &str = "playlist-read-private";
 
 /// The playlists that there are. Clones are the same ones.
 #[derive(Clone, Debug)]
@@ -206,11 +211,7 @@ impl World {
         let list = self.playlists.with(id, |list| list.clone());
         let list = list.ok_or_else(|| error(404, "Resource not found"))?;
         let owned = caller.is_some() && list.owner == USER;
-        let private = |grant: &super::tokens::Grant| {
-            let scopes = &grant.scopes;
-            scopes.iter().any(|scope| scope == "playlist-read-private")
-        };
-        let is_open = list.public || (owned && caller.as_ref().is_some_and(private));
+        let is_open = list.public || (owned && caller.is_some_and(|grant| grant.has(READ_PRIVATE)));
         if !is_open {
             return Err(error(404, "Resource not found"));
         }
@@ -224,10 +225,7 @@ impl World {
         id: &str,
         change: impl FnOnce(&mut Playlist) -> Result<(), Refusal>,
     ) -> Result<String, Refusal> {
-        self.user(
-            headers,
-            &["playlist-modify-public", "playlist-modify-private"],
-        )?;
+        self.user(headers, &MODIFY)?;
         let changed = self.playlists.with(id, |list| {
             if list.owner != USER {
                 return Err(error(403, "You cannot modify a playlist you don't own"));
@@ -238,35 +236,14 @@ impl World {
         });
         changed.unwrap_or_else(|| Err(error(404, "Resource not found")))
     }
-
-    /// The songs that `uris` name, at most a hundred.
-    fn songs<'a>(&self, uris: impl Iterator<Item = &'a str>) -> Result<Vec<Entry>, Refusal> {
-        let songs = uris.map(|uri| {
-            let id = uri.strip_prefix("spotify:track:");
-            let at = id.and_then(|id| self.catalogue.index_of(id));
-            let at = at.ok_or_else(|| error(400, &format!("Invalid track uri: {uri}")))?;
-            Ok(Entry::Track(at))
-        });
-        let songs: Vec<Entry> = songs.collect::<Result<_, Refusal>>()?;
-        match songs.len() {
-            0..=100 => Ok(songs),
-            _ => Err(error(
-                400,
-                "You can add a maximum of 100 tracks per request.",
-            )),
-        }
-    }
 }
 
-fn answer(result: Result<(u16, Value), Refusal>) -> Response {
+/// The answer of a route that has nothing to say.
+fn done<T>(result: Result<T, Refusal>) -> Response {
     match result {
-        Ok((status, value)) => service::json(status, &value),
+        Ok(_) => StatusCode::OK.into_response(),
         Err(refusal) => refusal.into_response(),
     }
-}
-
-fn snapshot(status: u16, result: Result<String, Refusal>) -> Response {
-    answer(result.map(|id| (status, json!({"snapshot_id": id}))))
 }
 
 /// The body; nothing is an empty object.
@@ -277,22 +254,14 @@ fn document(body: &Bytes) -> Result<Value, Refusal> {
     serde_json::from_slice(body).map_err(|_| error(400, "Error parsing JSON."))
 }
 
-fn strings<'a>(list: &'a Value, member: Option<&str>) -> Vec<&'a str> {
-    let items = list.as_array().map(Vec::as_slice).unwrap_or_default();
-    let text = |item: &'a Value| match member {
-        Some(member) => item[member].as_str(),
-        None => item.as_str(),
-    };
-    items.iter().filter_map(text).collect()
-}
-
 pub(super) async fn playlist(
     State(world): State<World>,
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Response {
     let found = world.readable(&headers, &id);
-    answer(found.map(|(list, may_see)| (200, world.whole(&list, may_see))))
+    let found = found.map(|(list, may_see)| world.whole(&list, may_see));
+    answer(200, found)
 }
 
 /// `…/tracks`, or `…/items` as it is called since 2026.
@@ -314,14 +283,10 @@ pub(super) async fn items(
             return Err(error(403, "Forbidden"));
         }
         let params = Params::new(uri.query().unwrap_or_default().as_bytes());
-        let limit = params.number("limit", default).ok();
-        let limit = limit.filter(|limit| (1..=most).contains(limit));
-        let limit = limit.ok_or_else(|| error(400, "Invalid limit"))?;
-        let offset = params.number("offset", 0);
-        let offset = offset.map_err(|()| error(400, "Invalid offset"))?;
-        Ok((200, world.entries(&list, name, limit, offset)))
+        let (limit, offset) = Page::asked(&params, default, most)?;
+        Ok(world.entries(&list, name, limit, offset))
     };
-    answer(read())
+    answer(200, read())
 }
 
 pub(super) async fn mine(
@@ -331,16 +296,10 @@ pub(super) async fn mine(
 ) -> Response {
     let read = || {
         let grant = world.user(&headers, &[])?;
-        let private = grant
-            .scopes
-            .iter()
-            .any(|scope| scope == "playlist-read-private");
+        let private = grant.has(READ_PRIVATE);
         let query = query.unwrap_or_default();
         let params = Params::new(query.as_bytes());
-        let (limit, offset) = (params.number("limit", 20), params.number("offset", 0));
-        let (Ok(limit @ 1..=50), Ok(offset)) = (limit, offset) else {
-            return Err(error(400, "Invalid limit"));
-        };
+        let (limit, offset) = Page::asked(&params, 20, 50)?;
         let mut lists = world.playlists.state().lists.clone();
         lists.retain(|list| list.owner == USER && (list.public || private));
         let items = lists.iter().skip(offset).take(limit).map(|list| {
@@ -358,9 +317,9 @@ pub(super) async fn mine(
             offset,
             total: lists.len(),
         };
-        Ok((200, world.page("/v1/me/playlists", "", page, &items)))
+        Ok(world.page("/v1/me/playlists", "", page, &items))
     };
-    answer(read())
+    answer(200, read())
 }
 
 pub(super) async fn create(
@@ -368,7 +327,7 @@ pub(super) async fn create(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    answer(make(&world, &headers, &body))
+    answer(201, make(&world, &headers, &body))
 }
 
 pub(super) async fn create_for(
@@ -382,17 +341,15 @@ pub(super) async fn create_for(
         USER => Ok(()),
         _ => Err(error(403, "You cannot create a playlist for another user")),
     });
-    answer(allowed.and_then(|()| make(&world, &headers, &body)))
+    let made = allowed.and_then(|()| make(&world, &headers, &body));
+    answer(201, made)
 }
 
-fn make(world: &World, headers: &HeaderMap, body: &Bytes) -> Result<(u16, Value), Refusal> {
+fn make(world: &World, headers: &HeaderMap, body: &Bytes) -> Result<Value, Refusal> {
     let document = document(body)?;
     let public = document["public"].as_bool().unwrap_or(true);
-    let scope = if public {
-        "playlist-modify-public"
-    } else {
-        "playlist-modify-private"
-    };
+    let [for_public, for_private] = MODIFY;
+    let scope = if public { for_public } else { for_private };
     world.user(headers, &[scope])?;
     let name = document["name"]
         .as_str()
@@ -400,7 +357,7 @@ fn make(world: &World, headers: &HeaderMap, body: &Bytes) -> Result<(u16, Value)
     let name = name.ok_or_else(|| error(400, "Missing required field: name"))?;
     let description = document["description"].as_str().unwrap_or_default();
     let list = world.playlists.create(name, description, public);
-    Ok((201, world.whole(&list, true)))
+    Ok(world.whole(&list, true))
 }
 
 /// A new name, description or visibility.
@@ -419,10 +376,7 @@ pub(super) async fn change(
             Ok(())
         })
     });
-    match changed {
-        Ok(_) => StatusCode::OK.into_response(),
-        Err(refusal) => refusal.into_response(),
-    }
+    done(changed)
 }
 
 /// Refuses the old path to applications in development mode.
@@ -433,128 +387,28 @@ fn path_is_open(world: &World, uri: &Uri) -> Result<(), Refusal> {
     }
 }
 
-pub(super) async fn add(
+/// Changes what a playlist holds.
+pub(super) async fn edit(
     State(world): State<World>,
+    method: Method,
     headers: HeaderMap,
     Path(id): Path<String>,
     uri: Uri,
     body: Bytes,
 ) -> Response {
-    let add = || {
+    let status = if method == Method::POST { 201 } else { 200 };
+    let edit = || {
         path_is_open(&world, &uri)?;
-        let document = document(&body)?;
-        let params = Params::new(uri.query().unwrap_or_default().as_bytes());
-        let named = params.get("uris").map(|uris| uris.split(',').collect());
-        let named: Vec<&str> = named.unwrap_or_else(|| strings(&document["uris"], None));
-        if named.is_empty() {
-            return Err(error(400, "No uris provided"));
-        }
-        let songs = world.songs(named.into_iter())?;
-        let position = document["position"].as_u64();
-        let position = position.and_then(|at| usize::try_from(at).ok());
-        let position = position.or_else(|| params.get("position")?.parse().ok());
-        world.change(&headers, &id, |list| {
-            let at = position.unwrap_or(list.entries.len());
-            if at > list.entries.len() {
-                return Err(error(400, "Index out of bounds."));
-            }
-            list.entries.splice(at..at, songs);
-            Ok(())
-        })
+        let query = Params::new(uri.query().unwrap_or_default().as_bytes());
+        let edit = Edit::asked(&method, &query, &document(&body)?, &world.catalogue)?;
+        let snapshot = world.change(&headers, &id, |list| edit.apply(&mut list.entries))?;
+        Ok(json!({"snapshot_id": snapshot}))
     };
-    snapshot(201, add())
-}
-
-pub(super) async fn remove(
-    State(world): State<World>,
-    headers: HeaderMap,
-    Path(id): Path<String>,
-    uri: Uri,
-    body: Bytes,
-) -> Response {
-    let remove = || {
-        path_is_open(&world, &uri)?;
-        let document = document(&body)?;
-        let list = if document["items"].is_array() {
-            "items"
-        } else {
-            "tracks"
-        };
-        let songs = world.songs(strings(&document[list], Some("uri")).into_iter())?;
-        if songs.is_empty() {
-            return Err(error(400, "No tracks specified."));
-        }
-        world.change(&headers, &id, |list| {
-            list.entries.retain(|entry| !songs.contains(entry));
-            Ok(())
-        })
-    };
-    snapshot(200, remove())
-}
-
-/// Moves a range, or replaces everything.
-pub(super) async fn update(
-    State(world): State<World>,
-    headers: HeaderMap,
-    Path(id): Path<String>,
-    uri: Uri,
-    body: Bytes,
-) -> Response {
-    let update = || {
-        path_is_open(&world, &uri)?;
-        let document = document(&body)?;
-        if document["uris"].is_array() {
-            let songs = world.songs(strings(&document["uris"], None).into_iter())?;
-            return world.change(&headers, &id, |list| {
-                list.entries = songs;
-                Ok(())
-            });
-        }
-        let number = |name: &str| {
-            let value = document[name].as_u64();
-            value.and_then(|value| usize::try_from(value).ok())
-        };
-        let (Some(start), Some(before)) = (number("range_start"), number("insert_before")) else {
-            return Err(error(400, "Missing range_start or insert_before"));
-        };
-        let length = number("range_length").unwrap_or(1);
-        world.change(&headers, &id, |list| {
-            reorder(&mut list.entries, start, before, length)
-        })
-    };
-    snapshot(200, update())
-}
-
-fn reorder(
-    entries: &mut Vec<Entry>,
-    start: usize,
-    before: usize,
-    length: usize,
-) -> Result<(), Refusal> {
-    let end = start
-        .checked_add(length)
-        .filter(|end| *end <= entries.len());
-    let (Some(end), true) = (end, before <= entries.len()) else {
-        return Err(error(400, "Index out of bounds."));
-    };
-    let moved: Vec<Entry> = entries.drain(start..end).collect();
-    let at = match before {
-        before if before <= start => before,
-        before if before < end => start,
-        before => before - length,
-    };
-    entries.splice(at..at, moved);
-    Ok(())
+    answer(status, edit())
 }
 
 pub(super) async fn follow(State(world): State<World>, headers: HeaderMap) -> Response {
-    match world.user(
-        &headers,
-        &["playlist-modify-public", "playlist-modify-private"],
-    ) {
-        Ok(_) => StatusCode::OK.into_response(),
-        Err(refusal) => refusal.into_response(),
-    }
+    done(world.user(&headers, &MODIFY))
 }
 
 /// For an owner this is what deleting is called.
@@ -563,16 +417,10 @@ pub(super) async fn unfollow(
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Response {
-    match world.user(
-        &headers,
-        &["playlist-modify-public", "playlist-modify-private"],
-    ) {
-        Ok(_) => {
-            let mut state = world.playlists.state();
-            let lists = &mut state.lists;
-            lists.retain(|list| list.id != id || list.owner != USER);
-            StatusCode::OK.into_response()
-        }
-        Err(refusal) => refusal.into_response(),
-    }
+    let user = world.user(&headers, &MODIFY);
+    done(user.map(|_| {
+        let mut state = world.playlists.state();
+        let lists = &mut state.lists;
+        lists.retain(|list| list.id != id || list.owner != USER);
+    }))
 }

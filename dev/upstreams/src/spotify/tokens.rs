@@ -39,6 +39,12 @@ pub(super) struct Grant {
     pub(super) scopes: Vec<String>,
 }
 
+impl Grant {
+    pub(super) fn has(&self, scope: &str) -> bool {
+        self.scopes.iter().any(|granted| granted == scope)
+    }
+}
+
 /// What a code stands for.
 #[derive(Clone, Debug)]
 pub(super) struct Code {

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::browse;
 use super::playlists::{self, Playlists};
@@ -73,8 +73,7 @@ impl World {
     pub(super) fn user(&self, headers: &HeaderMap, scopes: &[&str]) -> Result<Grant, Refusal> {
         let grant = self.caller(headers)?;
         let grant = grant.ok_or_else(|| error(401, "Valid user authentication required"))?;
-        let has = |scope: &&str| grant.scopes.iter().any(|granted| granted == scope);
-        if scopes.is_empty() || scopes.iter().any(has) {
+        if scopes.is_empty() || scopes.iter().any(|scope| grant.has(scope)) {
             Ok(grant)
         } else {
             Err(error(403, "Insufficient client scope"))
@@ -101,6 +100,14 @@ pub(super) fn error(status: u16, message: &str) -> Refusal {
     Refusal {
         status,
         message: message.to_owned(),
+    }
+}
+
+/// The answer of a route that has one, or why it has none.
+pub(super) fn answer(status: u16, result: Result<Value, Refusal>) -> Response {
+    match result {
+        Ok(value) => service::json(status, &value),
+        Err(refusal) => refusal.into_response(),
     }
 }
 
@@ -140,9 +147,9 @@ pub(crate) fn wrong(wrong: Wrong) -> Response {
 pub(crate) fn routes(world: World) -> Router {
     let items = || {
         get(playlists::items)
-            .post(playlists::add)
-            .put(playlists::update)
-            .delete(playlists::remove)
+            .post(playlists::edit)
+            .put(playlists::edit)
+            .delete(playlists::edit)
     };
     Router::new()
         .route("/v1/search", get(browse::search))
@@ -180,10 +187,8 @@ pub(crate) fn images() -> Router {
 }
 
 async fn closed(State(world): State<World>, headers: HeaderMap) -> Response {
-    match world.caller(&headers) {
-        Ok(_) => service::json(403, &json!({"error": {"status": 403}})),
-        Err(refusal) => refusal.into_response(),
-    }
+    let caller = world.caller(&headers);
+    answer(403, caller.map(|_| json!({"error": {"status": 403}})))
 }
 
 /// A cover: two colours that follow from the identifier.
