@@ -23,6 +23,11 @@ pub(crate) enum Piece {
     Cut,
 }
 
+/// A time as scripts and faults have it.
+pub(crate) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// A body made of `pieces`. `guard` ends with it.
 pub(crate) fn body(pieces: VecDeque<Piece>, guard: Guard) -> Body {
     let steps = stream::unfold((pieces, guard), |(mut pieces, mut guard)| async move {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Deserialize;
 
-use crate::answer::Piece;
+use crate::answer::{Piece, millis};
 
 /// What goes wrong with a call. Made by its methods, or from JSON with the
 /// fields' names (times in milliseconds).
@@ -172,10 +172,6 @@ impl Fault {
         }
         pieces
     }
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The faults that are to come, and those that stand.

@@ -21,7 +21,7 @@ use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use serde_json::Value;
 
-use crate::answer;
+use crate::answer::{self, millis};
 use crate::calls::{self, Call, Calls, Counts};
 use crate::fault::{Fault, Faults};
 
@@ -97,8 +97,7 @@ impl Service {
 
     /// How long every call takes to its head.
     pub fn latency(&self, time: Duration) {
-        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        self.0.latency_ms.store(millis, Ordering::Relaxed);
+        self.0.latency_ms.store(millis(time), Ordering::Relaxed);
     }
 
     /// Without faults, at once, with nothing counted.

@@ -146,8 +146,8 @@ fn check_message(at: usize, message: &Value) -> Result<(), Refusal> {
     }
 }
 
-/// The text of a message's content, in either form.
-fn text(content: &Value) -> String {
+/// The text of a content, in either form.
+pub(super) fn text(content: &Value) -> String {
     match content {
         Value::String(text) => text.clone(),
         Value::Array(blocks) => {

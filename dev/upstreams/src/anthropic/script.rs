@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::request::Refusal;
 use super::turn::{Block, Turn};
+use crate::answer::millis;
 
 /// An answer. The default is the seeded DJ, a delta every 30 ms.
 ///
@@ -90,10 +91,6 @@ impl Default for Script {
             raw: None,
         }
     }
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Script {

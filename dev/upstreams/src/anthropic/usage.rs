@@ -51,22 +51,17 @@ impl PromptCache {
             prefix.part(request.get(part).unwrap_or(&Value::Null));
         }
         let total = prefix.bytes / 4 + 1;
-        let Some(last) = prefix.ends.iter().rposition(|(.., mark)| *mark) else {
-            return Input {
-                fresh: total,
-                ..Input::default()
-            };
-        };
-        let marked = &prefix.ends[..=last];
-        let known = marked.iter().filter(|(hash, ..)| self.0.contains(hash));
-        let read = known.map(|(_, tokens, _)| *tokens).max().unwrap_or(0);
-        let kept = marked[last].1;
+        let last = prefix.ends.iter().rposition(|(.., mark)| *mark);
+        let marked = last.map_or(&[][..], |last| &prefix.ends[..=last]);
+        let kept = marked.last().map_or(0, |(_, tokens, _)| *tokens);
         if kept < LEAST {
             return Input {
                 fresh: total,
                 ..Input::default()
             };
         }
+        let known = marked.iter().filter(|(hash, ..)| self.0.contains(hash));
+        let read = known.map(|(_, tokens, _)| *tokens).max().unwrap_or(0);
         if self.0.len() >= KEPT {
             self.0.clear();
         }

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::super::check::blocks;
+use super::super::request::text;
 
 /// A track, as a tool's result has it.
 #[derive(Clone, Debug, PartialEq)]
@@ -126,18 +127,6 @@ fn track(value: &Value) -> Option<Found> {
         tags: tags.filter_map(Value::as_str).map(str::to_owned).collect(),
         score: value["score"].as_f64().unwrap_or(0.0),
     })
-}
-
-/// The text of a content in either form.
-pub(super) fn text(content: &Value) -> String {
-    match content {
-        Value::String(text) => text.clone(),
-        Value::Array(blocks) => {
-            let texts = blocks.iter().filter_map(|block| block["text"].as_str());
-            texts.collect::<Vec<_>>().join("\n")
-        }
-        _ => String::new(),
-    }
 }
 
 /// What the user said last, and what tools have said since.
