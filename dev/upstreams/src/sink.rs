@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
-use http::{HeaderValue, StatusCode, Uri};
+use http::{HeaderValue, Method, StatusCode, Uri};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -142,8 +142,9 @@ impl Drop for Sink {
     }
 }
 
-async fn answer(State(this): State<Shared>, uri: Uri) -> Response {
+async fn answer(State(this): State<Shared>, method: Method, uri: Uri) -> Response {
     let guard = this.calls.begin(Request {
+        method: method.to_string(),
         path: uri.path().to_owned(),
         ..Request::default()
     });

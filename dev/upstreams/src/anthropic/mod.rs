@@ -28,7 +28,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use serde_json::{Map, Value, json};
 
 use crate::answer::{Piece, body};
@@ -276,8 +276,9 @@ fn request_id(guard: &Guard) -> String {
     format!("req_{:024}", guard.number())
 }
 
-async fn not_found(State(this): State<Anthropic>, uri: Uri) -> Response {
+async fn not_found(State(this): State<Anthropic>, method: Method, uri: Uri) -> Response {
     let guard = this.calls.begin(Request {
+        method: method.to_string(),
         path: uri.path().to_owned(),
         ..Request::default()
     });

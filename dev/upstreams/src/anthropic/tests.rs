@@ -252,6 +252,9 @@ async fn scripts_come_over_http_too() {
     assert_eq!(anthropic.counts().started, 0);
     let unknown = client.post(control("script")).json(&json!({"typo": 1}));
     assert_eq!(unknown.send().await.unwrap().status(), 422);
+    let nowhere = client.put(format!("{}/v1/nothing", anthropic.origin()));
+    assert_eq!(nowhere.send().await.unwrap().status(), 404);
+    assert_eq!(anthropic.calls()[0].method, "PUT");
 }
 
 /// Sends `messages` with the tools of a DJ; gives the answer.
