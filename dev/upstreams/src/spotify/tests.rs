@@ -540,6 +540,10 @@ async fn consent_gives_a_code_and_the_code_gives_tokens_once() {
     upstreams.tokens().lifetime(Duration::from_secs(7));
     let (_, rotated) = token(&upstreams, &form).await;
     assert!(rotated["refresh_token"].is_string() && rotated["expires_in"] == 7);
+    // A life beyond all clocks is no panic.
+    upstreams.tokens().lifetime(Duration::MAX);
+    let for_ever = Caller::user(&upstreams);
+    for_ever.get("/v1/me").await;
     // The old one is worth nothing now.
     assert_eq!(token(&upstreams, &form).await.1["error"], "invalid_grant");
     upstreams.tokens().revoke_all();

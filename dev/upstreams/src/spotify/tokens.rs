@@ -29,7 +29,8 @@ struct State {
 struct Access {
     /// `None`: the application by itself.
     grant: Option<Grant>,
-    until: Instant,
+    /// `None`: for ever.
+    until: Option<Instant>,
 }
 
 /// What a user has consented to.
@@ -110,7 +111,7 @@ impl Tokens {
     pub fn expire_all(&self) {
         let now = Instant::now();
         for access in self.state().access.values_mut() {
-            access.until = now;
+            access.until = Some(now);
         }
     }
 
@@ -210,7 +211,7 @@ impl Tokens {
     pub(super) fn check(&self, token: &str) -> Result<Option<Grant>, Refused> {
         let state = self.state();
         let access = state.access.get(token).ok_or(Refused::Unknown)?;
-        if access.until <= Instant::now() {
+        if access.until.is_some_and(|until| until <= Instant::now()) {
             return Err(Refused::Expired);
         }
         Ok(access.grant.clone())
@@ -223,7 +224,7 @@ impl State {
         let scope = grant.as_ref().map(|grant| grant.scopes.join(" "));
         let access = Access {
             grant,
-            until: Instant::now() + self.lifetime,
+            until: Instant::now().checked_add(self.lifetime),
         };
         self.access.insert(access_token.clone(), access);
         Granted {
