@@ -85,10 +85,7 @@ async fn deezer_says_no_inside_a_200() {
     let nothing = get(deezer, "/search?q=qqqqzzzz").await;
     assert_eq!(nothing, json!({"data": [], "total": 0}));
     let beyond = get(deezer, "/search?q=jazz&index=18446744073709551615").await;
-    assert_eq!(
-        (&beyond["data"], beyond.get("next")),
-        (&json!([]), None)
-    );
+    assert_eq!((&beyond["data"], beyond.get("next")), (&json!([]), None));
     deezer.push(Fault::code(4));
     assert_eq!(
         get(deezer, "/search?q=jazz").await["error"]["message"],

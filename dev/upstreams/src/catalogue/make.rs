@@ -18,7 +18,7 @@ pub(super) struct Made {
 
 pub(super) fn songs(seed: u64) -> Made {
     let mut made = Made::default();
-    for scene in SCENES {
+    for scene in &SCENES {
         let mut dice = Dice::new(seed, scene.genres[0]);
         let first = made.artists.len();
         for name in scene.artists {

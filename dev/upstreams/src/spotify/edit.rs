@@ -70,11 +70,7 @@ impl Edit {
     }
 }
 
-fn insert(
-    query: &Params<'_>,
-    document: &Value,
-    catalogue: &Catalogue,
-) -> Result<Edit, Refusal> {
+fn insert(query: &Params<'_>, document: &Value, catalogue: &Catalogue) -> Result<Edit, Refusal> {
     let uris = match query.get("uris") {
         Some(uris) => uris.split(',').collect(),
         None => strings(&document["uris"], None),
