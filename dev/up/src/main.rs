@@ -33,7 +33,10 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<()> {
-    let options = Options::parse(std::env::args().skip(1))?;
+    // Not `args`, which panics at what is no UTF-8.
+    let arguments = std::env::args_os().skip(1);
+    let arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
+    let options = Options::parse(arguments)?;
     let plan = Plan::new(options.upstreams, |name| is_set(&options, name));
     let upstreams = if plan.simulates() {
         let upstreams = Upstreams::start(spinlane_upstreams::Options::default()).await?;

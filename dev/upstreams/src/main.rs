@@ -1,5 +1,6 @@
 //! `spinlane-upstreams`: the stand-ins as a program.
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -34,7 +35,10 @@ async fn main() -> ExitCode {
 async fn run() -> Result<()> {
     let mut options = Options::default();
     let (mut json, mut until_stdin_closes, mut latency) = (false, false, 0);
-    let mut arguments = std::env::args().skip(1);
+    // Not `args`, which panics at what is no UTF-8.
+    let arguments = std::env::args_os().skip(1);
+    let mut arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
+    let mut out = std::io::stdout();
     while let Some(flag) = arguments.next() {
         let mut value = || {
             arguments
@@ -54,7 +58,7 @@ async fn run() -> Result<()> {
             "--json" => json = true,
             "--until-stdin-closes" => until_stdin_closes = true,
             "-h" | "--help" => {
-                print!("{HELP}");
+                write!(out, "{HELP}")?;
                 return Ok(());
             }
             other => bail!("unknown option {other}\n\n{HELP}"),
@@ -74,10 +78,10 @@ async fn run() -> Result<()> {
             .map(|(name, origin)| (name.to_owned(), origin.into()))
             .into_iter()
             .collect();
-        println!("{}", serde_json::Value::from(origins));
+        writeln!(out, "{}", serde_json::Value::from(origins))?;
     } else {
         for (name, origin) in origins {
-            println!("{name:<18}{origin}");
+            writeln!(out, "{name:<18}{origin}")?;
         }
     }
     let parent = async {
