@@ -10,6 +10,8 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use anyhow::bail;
+
 pub use control::StoreControl;
 use redis::Redis;
 use sqlite::Sqlite;
@@ -62,9 +64,13 @@ impl Store {
     /// with this value.
     pub(crate) async fn open(place: Option<&Path>) -> anyhow::Result<Self> {
         let address = place.and_then(Path::to_str);
-        let address = address.filter(|place| place.starts_with("redis://"));
+        let address = address.filter(|place| place.contains("://"));
         Ok(match address {
-            Some(address) => Self::new(Redis::open(address).await?),
+            Some(address) if address.starts_with("redis://") => {
+                Self::new(Redis::open(address).await?)
+            }
+            // The address may hold a password: it is not repeated.
+            Some(_) => bail!("--store takes a file or a redis:// address"),
             None => Self::new(Sqlite::open(place)?),
         })
     }
@@ -157,6 +163,17 @@ impl Store {
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    #[tokio::test]
+    async fn an_address_that_is_not_redis_is_no_file() {
+        let address = Path::new("rediss://me:secret@127.0.0.1");
+        let refused = Store::open(Some(address)).await.err().unwrap();
+        let text = format!("{refused:#}");
+        assert!(
+            text.contains("redis://") && !text.contains("secret"),
+            "{text}"
+        );
+    }
 
     #[tokio::test(start_paused = true)]
     async fn tests_count_fail_slow_and_corrupt_the_store() {
