@@ -51,11 +51,13 @@ pub async fn start(command: &mut Command, port: u16) -> Process {
         .spawn()
         .expect("the host's program");
     let origin = format!("http://127.0.0.1:{port}");
-    let process = Process { child, origin };
+    let mut process = Process { child, origin };
     let health = format!("{}/health", process.origin);
     let begin = Instant::now();
-    // Programs do not tell when they are ready: it is asked for.
+    // Programs do not tell when they are ready: it is asked for, again and again.
     while reqwest::get(&health).await.is_err() {
+        let ended = process.child.try_wait().expect("its state");
+        assert_eq!(ended, None, "the host has ended");
         assert!(begin.elapsed() < 4 * PATIENCE, "the host does not answer");
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
