@@ -10,11 +10,13 @@ pub mod hosts;
 pub mod redis;
 pub mod suite;
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use spinlane_host::{Builder, Host};
 use spinlane_upstreams::{Options, Upstreams};
+use tokio::sync::{Mutex, MutexGuard};
 
 /// How long an event may take that no promise is about: long, since a loaded
 /// machine is slow, and only ever waited out by a failing test.
@@ -91,7 +93,24 @@ impl Dj {
     /// When that fails.
     pub async fn start(variables: &[(&str, &str)]) -> Self {
         let upstreams = start_upstreams().await;
-        let mut host = with_upstreams(&upstreams);
+        let host = with_upstreams(&upstreams);
+        Self::run(host, upstreams, variables).await
+    }
+
+    /// The same under an address that Spotify may send users back to.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn start_public(variables: &[(&str, &str)]) -> Self {
+        let upstreams = start_upstreams().await;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, hosts::free_port()));
+        let host = with_upstreams(&upstreams)
+            .listen(address)
+            .variable("public_url", format!("http://{address}"));
+        Self::run(host, upstreams, variables).await
+    }
+
+    async fn run(mut host: Builder, upstreams: Upstreams, variables: &[(&str, &str)]) -> Self {
         for (name, value) in variables {
             host = host.variable(*name, *value);
         }
@@ -103,6 +122,35 @@ impl Dj {
     pub fn origin(&self) -> String {
         self.host.url("")
     }
+}
+
+/// Waits until all instances have ended, and with them what was left for after
+/// the response.
+///
+/// # Panics
+/// When they do not, and when one has ended by a trap.
+pub async fn settled(host: &Host) {
+    let ended = host
+        .wait_for_instances(PATIENCE, |instances| instances.live == 0)
+        .await;
+    assert_eq!(ended.map(|instances| instances.trapped), Ok(0));
+}
+
+/// What a GET of `path` is answered with.
+///
+/// # Panics
+/// When there is no answer.
+pub async fn get(host: &Host, path: &str) -> (u16, String) {
+    let response = reqwest::get(host.url(path)).await.expect("an answer");
+    let status = response.status().as_u16();
+    (status, response.text().await.unwrap_or_default())
+}
+
+/// Held by a test that brings a crowd: two at once would make the store so slow
+/// that it is left alone, and with it what is in it.
+pub async fn alone() -> MutexGuard<'static, ()> {
+    static CROWD: Mutex<()> = Mutex::const_new(());
+    CROWD.lock().await
 }
 
 /// Starts the simulated upstreams.

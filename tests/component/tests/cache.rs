@@ -5,18 +5,12 @@ use std::time::Duration;
 use futures::future::join_all;
 use serde_json::Value;
 use spinlane_component_tests::redis::Redis;
-use spinlane_component_tests::{PATIENCE, built, fixture, fixture_host, hosts};
+use spinlane_component_tests::{alone, built, fixture, fixture_host, get, hosts, settled};
 use spinlane_host::Host;
 use spinlane_upstreams::{Reply, Sink};
 use tokio::process::Command;
 
 const DAY: Duration = Duration::from_secs(86_400);
-
-async fn get(host: &Host, path: &str) -> (u16, String) {
-    let response = reqwest::get(host.url(path)).await.expect("an answer");
-    let status = response.status().as_u16();
-    (status, response.text().await.unwrap_or_default())
-}
 
 /// What the cache of a new instance answers for `key`, and its counts.
 async fn lookup(host: &Host, upstream: &Sink, query: &str) -> (u16, Value) {
@@ -24,12 +18,6 @@ async fn lookup(host: &Host, upstream: &Sink, query: &str) -> (u16, Value) {
     let (status, body) = get(host, &path).await;
     let body = serde_json::from_str(&body).unwrap_or(Value::String(body));
     (status, body)
-}
-
-/// Waits until all instances have done what was left for after the response.
-async fn settled(host: &Host) {
-    let ended = host.wait_for_instances(PATIENCE, |instances| instances.live == 0);
-    assert_eq!(ended.await.expect("they end").trapped, 0);
 }
 
 fn says(word: &str) -> Reply {
@@ -46,13 +34,9 @@ fn down() -> Reply {
     }
 }
 
-/// Held by a test that brings a crowd: two at once would make the store so slow
-/// that it is left alone.
-static CROWD: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-
 /// `requests` at once, each an instance of its own.
 async fn stampede(host: &Host, requests: usize) {
-    let _alone = CROWD.lock().await;
+    let _alone = alone().await;
     let upstream = Sink::start().await.unwrap();
     upstream.reply(Reply {
         head_delay: Duration::from_millis(300),

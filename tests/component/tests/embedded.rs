@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use spinlane_component_tests::chat::{Chat, last, prompt, said, send};
-use spinlane_component_tests::{Dj, KEY, PATIENCE, dj_host, hosts, suite};
+use spinlane_component_tests::{Dj, KEY, PATIENCE, dj_host, hosts, settled, suite};
 use spinlane_upstreams::Counts;
 use spinlane_upstreams::anthropic::Script;
 
@@ -14,11 +14,7 @@ async fn holds_what_every_host_must() {
     let dj = Dj::start(&[]).await;
     suite::all(&dj.origin(), dj.upstreams.anthropic()).await;
     // Every instance has ended, and none by a trap.
-    let ended = dj
-        .host
-        .wait_for_instances(PATIENCE, |instances| instances.live == 0)
-        .await;
-    assert_eq!(ended.unwrap().trapped, 0);
+    settled(&dj.host).await;
     let logs = dj.host.logs().join("\n");
     assert!(!logs.contains(KEY), "the key is in the log");
 }
@@ -93,11 +89,7 @@ async fn a_reader_that_stops_for_too_long_is_treated_as_gone() {
     let gone = |counts: &Counts| counts.cancelled == 1 && counts.open == 0;
     let noticed = anthropic.wait_for(PATIENCE, gone).await;
     noticed.expect("its upstream call ends");
-    let ended = dj
-        .host
-        .wait_for_instances(PATIENCE, |instances| instances.live == 0)
-        .await;
-    assert_eq!(ended.map(|instances| instances.trapped), Ok(0));
+    settled(&dj.host).await;
     // What it reads now is what was under way, and then a cut.
     drop(chat);
 }

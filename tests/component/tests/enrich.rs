@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use spinlane_component_tests::chat::{Chat, last};
-use spinlane_component_tests::{Dj, KEY, PATIENCE};
+use spinlane_component_tests::{Dj, KEY, PATIENCE, settled};
 use spinlane_upstreams::catalogue::{Catalogue, Track};
 use spinlane_upstreams::{Fault, Service};
 
@@ -203,10 +203,7 @@ async fn matrix(
         // Nothing is left open.
         let closed = service.wait_for(PATIENCE, |counts| counts.open == 0);
         closed.await.expect("no call under way");
-        let ended = dj
-            .host
-            .wait_for_instances(PATIENCE, |instances| instances.live == 0);
-        assert_eq!(ended.await.map(|instances| instances.trapped), Ok(0));
+        settled(&dj.host).await;
         // Nothing of it was remembered, but pauses, and misses for five minutes.
         service.heal();
         dj.host.advance_wall_clock(Duration::from_secs(700));

@@ -4,16 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::future::join_all;
-use spinlane_component_tests::{PATIENCE, fixture, hosts};
-use spinlane_host::Host;
-
-async fn get(host: &Host, path: &str) -> (u16, String) {
-    let response = reqwest::get(host.url(path)).await.expect("an answer");
-    (
-        response.status().as_u16(),
-        response.text().await.unwrap_or_default(),
-    )
-}
+use spinlane_component_tests::{PATIENCE, fixture, get, hosts, settled};
 
 #[tokio::test]
 async fn wake_ups_inside_the_guest_are_noticed() {
@@ -29,10 +20,7 @@ async fn an_instance_lives_until_its_work_is_done() {
     assert_eq!(host.instances().live, 1);
     let line = host.wait_for_log(PATIENCE, "the work after the response is done");
     line.await.expect("the work goes on");
-    let ended = host
-        .wait_for_instances(PATIENCE, |instances| instances.live == 0)
-        .await;
-    assert_eq!(ended.map(|instances| instances.trapped), Ok(0));
+    settled(&host).await;
 }
 
 #[tokio::test]
@@ -92,9 +80,7 @@ async fn a_client_that_takes_no_byte_does_not_make_the_guest_grow() {
     host.wait_for_log(PATIENCE, "the client has gone")
         .await
         .expect("it is noticed");
-    host.wait_for_instances(PATIENCE, |instances| instances.live == 0)
-        .await
-        .unwrap();
+    settled(&host).await;
 }
 
 #[tokio::test]

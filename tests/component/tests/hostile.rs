@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use spinlane_component_tests::{Dj, PATIENCE};
+use spinlane_component_tests::{Dj, PATIENCE, settled};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -80,11 +80,7 @@ const JSON: &str = "content-type: application/json\r\n";
 
 /// No instance has trapped, and none is left.
 async fn nothing_is_left(dj: &Dj) {
-    let ended = dj
-        .host
-        .wait_for_instances(PATIENCE, |instances| instances.live == 0)
-        .await;
-    assert_eq!(ended.expect("all end").trapped, 0);
+    settled(&dj.host).await;
     assert_eq!(dj.upstreams.anthropic().counts().started, 0);
 }
 

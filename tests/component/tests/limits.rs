@@ -7,7 +7,7 @@ use futures::future::join_all;
 use serde_json::Value;
 use spinlane::core::sse::Decoder;
 use spinlane_component_tests::redis::Redis;
-use spinlane_component_tests::{PATIENCE, fixture, fixture_host};
+use spinlane_component_tests::{PATIENCE, alone, fixture, fixture_host, settled};
 use spinlane_host::Host;
 use spinlane_upstreams::{Reply, Sink};
 
@@ -67,13 +67,9 @@ fn assert_rate(upstream: &Sink) {
     }
 }
 
-/// Held by a test that brings a crowd: two crowds at once would make the store
-/// so slow that it is left alone, and the limits with it.
-static CROWD: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-
 /// 200 requests at once, over all of `hosts`, each with 5 calls.
 async fn hold_over(hosts: &[Host]) {
-    let _alone = CROWD.lock().await;
+    let _alone = alone().await;
     const LIMIT: u64 = 20;
     const CALLS: usize = 1_000;
     let upstream = Sink::start().await.unwrap();
@@ -252,10 +248,7 @@ async fn a_store_in_trouble_is_left_alone() {
             assert_eq!(report["status"], 200, "{what}: {report}");
         }
         assert_eq!(reports.len(), 8);
-        let ended = host
-            .wait_for_instances(PATIENCE, |instances| instances.live == 0)
-            .await;
-        assert_eq!(ended.unwrap().trapped, 0);
+        settled(&host).await;
         let used = store.calls() - before;
         warnings += usize::from(in_trouble);
         match in_trouble {

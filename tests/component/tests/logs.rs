@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 use spinlane_component_tests::chat::Chat;
-use spinlane_component_tests::{Dj, KEY, PATIENCE};
+use spinlane_component_tests::{Dj, KEY, PATIENCE, settled};
 use spinlane_upstreams::anthropic::Script;
 
 /// Things that only their sender should know. Each is one of a kind, so that
@@ -150,11 +150,7 @@ async fn nothing_that_is_secret_is_logged_at_any_level() {
     let dj = start().await;
     use_everything(&dj).await;
     talk(&dj).await;
-    let ended = dj
-        .host
-        .wait_for_instances(PATIENCE, |instances| instances.live == 0)
-        .await;
-    assert_eq!(ended.expect("all end").trapped, 0);
+    settled(&dj.host).await;
     let lines = dj.host.logs();
     // It did listen: to every level that there is anything to say at.
     for level in ["INFO", "WARN", "DEBUG"] {

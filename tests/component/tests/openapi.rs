@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use spinlane_component_tests::{Dj, hosts, repository};
+use spinlane_component_tests::{Dj, hosts, repository, settled};
 use tokio::process::Command;
 
 /// A program of the folder that xtask has installed into.
@@ -62,11 +62,5 @@ async fn schemathesis_finds_nothing() {
         .args(["--max-examples", "15", "--seed", "1"])
         .args(["--request-timeout", "30"]);
     succeeds(schemathesis).await;
-    let ended = dj
-        .host
-        .wait_for_instances(spinlane_component_tests::PATIENCE, |instances| {
-            instances.live == 0
-        })
-        .await;
-    assert_eq!(ended.expect("all end").trapped, 0);
+    settled(&dj.host).await;
 }

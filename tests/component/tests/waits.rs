@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use spinlane_component_tests::chat::{Chat, last, prompt, send};
-use spinlane_component_tests::{Dj, PATIENCE};
+use spinlane_component_tests::{Dj, settled};
 use spinlane_upstreams::anthropic::Script;
 
 #[tokio::test]
@@ -91,10 +91,7 @@ async fn a_caller_has_a_quota() {
     dj.host.advance_wall_clock(Duration::from_secs(1_200));
     let response = send(&dj.origin(), &json!({"message": "hello"})).await;
     Chat::read(response).rest().await;
-    let ended = dj
-        .host
-        .wait_for_instances(PATIENCE, |instances| instances.live == 0);
-    assert_eq!(ended.await.unwrap().trapped, 0);
+    settled(&dj.host).await;
 }
 
 /// A store that is slow or gone takes nothing from the chat but its limits:
