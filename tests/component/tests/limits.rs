@@ -169,7 +169,9 @@ async fn slots_of_an_instance_that_trapped_are_free_after_a_lease() {
     upstream.reply(held());
     let trapped = calls(&host, &upstream, "lane=x&limit=2&n=2&trap=1").await;
     assert_eq!(trapped, Vec::<Value>::new());
-    assert_eq!(host.instances().trapped, 1);
+    // The stream ends before the instance is counted.
+    let counted = host.wait_for_instances(PATIENCE, |instances| instances.trapped == 1);
+    counted.await.expect("it has trapped");
     upstream.reply(Reply::default());
     is_whole_again(&host, &upstream, LEASE).await;
 }
