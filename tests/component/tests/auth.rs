@@ -1,43 +1,18 @@
 //! Connecting Spotify, over HTTP: the browser's part is played by hand.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, TcpListener};
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, LOCATION, SET_COOKIE};
 use reqwest::{Method, RequestBuilder, Response, redirect};
 use serde_json::{Value, json};
-use spinlane_component_tests::chat::{Chat, last};
-use spinlane_component_tests::{KEY, PATIENCE, start_upstreams, with_upstreams};
-use spinlane_host::Host;
-use spinlane_upstreams::Upstreams;
+use spinlane_component_tests::chat::{Chat, Frame, last};
+use spinlane_component_tests::{Dj, KEY, settled};
 use spinlane_upstreams::anthropic::Script;
+use spinlane_upstreams::catalogue::OWN_PLAYLIST;
 
 const SESSION: &str = "__Host-spinlane-session";
 const LOGIN: &str = "__Host-spinlane-login";
-
-/// The DJ under an address that Spotify may send users back to.
-struct Dj {
-    host: Host,
-    upstreams: Upstreams,
-}
-
-impl Dj {
-    async fn start(variables: &[(&str, &str)]) -> Self {
-        let upstreams = start_upstreams().await;
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let address = free.local_addr().unwrap();
-        drop(free);
-        let mut host = with_upstreams(&upstreams)
-            .listen(address)
-            .variable("public_url", format!("http://{address}"));
-        for (name, value) in variables {
-            host = host.variable(*name, *value);
-        }
-        let host = host.start().await.expect("the host starts");
-        Self { host, upstreams }
-    }
-}
 
 /// A browser: it keeps cookies and follows redirects one at a time.
 struct Browser<'a> {
@@ -153,22 +128,46 @@ async fn bearer(dj: &Dj, token: &str) -> Response {
     request.bearer_auth(token).send().await.expect("an answer")
 }
 
-/// A prompt that makes the model create a playlist.
-async fn create_playlist(browser: &mut Browser<'_>) -> Vec<spinlane_component_tests::chat::Frame> {
+/// A run in which the model uses one tool.
+async fn use_tool(
+    browser: &mut Browser<'_>,
+    prompt: &Value,
+    name: &str,
+    input: Value,
+) -> Vec<Frame> {
     let anthropic = browser.dj.upstreams.anthropic();
-    let track = &browser.dj.upstreams.catalogue().tracks[0];
-    let input = json!({"name": "Rain", "trackIds": [track.id]});
     anthropic.reset();
-    anthropic.push(Script::tools().use_tool("create_playlist", input));
+    anthropic.push(Script::tools().use_tool(name, input));
     anthropic.push(Script::text(["Done."]));
+    let response = browser.post("/api/chat-stream/message", prompt).await;
+    let frames = Chat::read(response).rest().await;
+    assert_eq!(last(&frames), ("done", &Value::Null));
+    frames
+}
+
+/// How the one tool of a run has ended.
+fn tool_end(frames: &[Frame]) -> &Value {
+    let ended = frames.iter().find(|frame| frame.kind == "tool_end");
+    &ended.expect("a tool").data
+}
+
+/// A run in which the model creates a playlist.
+async fn create_playlist(browser: &mut Browser<'_>) -> Vec<Frame> {
+    let track = &browser.dj.upstreams.catalogue().tracks[0].id;
+    let input = json!({"name": "Rain", "trackIds": [track]});
     let prompt = json!({"message": "Make a playlist", "mode": "create"});
-    let response = browser.post("/api/chat-stream/message", &prompt).await;
-    Chat::read(response).rest().await
+    use_tool(browser, &prompt, "create_playlist", input).await
+}
+
+/// The value of `name` in a URL's query.
+fn part(url: &str, name: &str) -> String {
+    let start = url.find(&format!("{name}=")).unwrap() + name.len() + 1;
+    url[start..].split('&').next().unwrap().to_owned()
 }
 
 #[tokio::test]
 async fn a_user_connects_and_disconnects() {
-    let dj = Dj::start(&[]).await;
+    let dj = Dj::start_public(&[]).await;
     let mut browser = Browser::new(&dj);
     assert_eq!(
         browser.whoami().await,
@@ -195,7 +194,7 @@ async fn a_user_connects_and_disconnects() {
 
 #[tokio::test]
 async fn refusals_and_forgeries_open_nothing() {
-    let dj = Dj::start(&[]).await;
+    let dj = Dj::start_public(&[]).await;
     let mut browser = Browser::new(&dj);
     let back = browser.consent("/api/auth/login", "cancel").await;
     assert!(back.contains("error=access_denied"), "{back}");
@@ -212,10 +211,6 @@ async fn refusals_and_forgeries_open_nothing() {
     assert_eq!(location(&browser.get(&back).await), "/");
     assert_eq!(code(browser.get(&back).await, 400).await, "login_state");
     let again = browser.consent("/api/auth/login", "agree").await;
-    let part = |url: &str, name: &str| {
-        let start = url.find(&format!("{name}=")).unwrap() + name.len() + 1;
-        url[start..].split('&').next().unwrap().to_owned()
-    };
     let replayed = again.replace(&part(&again, "code"), &part(&back, "code"));
     assert_eq!(code(browser.get(&replayed).await, 400).await, "login_code");
     assert_eq!(
@@ -227,7 +222,7 @@ async fn refusals_and_forgeries_open_nothing() {
 
 #[tokio::test]
 async fn tokens_that_are_not_good_are_refused() {
-    let dj = Dj::start(&[]).await;
+    let dj = Dj::start_public(&[]).await;
     let mut browser = Browser::new(&dj);
     let token = browser.log_in().await;
     let mut forged = token.clone();
@@ -255,25 +250,21 @@ async fn tokens_that_are_not_good_are_refused() {
 
 #[tokio::test]
 async fn an_expired_access_token_is_renewed_and_kept() {
-    let dj = Dj::start(&[]).await;
+    let dj = Dj::start_public(&[]).await;
     dj.upstreams.tokens().rotate(true);
     let mut browser = Browser::new(&dj);
     browser.log_in().await;
     let accounts = dj.upstreams.spotify_accounts();
     let before = accounts.counts().started;
     let renewals = || accounts.counts().started - before;
-    let frames = create_playlist(&mut browser).await;
-    assert_eq!(last(&frames), ("done", &Value::Null));
+    create_playlist(&mut browser).await;
     assert_eq!(renewals(), 0);
 
     // Refused before its time: found out by a 401.
     dj.upstreams.tokens().expire_all();
     let frames = create_playlist(&mut browser).await;
-    let ended = frames
-        .iter()
-        .find(|frame| frame.kind == "tool_end")
-        .expect("a tool");
-    assert_ne!(ended.data["error"], true, "{}", ended.data);
+    let ended = tool_end(&frames);
+    assert_ne!(ended["error"], true, "{ended}");
     assert_eq!(renewals(), 1);
     // Another instance finds the new one.
     create_playlist(&mut browser).await;
@@ -282,24 +273,72 @@ async fn an_expired_access_token_is_renewed_and_kept() {
     // Within a minute of its end: found out beforehand. The session, which ends
     // an hour after its record was written, is good for that minute.
     dj.host.advance_wall_clock(Duration::from_secs(3_541));
-    let frames = create_playlist(&mut browser).await;
-    assert_eq!(last(&frames), ("done", &Value::Null));
+    create_playlist(&mut browser).await;
     assert_eq!(renewals(), 2);
 
     // Withdrawn at Spotify: the session ends.
     dj.upstreams.tokens().revoke_all();
     let frames = create_playlist(&mut browser).await;
-    let ended = frames
-        .iter()
-        .find(|frame| frame.kind == "tool_end")
-        .expect("a tool");
-    assert_eq!(ended.data["error"], true, "{}", ended.data);
+    let ended = tool_end(&frames);
+    assert_eq!(ended["error"], true, "{ended}");
     assert_eq!(browser.whoami().await["connected"], false);
+}
+
+/// What the model asks for is done in the user's account: a new playlist, and
+/// each kind of change to it.
+#[tokio::test]
+async fn a_playlist_is_made_and_changed_as_the_model_asks() {
+    let dj = Dj::start_public(&[]).await;
+    let mut browser = Browser::new(&dj);
+    browser.log_in().await;
+    let playlists = dj.upstreams.playlists();
+    let tracks = &dj.upstreams.catalogue().tracks;
+    let ids = |numbers: &[usize]| -> Vec<String> {
+        numbers.iter().map(|n| tracks[*n].id.clone()).collect()
+    };
+
+    let known = playlists.ids();
+    let prompt = json!({"message": "Make a playlist", "mode": "create"});
+    let input = json!({"name": "Rain", "trackIds": ids(&[2, 0, 1])});
+    let frames = use_tool(&mut browser, &prompt, "create_playlist", input).await;
+    let made = tool_end(&frames);
+    let id = made["result"]["playlistId"].as_str();
+    let id = id.unwrap_or_else(|| panic!("{made}"));
+    assert!(!known.iter().any(|known| known == id), "{made}");
+    assert_eq!(playlists.name(id).as_deref(), Some("Rain"));
+    assert_eq!(playlists.tracks(id), Some(ids(&[2, 0, 1])));
+
+    let prompt = json!({"message": "Change it", "mode": "edit", "playlistId": id});
+    let add = json!({"action": "add", "trackIds": ids(&[3, 4]), "position": 1});
+    let reorder = json!({"action": "reorder", "rangeStart": 0, "insertBefore": 5});
+    let remove = json!({"action": "remove", "trackIds": ids(&[0, 4])});
+    let rename = json!({"action": "rename", "name": "Dusk"});
+    for (mut input, expected) in [
+        (add, &[2, 3, 4, 0, 1][..]),
+        (reorder, &[3, 4, 0, 1, 2]),
+        (remove, &[3, 1, 2]),
+        (rename, &[3, 1, 2]),
+    ] {
+        input["playlistId"] = id.into();
+        let frames = use_tool(&mut browser, &prompt, "modify_playlist", input).await;
+        let ended = tool_end(&frames);
+        assert_ne!(ended["error"], true, "{ended}");
+        assert_eq!(playlists.tracks(id), Some(ids(expected)), "{ended}");
+    }
+    assert_eq!(playlists.name(id).as_deref(), Some("Dusk"));
+
+    // Another of the user's playlists than the one that is open stays as it is.
+    let before = playlists.tracks(OWN_PLAYLIST);
+    let input = json!({"playlistId": OWN_PLAYLIST, "action": "remove",
+        "trackIds": before.clone().expect("it is there")});
+    let frames = use_tool(&mut browser, &prompt, "modify_playlist", input).await;
+    assert_eq!(tool_end(&frames)["error"], true);
+    assert_eq!(playlists.tracks(OWN_PLAYLIST), before);
 }
 
 #[tokio::test]
 async fn a_page_on_another_origin_gets_a_token_for_a_code() {
-    let dj = Dj::start(&[("frontend_url", "http://127.0.0.1:9")]).await;
+    let dj = Dj::start_public(&[("frontend_url", "http://127.0.0.1:9")]).await;
     let mut browser = Browser::new(&dj);
     let back = browser.consent("/api/auth/login?state=abc", "agree").await;
     let page = location(&browser.get(&back).await);
@@ -330,22 +369,14 @@ async fn a_page_on_another_origin_gets_a_token_for_a_code() {
 
 #[tokio::test]
 async fn neither_store_nor_log_gives_a_session_away() {
-    let dj = Dj::start(&[]).await;
+    let dj = Dj::start_public(&[]).await;
     let mut browser = Browser::new(&dj);
     let login = location(&browser.get("/api/auth/login").await);
     let back = browser.consent("/api/auth/login", "agree").await;
     browser.get(&back).await;
     let session = browser.session();
     create_playlist(&mut browser).await;
-    let ended = dj
-        .host
-        .wait_for_instances(PATIENCE, |instances| instances.live == 0)
-        .await;
-    assert_eq!(ended.unwrap().trapped, 0);
-    let part = |url: &str, name: &str| {
-        let start = url.find(&format!("{name}=")).unwrap() + name.len() + 1;
-        url[start..].split('&').next().unwrap().to_owned()
-    };
+    settled(&dj.host).await;
     let mut secrets = dj.upstreams.tokens().all();
     // The application's own, and the user's two.
     assert!(secrets.len() >= 2, "{}", secrets.len());
