@@ -20,7 +20,7 @@ cargo xtask COMMAND
   up      run the DJ: component, simulated upstreams, host
             --listen ADDR           where to listen (default 127.0.0.1:3000)
             --variable NAME=VALUE   set a variable of spin.toml (repeatable)
-            --store PATH            where the key-value store lives
+            --store PLACE           the key-value store: a file, or a redis:// address
             --no-upstreams          no stand-ins: talk to the real services
   build   build every component: Spin, Spin without counters, plain WASI, fixture
   test    pass every test

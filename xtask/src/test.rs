@@ -1,6 +1,9 @@
 //! `cargo xtask test`: every test, and at the end what could not be run.
 
-use anyhow::{Result, bail};
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
 
 use crate::steps::{cargo, on_path, program, root, step};
 use crate::tools;
@@ -32,29 +35,19 @@ fn rust(filter: Option<&str>, not_run: &mut Vec<String>) -> Result<()> {
     tests.env("SPINLANE_PLAIN_COMPONENT", build::plain_spin_component());
     tests.env("SPINLANE_FIXTURE", build::fixture_component());
     tests.env("SPINLANE_WASI_FIXTURE", build::wasi_fixture_component());
-    match tools::wasmtime() {
-        Ok(path) => {
-            tests.env("SPINLANE_WASMTIME", path);
-        }
-        Err(error) => not_run.push(format!("`wasmtime serve`: no wasmtime ({error:#})")),
-    }
-    match tools::system("redis-server", &["redis-server"]) {
-        Ok(path) => {
-            tests.env("SPINLANE_REDIS", path);
-        }
-        Err(error) => not_run.push(format!("on Redis: no redis-server ({error:#})")),
-    }
-    match tools::openapi() {
-        Ok(path) => {
-            tests.env("SPINLANE_OPENAPI_TOOLS", path);
-        }
-        Err(error) => not_run.push(format!("schemathesis and the validator: {error:#}")),
-    }
-    match on_path("spin") {
-        Some(path) => {
-            tests.env("SPINLANE_SPIN", path);
-        }
-        None => not_run.push("under Spin: no `spin` on the PATH".into()),
+    let redis = tools::system("redis-server", &["redis-server"]);
+    let spin = on_path("spin").context("no `spin` on the PATH");
+    for (what, variable, found) in [
+        ("`wasmtime serve`", "SPINLANE_WASMTIME", tools::wasmtime()),
+        ("on Redis", "SPINLANE_REDIS", redis),
+        (
+            "schemathesis and the validator",
+            "SPINLANE_OPENAPI_TOOLS",
+            tools::openapi(),
+        ),
+        ("under Spin", "SPINLANE_SPIN", spin),
+    ] {
+        give(&mut tests, variable, found, what, not_run);
     }
     step("Rust tests", &mut tests)
 }
@@ -62,9 +55,6 @@ fn rust(filter: Option<&str>, not_run: &mut Vec<String>) -> Result<()> {
 /// The npm peers: the official Anthropic SDK, the reference SSE parser.
 fn npm(not_run: &mut Vec<String>) -> Result<()> {
     let folder = root().join("tests/npm");
-    if !folder.join("package.json").is_file() {
-        return Ok(());
-    }
     let (node, npm) = match tools::node() {
         Ok(tools) => tools,
         Err(error) => {
@@ -102,13 +92,26 @@ fn npm(not_run: &mut Vec<String>) -> Result<()> {
             "SPINLANE_UPSTREAMS",
             build::target_dir().join("debug/spinlane-upstreams"),
         );
-    match tools::spotify_openapi(&npm) {
-        Ok(file) => {
-            peers.env("SPOTIFY_OPENAPI", file);
-        }
-        Err(error) => not_run.push(format!("Spotify's OpenAPI description: {error:#}")),
-    }
+    let description = tools::spotify_openapi(&npm);
+    let what = "Spotify's OpenAPI description";
+    give(&mut peers, "SPOTIFY_OPENAPI", description, what, not_run);
     step("npm peers", &mut peers)
+}
+
+/// Tells `tests` where something is, or notes that what needs it is not run.
+fn give(
+    tests: &mut Command,
+    variable: &str,
+    found: Result<PathBuf>,
+    what: &str,
+    not_run: &mut Vec<String>,
+) {
+    match found {
+        Ok(path) => {
+            tests.env(variable, path);
+        }
+        Err(error) => not_run.push(format!("{what}: {error:#}")),
+    }
 }
 
 fn report(not_run: &[String]) {
