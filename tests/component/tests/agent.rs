@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use spinlane_component_tests::chat::{Chat, Frame, last, said, send};
 use spinlane_component_tests::{Dj, PATIENCE, settled, start_upstreams, with_upstreams};
 use spinlane_upstreams::anthropic::Script;
-use spinlane_upstreams::catalogue::DEMO_PLAYLIST;
-use spinlane_upstreams::{Counts, Service};
+use spinlane_upstreams::catalogue::{DEMO_PLAYLIST, Track};
+use spinlane_upstreams::{Counts, Fault, Service};
 
 /// What a run does not wait for: the promise is a second.
 const STOP: Duration = Duration::from_secs(2);
@@ -228,7 +228,7 @@ async fn a_run_ends_with_its_own_reason() {
 #[tokio::test]
 async fn reasoning_goes_back_as_it_came() {
     let dj = Dj::start(&[("anthropic_thinking_tokens", "1024")]).await;
-    let first = Script::text([""; 0])
+    let first = Script::tools()
         .thinking("Where to begin?\nWith \"love\".")
         .redacted_thinking("b3BhcXVl")
         .use_tool("search_tracks", search(1));
@@ -335,10 +335,17 @@ fn rows() -> impl Iterator<Item = (Step, Wrong)> {
 /// Upstreams that are silent for a moment are given up.
 const IMPATIENT: (&str, &str) = ("upstream_timeouts_ms", "1500");
 
+/// The beginning of a turn that asks for a tool: in silence, or with a word.
+fn opening(step: Step) -> Script {
+    match step {
+        Step::After => Script::text(["Well."]),
+        Step::Before | Step::Inside => Script::tools(),
+    }
+}
+
 /// A search first, in silence or with a word before it.
 fn tool_turn(step: Step, number: u64) -> Script {
-    let words: &[&str] = if step == Step::After { &["Well."] } else { &[] };
-    Script::text(words.iter().copied()).use_tool("search_tracks", search(number))
+    opening(step).use_tool("search_tracks", search(number))
 }
 
 /// What goes wrong with the model's own answer.
@@ -392,8 +399,7 @@ async fn every_fault_of_the_model_ends_well() {
     }
 }
 
-fn fault(wrong: Wrong) -> spinlane_upstreams::Fault {
-    use spinlane_upstreams::Fault;
+fn fault(wrong: Wrong) -> Fault {
     match wrong {
         Wrong::Status(status) => Fault::status(status),
         Wrong::Timeout => Fault::hang(),
@@ -411,7 +417,7 @@ async fn every_fault_of_the_catalogue_ends_well() {
     for (number, (step, wrong)) in (200..).zip(rows()) {
         dj.upstreams.reset();
         let turn = match step {
-            Step::Inside => Script::text([""; 0]).use_tool("get_playlist_tracks", json!({})),
+            Step::Inside => Script::tools().use_tool("get_playlist_tracks", json!({})),
             _ => tool_turn(step, number),
         };
         spotify.fault(match step {
@@ -446,7 +452,7 @@ async fn every_fault_of_the_catalogue_ends_well() {
 /// Tempo and tags fail: what else there is is told, and what is missing.
 async fn lookups_fail(service: impl Fn(&Dj) -> &Service, title: &str) {
     let dj = Dj::start(&[IMPATIENT]).await;
-    let known = |track: &&spinlane_upstreams::catalogue::Track| {
+    let known = |track: &&Track| {
         let by_isrc = track.deezer.as_ref().is_some_and(|deezer| deezer.by_isrc);
         by_isrc && track.lastfm.is_some()
     };
@@ -454,9 +460,7 @@ async fn lookups_fail(service: impl Fn(&Dj) -> &Service, title: &str) {
     let ids: Vec<_> = tracks.map(|track| track.id.clone()).collect();
     for ((step, wrong), ids) in rows().zip(ids.chunks(2)) {
         dj.upstreams.reset();
-        let words: &[&str] = if step == Step::After { &["Well."] } else { &[] };
-        let turn = Script::text(words.iter().copied());
-        let turn = turn.use_tool("get_track_details", json!({"trackIds": ids}));
+        let turn = opening(step).use_tool("get_track_details", json!({"trackIds": ids}));
         match step {
             // The first lookup fails with all that is tried, the rest do not.
             Step::Inside => (0..3).for_each(|_| service(&dj).push(fault(wrong))),
