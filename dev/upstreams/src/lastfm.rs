@@ -73,15 +73,12 @@ async fn call(State(catalogue): State<Arc<Catalogue>>, RawQuery(query): RawQuery
             .insert(http::header::CONTENT_TYPE, media_type);
         return response;
     }
-    let of_track: fn(&Catalogue, &Track, &OnLastFm) -> Value = match params.text("method") {
-        method if method.eq_ignore_ascii_case("track.getInfo") => track_info,
-        method if method.eq_ignore_ascii_case("track.getTopTags") => track_tags,
-        method if method.eq_ignore_ascii_case("artist.getTopTags") => {
-            return of_artist(&catalogue, &params, artist_tags);
-        }
-        method if method.eq_ignore_ascii_case("artist.getInfo") => {
-            return of_artist(&catalogue, &params, artist_info);
-        }
+    let method = params.text("method").to_ascii_lowercase();
+    let of_track: fn(&Catalogue, &Track, &OnLastFm) -> Value = match method.as_str() {
+        "track.getinfo" => track_info,
+        "track.gettoptags" => track_tags,
+        "artist.gettoptags" => return of_artist(&catalogue, &params, artist_tags),
+        "artist.getinfo" => return of_artist(&catalogue, &params, artist_info),
         _ => return error(400, 3),
     };
     if params.text("artist").is_empty() || params.text("track").is_empty() {
@@ -131,9 +128,11 @@ fn tag(name: &str) -> Value {
 }
 
 fn counted(tags: &[(&str, u64)]) -> Vec<Value> {
-    let counted = tags.iter().map(
-        |(name, count)| json!({"count": count, "name": name, "url": page(&format!("tag/{name}"))}),
-    );
+    let counted = tags.iter().map(|(name, count)| {
+        let mut tag = tag(name);
+        tag["count"] = (*count).into();
+        tag
+    });
     counted.collect()
 }
 

@@ -21,6 +21,10 @@ use findings::{Findings, conversation};
 const PICKS: usize = 5;
 const PLAYLIST: usize = 12;
 
+/// What tools call them: by either habit of writing names.
+const PLAYLIST_ID: &str = "playlistId|playlist_id";
+const TRACK_IDS: &str = "trackIds|track_ids";
+
 /// Searches of one turn.
 const SEARCHES: usize = 3;
 
@@ -146,17 +150,16 @@ struct Model<'a> {
 
 impl Model<'_> {
     /// A call of the tool `name`, if it is offered, with those of `values` that
-    /// its schema knows; each may be known by several names.
-    fn call(&self, name: &str, values: &[(&[&str], Value)]) -> Option<Call> {
+    /// its schema knows; each may be known by several names, as in `query|q`.
+    fn call(&self, name: &str, values: &[(&str, Value)]) -> Option<Call> {
         let tool = self.tools.iter().find(|tool| tool["name"] == name)?;
         let known = tool["input_schema"]["properties"].as_object();
         let mut input = Map::new();
         for (names, value) in values {
-            let name = names
-                .iter()
-                .find(|name| known.is_some_and(|known| known.contains_key(**name)));
+            let mut names = names.split('|');
+            let name = names.find(|name| known.is_some_and(|known| known.contains_key(*name)));
             if let Some(name) = name {
-                input.insert((*name).to_owned(), value.clone());
+                input.insert(name.to_owned(), value.clone());
             }
         }
         Some(Call {
@@ -186,9 +189,9 @@ impl Model<'_> {
         if found.rounds == 0
             && let Some(id) = &self.playlist
         {
-            let id = (&["playlistId", "playlist_id", "id"][..], json!(id));
-            let look = self.call("analyze_playlist", std::slice::from_ref(&id));
-            if let Some(look) = look.or_else(|| self.call("get_playlist_tracks", &[id])) {
+            let id = [("playlistId|playlist_id|id", json!(id))];
+            let look = self.call("analyze_playlist", &id);
+            if let Some(look) = look.or_else(|| self.call("get_playlist_tracks", &id)) {
                 return (speech::looking(&self.prompt), vec![look]);
             }
         }
@@ -212,7 +215,7 @@ impl Model<'_> {
     fn search(&self, query: &str) -> Option<Call> {
         self.call(
             "search_tracks",
-            &[(&["query", "q"], json!(query)), (&["limit"], json!(6))],
+            &[("query|q", json!(query)), ("limit", json!(6))],
         )
     }
 
@@ -236,10 +239,7 @@ impl Model<'_> {
             .filter_map(|query| self.search(query))
             .collect();
         if let Some(id) = &self.playlist {
-            let values = [
-                (&["playlistId", "playlist_id"][..], json!(id)),
-                (&["limit"][..], json!(8)),
-            ];
+            let values = [(PLAYLIST_ID, json!(id)), ("limit", json!(8))];
             calls.extend(self.call("get_recommendations", &values));
         }
         calls
@@ -276,62 +276,52 @@ impl Model<'_> {
 
     /// A change of a playlist, when that is what tools are there for.
     fn change(&self) -> Option<Call> {
-        let ids: Vec<&str> = self
-            .findings
-            .fresh()
-            .map(|track| track.id.as_str())
-            .collect();
-        let description = (&["description"][..], json!("Put together by Spinlane."));
-        if !ids.is_empty() {
-            let take = ids.len().min(PLAYLIST);
-            let create = self.call(
-                "create_playlist",
-                &[
-                    (&["name"], json!(speech::playlist_name(&self.prompt))),
-                    description,
-                    (&["public"], json!(false)),
-                    (&["trackIds", "track_ids"], json!(ids[..take])),
-                ],
-            );
-            if create.is_some() {
-                return create;
-            }
+        let fresh = self.findings.fresh();
+        let fresh: Vec<&str> = fresh.map(|track| track.id.as_str()).collect();
+        self.create(&fresh).or_else(|| self.modify(&fresh))
+    }
+
+    fn create(&self, fresh: &[&str]) -> Option<Call> {
+        if fresh.is_empty() {
+            return None;
         }
-        let playlist = (
-            &["playlistId", "playlist_id"][..],
-            json!(self.playlist.as_ref()?),
-        );
-        let action = |name: &str| (&["action"][..], json!(name));
-        let here: Vec<&str> = self
-            .findings
-            .playlist
-            .iter()
-            .map(|track| track.id.as_str())
-            .collect();
+        self.call(
+            "create_playlist",
+            &[
+                ("name", json!(speech::playlist_name(&self.prompt))),
+                ("description", json!("Put together by Spinlane.")),
+                ("public", json!(false)),
+                (TRACK_IDS, json!(fresh[..fresh.len().min(PLAYLIST)])),
+            ],
+        )
+    }
+
+    fn modify(&self, fresh: &[&str]) -> Option<Call> {
+        let id = self.playlist.as_ref()?;
+        let modify = |action: &str, values: &[(&str, Value)]| {
+            let all = [(PLAYLIST_ID, json!(id)), ("action", json!(action))];
+            self.call("modify_playlist", &[&all[..], values].concat())
+        };
+        let here = &self.findings.playlist;
         if self.says(&["rename", "call it", "new name"]) {
-            let name = (&["name"][..], json!(speech::playlist_name(&self.prompt)));
-            return self.call("modify_playlist", &[playlist, action("rename"), name]);
+            let name = speech::playlist_name(&self.prompt);
+            return modify("rename", &[("name", json!(name))]);
         }
-        if self.says(&["remove", "delete", "take out", "throw out"]) && !here.is_empty() {
-            let ids = (
-                &["trackIds", "track_ids"][..],
-                json!(here[here.len() - 1..]),
-            );
-            return self.call("modify_playlist", &[playlist, action("remove"), ids]);
+        if self.says(&["remove", "delete", "take out", "throw out"])
+            && let Some(last) = here.last()
+        {
+            return modify("remove", &[(TRACK_IDS, json!([last.id]))]);
         }
         if self.says(&["move", "reorder", "sort", "order"]) && here.len() > 1 {
-            let start = (&["rangeStart", "range_start"][..], json!(here.len() - 1));
-            let before = (&["insertBefore", "insert_before"][..], json!(0));
-            return self.call(
-                "modify_playlist",
-                &[playlist, action("reorder"), start, before],
-            );
+            let start = ("rangeStart|range_start", json!(here.len() - 1));
+            let before = ("insertBefore|insert_before", json!(0));
+            return modify("reorder", &[start, before]);
         }
-        let take = ids.len().min(PICKS);
-        let ids = (&["trackIds", "track_ids"][..], json!(ids[..take]));
-        (take > 0)
-            .then(|| self.call("modify_playlist", &[playlist, action("add"), ids]))
-            .flatten()
+        if fresh.is_empty() {
+            return None;
+        }
+        let ids = json!(fresh[..fresh.len().min(PICKS)]);
+        modify("add", &[(TRACK_IDS, ids)])
     }
 
     fn answer(&self, dice: &mut Dice) -> String {
