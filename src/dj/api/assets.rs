@@ -266,6 +266,22 @@ mod tests {
     }
 
     #[test]
+    fn authors_lines_stay_at_home() {
+        let code = |asset: &&Asset| [".js", ".css"].iter().any(|end| asset.path.ends_with(end));
+        let mut seen = 0;
+        for asset in ASSETS.iter().filter(code) {
+            let text = std::str::from_utf8(asset.body).unwrap();
+            for line in text.lines() {
+                seen += 1;
+                assert_eq!(line, line.trim(), "{}", asset.path);
+                let comment = line.is_empty() || line.starts_with("//") || line.starts_with("/*");
+                assert!(!comment, "{}: {line:?}", asset.path);
+            }
+        }
+        assert!(seen > 1000, "{seen}");
+    }
+
+    #[test]
     fn what_is_known_is_not_sent_again() {
         let page = ask(get("/"));
         let etag = page.header("etag").to_owned();
