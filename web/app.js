@@ -17,8 +17,6 @@ const [turnList, latest] = [byId('turns'), byId('latest')];
 
 const kept = load();
 const turns = kept.turns;
-// The page as it was written is shown first, where there is nothing to put back.
-if (turns.length === 0) await painted();
 const views = new Map();
 const desk = new Desk();
 const announcer = new Announcer(byId('status'), byId('spoken'));
@@ -31,12 +29,6 @@ const actions = {
   again: (turn) => ask({ ...turn }),
   announce: (text) => announcer.say(text),
 };
-
-function painted() {
-  const next = (resolve) => requestAnimationFrame(() => setTimeout(resolve));
-  // A page that is in the background is not painted.
-  return document.hidden ? null : new Promise(next);
-}
 
 // --- The conversation
 
