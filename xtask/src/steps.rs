@@ -48,6 +48,20 @@ pub(crate) fn step(what: &str, command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Runs two steps at once. For builds into different folders: the last part of
+/// a component's build keeps one core only, and cargo locks a folder, not all.
+pub(crate) fn beside(
+    other: impl FnOnce() -> Result<()> + Send,
+    this: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    std::thread::scope(|scope| {
+        let other = scope.spawn(other);
+        let result = this();
+        let other = other.join().unwrap_or_else(|_| bail!("a step panicked"));
+        result.and(other)
+    })
+}
+
 /// Whether `name` is a program on the PATH.
 pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;

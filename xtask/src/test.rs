@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::steps::{cargo, on_path, program, root, step};
+use crate::steps::{beside, cargo, on_path, program, root, step};
 use crate::tools;
 use crate::{browser, build};
 
@@ -16,7 +16,13 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         _ => bail!("test takes `--filter NAME` or nothing"),
     };
     let mut not_run = Vec::new();
-    build::all()?;
+    build::ensure_target()?;
+    beside(build::all, || {
+        step(
+            "build the Rust tests",
+            cargo().args(["test", "--workspace", "--no-run"]),
+        )
+    })?;
     rust(filter.map(String::as_str), &mut not_run)?;
     match filter {
         None => {

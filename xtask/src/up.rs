@@ -5,14 +5,16 @@ use std::os::unix::process::CommandExt;
 use anyhow::{Context, Result};
 
 use crate::build;
-use crate::steps::{cargo, program, step};
+use crate::steps::{beside, cargo, program, step};
 
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    build::spin()?;
-    step(
-        "build the host and the simulated upstreams (the first time takes minutes)",
-        cargo().args(["build", "--package", "spinlane-up"]),
-    )?;
+    build::ensure_target()?;
+    beside(build::spin, || {
+        step(
+            "build the host and the simulated upstreams (the first time takes minutes)",
+            cargo().args(["build", "--package", "spinlane-up"]),
+        )
+    })?;
     let binary = build::target_dir().join("debug/spinlane-up");
     // Replaces this process, so that Ctrl-C and signals reach the host alone.
     let error = program(&binary)
