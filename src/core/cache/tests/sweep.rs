@@ -280,8 +280,8 @@ fn a_damaged_count_of_pages_is_not_believed() {
     put(&world, &key(), None);
     world.clock.advance(MINUTE);
     let _ = peek(&world, &key());
-    let pages = world.store.dump().into_keys();
-    let page = pages.filter(|key| key.contains("hour")).next_back();
+    let mut pages = world.store.dump().into_keys();
+    let page = pages.rfind(|key| key.contains("hour"));
     let page = page.unwrap();
     let mut text = b"#4000000000\n".to_vec();
     text.extend(&world.store.dump()[&page]);

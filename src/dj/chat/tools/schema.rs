@@ -13,12 +13,13 @@ const ID: RangeInclusive<usize> = 1..=200;
 
 /// An input: these properties, and no others.
 pub(super) fn input(required: &[&str], properties: Value) -> Value {
-    json!({
+    let mut schema = json!({
         "type": "object",
-        "properties": properties,
         "required": required,
         "additionalProperties": false,
-    })
+    });
+    schema["properties"] = properties;
+    schema
 }
 
 /// Text of so many characters.
