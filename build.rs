@@ -6,6 +6,8 @@
 //! hash of its content, so that browsers may keep it for good. References are
 //! rewritten here, so nothing is hashed or searched for while the program runs.
 //! Scripts and styles are served without the lines that only their authors read.
+//! A page's style sheets and classic scripts become part of it, since nothing is
+//! painted before they are there: its policy then allows them by their hashes.
 //! A reference to a file that does not exist, or a circle of references, fails
 //! the build.
 
@@ -14,6 +16,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use sha2::{Digest, Sha256};
 
 const PREFIX: &str = "/assets/";
@@ -46,6 +50,15 @@ struct Built {
     hash: String,
     /// What it is served as.
     url: String,
+    /// What its policy allows beside files, by kind.
+    inline: Inline,
+}
+
+/// Hashes of what stands in a page, as its policy takes them.
+#[derive(Clone, Default)]
+struct Inline {
+    scripts: String,
+    styles: String,
 }
 
 impl Web {
@@ -70,8 +83,17 @@ impl Web {
         );
         within.push(name.to_owned());
         let source = self.sources[name].clone();
+        let mut inline = Inline::default();
         let bytes = match media_type(name).1 {
-            true => self.rewrite(name, source, within),
+            true => {
+                let text = String::from_utf8(source);
+                let text = text.unwrap_or_else(|_| panic!("web/{name} is not UTF-8"));
+                let text = match name.ends_with(".html") {
+                    true => self.take_in(&text, within, &mut inline),
+                    false => text,
+                };
+                self.rewrite(name, &text, within)
+            }
             false => source,
         };
         within.pop();
@@ -81,13 +103,56 @@ impl Web {
             Some((stem, extension)) => format!("{PREFIX}{stem}-{hash}.{extension}"),
             None => panic!("web/{name} has no extension"),
         };
-        self.built
-            .insert(name.to_owned(), Built { bytes, hash, url });
+        let built = Built {
+            bytes,
+            hash,
+            url,
+            inline,
+        };
+        self.built.insert(name.to_owned(), built);
+    }
+
+    /// Puts style sheets and classic scripts in the place of the lines that
+    /// refer to them.
+    fn take_in(&mut self, page: &str, within: &mut Vec<String>, inline: &mut Inline) -> String {
+        let mut whole = String::with_capacity(page.len());
+        for line in page.lines() {
+            let between = |begin: &str, end: &str| {
+                let name = line.strip_prefix(begin)?.strip_suffix(end)?;
+                Some(name.to_owned())
+            };
+            let style = between("<link rel=\"stylesheet\" href=\"/assets/", "\">");
+            let script = between("<script src=\"/assets/", "\"></script>");
+            let (tag, hashes, name) = match (style, script) {
+                (Some(name), _) => ("style", &mut inline.styles, name),
+                (_, Some(name)) => ("script", &mut inline.scripts, name),
+                _ => {
+                    whole.push_str(line);
+                    whole.push('\n');
+                    continue;
+                }
+            };
+            let code = self.code(&name, within);
+            assert!(
+                !code.contains("</"),
+                "web/{name} would end the element that it is put into"
+            );
+            let hash = BASE64_STANDARD.encode(Sha256::digest(&code));
+            write!(hashes, " 'sha256-{hash}'").expect("writing to a string cannot fail");
+            writeln!(whole, "<{tag}>{code}</{tag}>").expect("writing to a string cannot fail");
+        }
+        whole
+    }
+
+    /// A file that becomes part of a page, and is not served by itself.
+    fn code(&mut self, name: &str, within: &mut Vec<String>) -> String {
+        self.build(name, within);
+        self.built.get_mut(name).expect("just built").url.clear();
+        String::from_utf8(self.built[name].bytes.clone()).expect("text, as it was")
     }
 
     /// Puts served names in the place of those of the sources.
-    fn rewrite(&mut self, name: &str, source: Vec<u8>, within: &mut Vec<String>) -> Vec<u8> {
-        let text = String::from_utf8(source).unwrap_or_else(|_| panic!("web/{name} is not UTF-8"));
+    fn rewrite(&mut self, name: &str, text: &str, within: &mut Vec<String>) -> Vec<u8> {
         let mut parts = text.split(PREFIX);
         let mut built = parts.next().unwrap_or_default().to_owned();
         for part in parts {
@@ -115,13 +180,21 @@ impl Web {
     /// Writes the files and the table of them.
     fn write(&self, out: &Path) {
         let mut table = String::from("&[\n");
-        for (name, Built { bytes, hash, url }) in &self.built {
+        let served = |(_, built): &(&String, &Built)| !built.url.is_empty();
+        for (name, built) in self.built.iter().filter(served) {
+            let Built {
+                bytes,
+                hash,
+                url,
+                inline: Inline { scripts, styles },
+            } = built;
             let file = format!("web-{hash}");
             fs::write(out.join(&file), bytes).expect("OUT_DIR can be written to");
             let media_type = media_type(name).0;
             writeln!(
                 table,
                 "    Asset {{ path: {url:?}, media_type: {media_type:?}, etag: {:?}, \
+                 scripts: {scripts:?}, styles: {styles:?}, \
                  body: include_bytes!(concat!(env!(\"OUT_DIR\"), {:?})) }},",
                 format!("\"{hash}\""),
                 format!("/{file}"),

@@ -25,6 +25,10 @@ struct Asset {
     media_type: &'static str,
     /// Quoted, as it is sent.
     etag: &'static str,
+    /// Of the scripts that stand in a page: their hashes, as a policy has them.
+    scripts: &'static str,
+    /// The same of its styles.
+    styles: &'static str,
     body: &'static [u8],
 }
 
@@ -39,15 +43,23 @@ const FOR_GOOD: &str = "public, max-age=31536000, immutable";
 /// A page is kept, but asked for each time.
 const ASK: &str = "no-cache";
 
-/// Everything is the application's own, and inline code is nobody's.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
-    img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self'; \
-    form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+/// Everything is the application's own, and what else stands in the page is
+/// nobody's.
+fn policy(page: &Asset) -> Option<HeaderValue> {
+    let Asset {
+        scripts, styles, ..
+    } = page;
+    let policy = format!(
+        "default-src 'none'; script-src 'self'{scripts}; style-src 'self'{styles}; \
+         img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self'; \
+         form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    );
+    HeaderValue::try_from(policy).ok()
+}
 
 /// What a page's head has beside its kind: nothing of it may be framed, or
 /// reach for devices, and other sites learn nothing of where a user was.
-const PAGE_HEADERS: [(HeaderName, &str); 4] = [
-    (CONTENT_SECURITY_POLICY, POLICY),
+const PAGE_HEADERS: [(HeaderName, &str); 3] = [
     (REFERRER_POLICY, "same-origin"),
     (
         HeaderName::from_static("permissions-policy"),
@@ -117,6 +129,8 @@ pub(super) fn page(path: &str, headers: &HeaderMap) -> Response {
         return Response::new(Body::empty());
     };
     let mut response = answer(page, headers, ASK);
+    let policy = policy(page).map(|policy| (CONTENT_SECURITY_POLICY, policy));
+    response.headers_mut().extend(policy);
     for (name, value) in PAGE_HEADERS {
         let value = HeaderValue::from_static(value);
         response.headers_mut().insert(name, value);
@@ -159,7 +173,10 @@ pub(super) fn is_known(headers: &HeaderMap, etag: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::prelude::BASE64_STANDARD;
     use http::Request;
+    use sha2::{Digest, Sha256};
 
     use super::*;
     use crate::dj::api::tests::{Answer, ask, get};
@@ -216,10 +233,29 @@ mod tests {
     fn the_page_lets_nothing_in_that_is_not_its_own() {
         let page = ask(get("/"));
         let policy = page.header("content-security-policy");
+        let own = |kind: &str| {
+            let mut directives = policy.split("; ");
+            let sources = directives.find_map(|own| own.strip_prefix(kind)).unwrap();
+            let mut sources = sources.split_whitespace();
+            assert_eq!(sources.next(), Some("'self'"), "{policy}");
+            sources.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let html = std::str::from_utf8(&page.body).unwrap();
+        for (kind, begin, end) in [
+            ("script-src", "<script>", "</script>"),
+            ("style-src", "<style>", "</style>"),
+        ] {
+            let inside = html.split(begin).skip(1).map(|rest| {
+                let code = rest.split(end).next().unwrap();
+                let hash = BASE64_STANDARD.encode(Sha256::digest(code));
+                format!("'sha256-{hash}'")
+            });
+            let inside: Vec<_> = inside.collect();
+            assert!(!inside.is_empty(), "{kind}");
+            assert_eq!(own(kind), inside);
+        }
         for directive in [
             "default-src 'none'",
-            "script-src 'self'",
-            "style-src 'self'",
             "base-uri 'none'",
             "frame-ancestors 'none'",
         ] {
@@ -233,11 +269,17 @@ mod tests {
         // What the policy forbids is not there in the first place.
         for asset in ASSETS.iter().filter(|asset| asset.path.ends_with(".html")) {
             let html = std::str::from_utf8(asset.body).unwrap();
-            for inline in ["<style", "style=", "onclick=", "javascript:"] {
+            for inline in ["style=\"", "onclick=", "javascript:"] {
                 assert!(!html.contains(inline), "{}: {inline}", asset.path);
             }
-            let scripts = html.matches("<script").count();
-            assert_eq!(html.matches("\"></script>").count(), scripts, "{html}");
+            for (tag, hashes) in [("<script>", asset.scripts), ("<style>", asset.styles)] {
+                let count = html.matches(tag).count();
+                assert_eq!(hashes.matches(" 'sha256-").count(), count, "{}", asset.path);
+            }
+            assert_eq!(
+                html.matches("<style").count(),
+                html.matches("<style>").count()
+            );
         }
     }
 
@@ -245,17 +287,17 @@ mod tests {
     fn assets_are_kept_for_good_and_pages_asked_for() {
         let page = ask(get("/"));
         assert_eq!(page.header("cache-control"), "no-cache");
-        for (stem, media_type) in [
-            ("app", "text/javascript; charset=utf-8"),
-            ("app", "text/css; charset=utf-8"),
-        ] {
-            let served = ASSETS.iter().filter(|asset| asset.media_type == media_type);
-            let begin = format!("/assets/{stem}-");
-            let mut served = served.filter(|asset| asset.path.starts_with(&begin));
-            let path = served.next().unwrap().path;
-            let answer = ask(get(path));
+        let files = ASSETS
+            .iter()
+            .filter(|asset| asset.path.starts_with("/assets/"));
+        let files: Vec<_> = files.collect();
+        for kind in ["text/javascript; charset=utf-8", "image/svg+xml"] {
+            assert!(files.iter().any(|asset| asset.media_type == kind), "{kind}");
+        }
+        for asset in files {
+            let answer = ask(get(asset.path));
             assert_eq!(answer.status, StatusCode::OK);
-            assert_eq!(answer.header("content-type"), media_type);
+            assert_eq!(answer.header("content-type"), asset.media_type);
             assert_eq!(answer.header("cache-control"), FOR_GOOD);
             assert_eq!(answer.header("x-content-type-options"), "nosniff");
             let length = answer.body.len().to_string();
@@ -279,6 +321,8 @@ mod tests {
             }
         }
         assert!(seen > 1000, "{seen}");
+        // Nor do those of what has become part of a page.
+        assert!(!ask(get("/")).body.windows(4).any(|four| four == b"\n/* "));
     }
 
     #[test]
