@@ -55,7 +55,7 @@ struct Built {
 }
 
 /// Hashes of what stands in a page, as its policy takes them.
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Inline {
     scripts: String,
     styles: String,
