@@ -6,8 +6,9 @@ import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import test, { after, afterEach, before, beforeEach } from 'node:test';
-import { browser, control, up } from './harness.js';
+import test, { afterEach, before, beforeEach } from 'node:test';
+import { control, up } from './harness.js';
+import { chromium, dj } from './started.js';
 
 const axe = createRequire(import.meta.url).resolve('axe-core');
 const screenshots = process.env.SPINLANE_SCREENSHOTS;
@@ -16,8 +17,7 @@ const PHONE = { width: 390, height: 844 };
 
 // What is promised.
 const MOST_BYTES = 100_000;
-/** What the first render should stay under, in ms, where nothing else runs. */
-const GOAL_RENDER_MS = 200;
+const MOST_RENDER_MS = 200;
 
 const TEXT = 'Here is a set for the rain.\n\n- **Paper Lanterns**, slow\n- *Salt on the Window*, slower\n\nLet the last one fade.';
 // The stand-in for Spotify has this one, and does not have the other.
@@ -25,21 +25,12 @@ const PLAYLIST = '37i9dQZF1DXsimulated01';
 const NO_PLAYLIST = '37i9dQZF1DXnosuchlist1';
 const words = (text) => text.split(/(?<= )/);
 
-let chromium;
-let dj;
 /** What the browser complained of in the present test. */
 let complaints = [];
 let contexts = [];
 
 before(async () => {
   if (screenshots) await mkdir(screenshots, { recursive: true });
-  chromium = await browser();
-  dj = await up();
-});
-
-after(async () => {
-  await chromium?.close();
-  await dj?.stop();
 });
 
 beforeEach(async () => {
@@ -53,11 +44,16 @@ afterEach(async () => {
   assert.deepEqual(complaints, []);
 });
 
-/** A visit of its own, with nothing kept from another one. */
-async function visit({ origin = dj.origin, expect = [], ...options } = {}) {
+/** A page of its own, that nothing was opened in yet. */
+async function blank(options = {}) {
   const context = await chromium.newContext({ viewport: DESKTOP, ...options });
   contexts.push(context);
-  const page = await context.newPage();
+  return context.newPage();
+}
+
+/** A visit of its own, with nothing kept from another one. */
+async function visit({ origin = dj.origin, expect = [], ...options } = {}) {
+  const page = await blank(options);
   page.on('pageerror', (error) => complaints.push(String(error)));
   page.on('console', (message) => {
     if (!['error', 'warning'].includes(message.type())) return;
@@ -102,14 +98,23 @@ async function violations(page) {
 // The policy of the page keeps axe out, as it keeps everybody out.
 const inspected = (options) => visit({ bypassCSP: true, ...options });
 
-test('the page is light and soon there', async () => {
+test('the page is light', async () => {
+  const page = await blank();
+  const answers = await weigh(page);
+  await page.goto(`${dj.origin}/`);
+  await filled(page);
+  await page.waitForLoadState();
+  const total = [...answers.values()].reduce((sum, { bytes }) => sum + bytes, 0);
+  console.log(`page weight: ${total} bytes in ${answers.size} answers, uncompressed, heads included`);
+  assert.ok(answers.size >= 4 && total > 10_000, JSON.stringify([...answers.values()]));
+  assert.ok(total < MOST_BYTES, JSON.stringify([...answers.values()]));
+});
+
+test('the page is soon there', async () => {
   const renders = [];
-  let answers = new Map();
   // The best of some: what else runs on the machine only ever adds.
-  for (let round = 0; round < 10 && !(Math.min(...renders) < GOAL_RENDER_MS); round += 1) {
-    const context = await chromium.newContext({ viewport: DESKTOP });
-    const page = await context.newPage();
-    answers = await weigh(page);
+  for (let round = 0; round < 10 && !(Math.min(...renders) < MOST_RENDER_MS); round += 1) {
+    const page = await blank();
     // The page asks for it when it has been painted. Until then nothing looks
     // into it: the driver's own scripts would keep it from painting.
     const asked = page.waitForResponse(`${dj.origin}/api/status`);
@@ -117,20 +122,11 @@ test('the page is light and soon there', async () => {
     await asked;
     renders.push(await page.evaluate(firstRender));
     await filled(page);
-    await page.waitForLoadState();
     // Pages that stay open would take their share of the machine from the next.
-    await context.close();
+    await page.context().close();
   }
-  const total = [...answers.values()].reduce((sum, { bytes }) => sum + bytes, 0);
-  console.log(`page weight: ${total} bytes in ${answers.size} answers, uncompressed, heads included`);
   console.log(`first contentful paint: ${renders.map(Math.round).join(', ')} ms`);
-  assert.ok(answers.size >= 4 && total > 10_000, JSON.stringify([...answers.values()]));
-  assert.ok(total < MOST_BYTES, JSON.stringify([...answers.values()]));
-  // A time is told and not asserted: it is one of the machine, and of a browser
-  // that paints in software, as much as of the page.
-  if (!(Math.min(...renders) < GOAL_RENDER_MS)) {
-    console.log(`NOT under the goal of ${GOAL_RENDER_MS} ms on this machine`);
-  }
+  assert.ok(Math.min(...renders) < MOST_RENDER_MS, renders.join(', '));
 });
 
 /** What `page` receives from now on, as it comes over the wire: `{url, bytes}` by request. */
@@ -312,6 +308,7 @@ test('on a phone nothing is wider than the screen', async () => {
   for (const viewport of [PHONE, { width: 320, height: 640 }]) {
     const page = await visit({ viewport, hasTouch: true });
     await shot(page, `phone-${viewport.width}-start`);
+    assert.ok(await page.getByRole('link', { name: 'API' }).isVisible());
     assert.equal(await width(page), viewport.width);
     await ask(page, 'Something for the rain, in one very-long-word-that-nobody-would-ever-write-but-somebody-pastes-anyway');
     await page.locator('.notes p').waitFor();
