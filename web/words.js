@@ -5,6 +5,12 @@ const names = { anthropic: 'the model', spotify: 'Spotify', deezer: 'Deezer', la
 const who = (error) => names[error.context?.upstream ?? error.context?.lane] ?? 'a music service';
 const capital = (text) => text[0].toUpperCase() + text.slice(1);
 
+const signedOut = () => [
+  'You were signed out',
+  'Your Spotify session has ended. Connect again; your request is kept.',
+  'connect',
+];
+
 // code → [title, what to do, action]. An action is a button: ask again, connect.
 const errors = {
   session_required: () => [
@@ -12,11 +18,9 @@ const errors = {
     'To make or change a playlist, Spinlane needs your Spotify account. Your request is kept.',
     'connect',
   ],
-  session_expired: () => [
-    'You were signed out',
-    'Your Spotify session has ended. Connect again; your request is kept.',
-    'connect',
-  ],
+  session_expired: signedOut,
+  // One that was swept, or ended elsewhere: to a person that is the same.
+  session_invalid: signedOut,
   too_many_requests: () => [
     'That was a lot of requests',
     'You have used what one listener may ask for in this time.',
@@ -45,12 +49,19 @@ const errors = {
   ],
   upstream_error: (error) => [`${capital(who(error))} failed`, 'This is on its side.', 'again'],
   upstream_cut: (error) => [`${capital(who(error))} hung up`, 'The answer ended early.', 'again'],
+  upstream_protocol: (error) => [`${capital(who(error))} gave an answer that makes no sense`, 'This is on its side.', 'again'],
+  upstream_rejected: (error) => [`${capital(who(error))} did not take our request`, 'Ask for it in another way.', 'again'],
+  upstream_denied: (error) => [
+    `${capital(who(error))} may not be called from here`,
+    'Whoever runs this Spinlane has to allow its address.',
+  ],
   upstream_auth: (error) => [
     `${capital(who(error))} refused our key`,
     'Whoever runs this Spinlane has to check it.',
   ],
   not_configured: () => ['Not set up yet', 'Whoever runs this Spinlane has to set one variable.'],
   misconfigured: () => ['Not set up right', 'Whoever runs this Spinlane has to correct its variables.'],
+  store_unavailable: () => ['The store does not answer', 'Spinlane keeps sessions there. It usually comes back soon.', 'again'],
   budget_exhausted: () => [
     'Too much for one request',
     'It would take more calls than one request may make. Ask for less at a time.',

@@ -182,7 +182,9 @@ test('errors say what to do', () => {
   const offline = explain({ code: 'upstream_unreachable', message: 'm', context: { upstream: 'spotify' } });
   assert.equal(offline.title, 'Spotify is offline');
   assert.equal(offline.action, 'again');
-  assert.equal(explain({ code: 'session_required', status: 401, message: 'm' }).action, 'connect');
+  for (const code of ['session_required', 'session_expired', 'session_invalid']) {
+    assert.equal(explain({ code, status: 401, message: 'm' }).action, 'connect', code);
+  }
   // A proxy's answer has no code.
   assert.equal(explain({ status: 401, message: '401' }).action, 'connect');
   assert.equal(explain({ status: 429, message: '429', retryAfterMs: 1500 }).waitMs, 1500);
