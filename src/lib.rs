@@ -8,7 +8,7 @@
 //! - `host` (wasm only): the ports on Spin and on plain WASI.
 //! - `dj` (feature `app`): the application. It imports `core` only.
 //!
-//! Only this file knows both `host` and `dj`.
+//! Only `component`, which exports the application, knows both `host` and `dj`.
 
 pub mod core;
 #[cfg(feature = "app")]

@@ -25,7 +25,7 @@ cargo xtask COMMAND
   build   build every component: Spin, Spin without counters, plain WASI, fixture
   test    pass every test
             --filter NAME           only Rust tests whose name contains NAME
-  bench   measure what relaying an answer costs
+  bench   measure what limits, and relaying an answer, cost
   lint    formatting and lints, native and wasm, warnings are errors
 ";
 
