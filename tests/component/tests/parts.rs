@@ -1,0 +1,6 @@
+//! The parts without the DJ, in the fixture's component: limits, cache, waits.
+
+mod cache;
+mod fixture;
+mod limits;
+mod waits;

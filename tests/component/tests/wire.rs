@@ -1,0 +1,5 @@
+//! What clients see on the wire, in the embedded host and in others.
+
+mod embedded;
+mod hostile;
+mod hosts;
