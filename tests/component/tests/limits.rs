@@ -11,9 +11,8 @@ use spinlane_component_tests::{PATIENCE, alone, fixture, fixture_host, settled};
 use spinlane_host::Host;
 use spinlane_upstreams::{Reply, Sink};
 
-/// The defaults of the component.
+/// The default of the component; the burst is a second's worth.
 const RATE: f64 = 40.0;
-const BURST: f64 = 40.0;
 
 /// A lease (10 s, renewed 2 s before its end), and a waiter's longest time
 /// between two looks.
@@ -54,22 +53,31 @@ async fn calls(host: &Host, upstream: &Sink, query: &str) -> Vec<Value> {
     Calls::start(host, upstream, query).await.rest().await
 }
 
-/// Over any interval at most rate × t + burst calls begin.
-fn assert_rate(upstream: &Sink) {
+/// Over any interval at most `rate` × t + burst calls begin.
+fn assert_rate(upstream: &Sink, rate: f64) {
     let mut starts: Vec<_> = upstream.calls().iter().map(|call| call.started).collect();
     starts.sort();
     for (first, begin) in starts.iter().enumerate() {
         for (last, end) in starts.iter().enumerate().skip(first) {
             let (count, span) = ((last - first + 1) as f64, (*end - *begin).as_secs_f64());
-            let most = RATE * span + BURST;
+            let most = rate * span + rate;
             assert!(count <= most, "{count} calls in {span} s, {most} allowed");
         }
     }
 }
 
-/// 200 requests at once, over all of `hosts`, each with 5 calls.
+/// All layers hold over all instances of all of `hosts`.
 async fn hold_over(hosts: &[Host]) {
     let _alone = alone().await;
+    a_crowd_keeps_to_lane_and_rate(hosts).await;
+    a_lane_is_full_and_not_fuller(hosts).await;
+    a_lane_keeps_to_its_own_rate(hosts).await;
+    all_keep_to_a_pause(hosts).await;
+}
+
+/// 200 requests at once, over all of `hosts`, each with 5 calls. The lane is so
+/// wide that the rate can be reached.
+async fn a_crowd_keeps_to_lane_and_rate(hosts: &[Host]) {
     const LIMIT: u64 = 20;
     const CALLS: usize = 1_000;
     let upstream = Sink::start().await.unwrap();
@@ -88,7 +96,7 @@ async fn hold_over(hosts: &[Host]) {
     let counts = upstream.counts();
     assert_eq!(counts.started, CALLS as u64);
     assert!(counts.max_open <= LIMIT, "{counts:?}");
-    assert_rate(&upstream);
+    assert_rate(&upstream, RATE);
     let calls = upstream.calls();
     let starts = calls.iter().map(|call| call.started);
     let took = starts.clone().max().unwrap() - starts.min().unwrap();
@@ -98,6 +106,61 @@ async fn hold_over(hosts: &[Host]) {
         counts.max_open
     );
     assert!(achieved >= 0.95 * RATE, "{achieved} calls/s");
+}
+
+/// 8 requests want 3 slots: all three are used, by no more than three.
+async fn a_lane_is_full_and_not_fuller(hosts: &[Host]) {
+    const LIMIT: u64 = 3;
+    let upstream = Sink::start().await.unwrap();
+    upstream.reply(Reply {
+        body_delay: Duration::from_millis(200),
+        ..Reply::default()
+    });
+    let query = format!("lane=narrow&limit={LIMIT}&n=2");
+    let requests = (0..8).map(|n| calls(&hosts[n % hosts.len()], &upstream, &query));
+    for report in join_all(requests).await.concat() {
+        assert_eq!(report["status"], 200, "{report}");
+    }
+    assert_eq!(upstream.counts().max_open, LIMIT);
+}
+
+/// 30 requests in a lane whose rate is below that of all lanes.
+async fn a_lane_keeps_to_its_own_rate(hosts: &[Host]) {
+    const LANE_RATE: f64 = 10.0;
+    let upstream = Sink::start().await.unwrap();
+    upstream.reply(Reply::default());
+    let query = format!("lane=slow&limit=30&lane_rate={LANE_RATE}&n=1");
+    let requests = (0..30).map(|n| calls(&hosts[n % hosts.len()], &upstream, &query));
+    for report in join_all(requests).await.concat() {
+        assert_eq!(report["status"], 200, "{report}");
+    }
+    assert_eq!(upstream.counts().started, 30);
+    assert_rate(&upstream, LANE_RATE);
+}
+
+/// After an answer that asks for 2 s, no call begins from 100 ms after it
+/// until they are over, in whatever instance.
+async fn all_keep_to_a_pause(hosts: &[Host]) {
+    let upstream = Sink::start().await.unwrap();
+    upstream.push(Reply {
+        status: 429,
+        retry_after: Some("2".into()),
+        ..Reply::default()
+    });
+    let query = "lane=paused&limit=3&n=5&in_turn=1&repeatable=1";
+    let requests = (0..20).map(|n| calls(&hosts[n % hosts.len()], &upstream, query));
+    let reports = join_all(requests).await;
+    for report in reports.concat() {
+        assert_eq!(report["status"], 200, "{report}");
+    }
+    let calls = upstream.calls();
+    let (asked, _) = calls[0].ended.expect("the first call was answered");
+    let (from, until) = (Duration::from_millis(100), Duration::from_secs(2));
+    for call in &calls {
+        let after = call.started.saturating_sub(asked);
+        assert!(after <= from || after >= until, "a call after {after:?}");
+    }
+    assert_eq!(calls.len(), 101);
 }
 
 #[tokio::test]
@@ -142,6 +205,14 @@ async fn take_lane(host: &Host, upstream: &Sink) -> Calls {
     holder
 }
 
+/// Nobody gets a slot of it.
+async fn is_full(host: &Host, upstream: &Sink) {
+    let reports = calls(host, upstream, "lane=x&limit=2&deadline_ms=300").await;
+    let error = reports[0]["error"].as_str().expect("no call");
+    assert!(error.contains("x is busy"), "{error}");
+    assert!(reports[0]["retryAfterMs"].is_u64(), "{reports:?}");
+}
+
 /// Within one lease both slots are free again.
 async fn is_whole_again(host: &Host, upstream: &Sink, within: Duration) {
     let begin = Instant::now();
@@ -158,6 +229,7 @@ async fn is_whole_again(host: &Host, upstream: &Sink, within: Duration) {
 async fn a_client_that_goes_frees_its_slots() {
     let (host, upstream) = (fixture().await, Sink::start().await.unwrap());
     let holder = take_lane(&host, &upstream).await;
+    is_full(&host, &upstream).await;
     drop(holder);
     is_whole_again(&host, &upstream, LEASE).await;
     assert_eq!(upstream.counts().cancelled, 2);
@@ -173,6 +245,7 @@ async fn slots_of_an_instance_that_trapped_are_free_after_a_lease() {
     let counted = host.wait_for_instances(PATIENCE, |instances| instances.trapped == 1);
     counted.await.expect("it has trapped");
     upstream.reply(Reply::default());
+    is_full(&host, &upstream).await;
     is_whole_again(&host, &upstream, LEASE).await;
 }
 
@@ -186,44 +259,9 @@ async fn slots_of_a_host_that_was_killed_are_free_after_a_lease() {
     let holder = take_lane(&one, &upstream).await;
     // Everything that it runs ends on the spot.
     drop(one);
+    is_full(&two, &upstream).await;
     is_whole_again(&two, &upstream, LEASE).await;
     drop(holder);
-}
-
-#[tokio::test]
-async fn who_waits_longer_than_it_may_is_told() {
-    let (host, upstream) = (fixture().await, Sink::start().await.unwrap());
-    let holder = take_lane(&host, &upstream).await;
-    let reports = calls(&host, &upstream, "lane=x&limit=2&deadline_ms=600").await;
-    let error = reports[0]["error"].as_str().unwrap();
-    assert!(error.contains("x is busy"), "{error}");
-    assert!(reports[0]["retryAfterMs"].is_u64(), "{reports:?}");
-    drop(holder);
-}
-
-/// After an answer that asks for 2 s, no call begins from 100 ms after it
-/// until they are over, in whatever instance.
-#[tokio::test]
-async fn all_instances_keep_to_a_pause() {
-    let (host, upstream) = (fixture().await, Sink::start().await.unwrap());
-    upstream.push(Reply {
-        status: 429,
-        retry_after: Some("2".into()),
-        ..Reply::default()
-    });
-    let query = "lane=x&limit=3&n=5&in_turn=1&repeatable=1";
-    let reports = join_all((0..20).map(|_| calls(&host, &upstream, query))).await;
-    for report in reports.concat() {
-        assert_eq!(report["status"], 200, "{report}");
-    }
-    let calls = upstream.calls();
-    let (asked, _) = calls[0].ended.expect("the first call was answered");
-    let (from, until) = (Duration::from_millis(100), Duration::from_secs(2));
-    for call in &calls {
-        let after = call.started.saturating_sub(asked);
-        assert!(after <= from || after >= until, "a call after {after:?}");
-    }
-    assert_eq!(calls.len(), 101);
 }
 
 /// A store in trouble is left alone after one call: limits hold within the
