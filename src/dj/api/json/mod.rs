@@ -145,22 +145,40 @@ where
         .map_err(|error| not_json(format_args!("no UTF-8 after byte {}", error.valid_up_to())))?;
     let document: Value = serde_json::from_str(text).map_err(not_json)?;
     let read::Read { value, mut faults } = read::read::<T>(&document);
-    if let Some(value) = &value
-        && let Err(report) = value.validate()
-    {
-        for (path, error) in report.iter() {
-            let pointer = pointer(&path.to_string());
-            // Where a stand-in was checked, the true fault is already named.
-            let known = faults.iter().any(|fault| covers(&fault.pointer, &pointer));
-            if !known {
-                let message = error.to_string();
-                faults.push(FieldError { pointer, message });
-            }
-        }
+    if let Some(value) = &value {
+        check(value, &mut faults);
     }
     match value {
         Some(value) if faults.is_empty() => Ok(value),
         _ => Err(Problem::invalid(faults)),
+    }
+}
+
+/// Adds to the `faults` of reading what breaks the rules of `value`, up to as many
+/// as are told.
+fn check(value: &impl Validate<Context = ()>, faults: &mut Vec<FieldError>) {
+    let Err(report) = value.validate() else {
+        return;
+    };
+    let read = faults.len();
+    let found = report.iter();
+    let mut found: Vec<_> = found
+        .map(|(path, error)| (pointer(&path.to_string()), error))
+        .collect();
+    // What is wrong with a list as a whole is told before its many parts.
+    found.sort_by_cached_key(|(pointer, _)| pointer.matches('/').count());
+    for (pointer, error) in found {
+        if faults.len() >= read::MAX_FAULTS {
+            return;
+        }
+        // Where a stand-in was checked, the true fault is already named.
+        let known = faults[..read]
+            .iter()
+            .any(|fault| covers(&fault.pointer, &pointer));
+        if !known {
+            let message = error.to_string();
+            faults.push(FieldError { pointer, message });
+        }
     }
 }
 
@@ -207,6 +225,32 @@ mod tests {
         ] {
             assert_eq!(pointer(path), expected);
         }
+    }
+
+    /// What the validator finds has the same bound as what the reader finds: an
+    /// answer is no larger than a person would read.
+    #[test]
+    fn faults_of_the_validator_are_bounded() {
+        #[derive(Debug, serde::Deserialize, Validate)]
+        struct Words {
+            #[garde(length(max = 5), inner(length(min = 1)))]
+            words: Vec<String>,
+        }
+        let pointers = |words: usize| -> Vec<String> {
+            let body = serde_json::json!({"words": vec![""; words]});
+            let problem = parse::<Words>(body.to_string().as_bytes()).unwrap_err();
+            let response = http::Response::<Bytes>::from(&problem);
+            let document: Value = serde_json::from_slice(response.body()).unwrap();
+            let errors = document["errors"].as_array().unwrap();
+            let pointers = errors
+                .iter()
+                .map(|error| error["pointer"].as_str().unwrap());
+            pointers.map(str::to_owned).collect()
+        };
+        assert_eq!(pointers(2), ["/words/0", "/words/1"]);
+        let many = pointers(20_000);
+        assert_eq!(many.len(), read::MAX_FAULTS);
+        assert_eq!(many[..2], ["/words", "/words/0"]);
     }
 
     #[test]

@@ -4,11 +4,12 @@
 //! `Deserialize` implementation over a deserializer that notes a fault and goes
 //! on with a stand-in (an empty string, 0, the first variant), so that the
 //! fields after it are looked at as well. A required field that is absent ends
-//! a pass; the next one assumes that it is there. So no type needs anything
-//! special, and what schemas are made from is what is read.
+//! a pass; the next one knows that its type requires it, and puts a stand-in
+//! wherever a value of that type lacks it. So no type needs anything special,
+//! and what schemas are made from is what is read.
 
+use std::any::type_name;
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::Deserializer;
@@ -18,9 +19,8 @@ use serde_json::{Map, Value};
 
 use crate::dj::api::problem::FieldError;
 
-/// More faults than a person would read. Bounds the work as well: a pass per
-/// absent field, each no longer than the document.
-const MAX_FAULTS: usize = 50;
+/// More faults than a person would read.
+pub(super) const MAX_FAULTS: usize = 50;
 
 /// What [`read`] made of a document.
 #[derive(Debug)]
@@ -32,18 +32,19 @@ pub(super) struct Read<T> {
     pub(super) faults: Vec<FieldError>,
 }
 
-/// Reads `document` as a `T`.
+/// Reads `document` as a `T`: in one pass, and one more for each required field
+/// of `T` and the types in it that is found absent, however often it is.
 pub(super) fn read<T: DeserializeOwned>(document: &Value) -> Read<T> {
     let notes = Notes::default();
     loop {
         notes.faults.borrow_mut().clear();
-        let assumed = notes.assumed.borrow().len();
+        let known = notes.required.borrow().len();
         let result = T::deserialize(Node {
             value: Some(document),
             path: &Path::Root,
             notes: &notes,
         });
-        let again = result.is_err() && notes.assumed.borrow().len() > assumed;
+        let again = result.is_err() && notes.required.borrow().len() > known;
         if !again || notes.is_full() {
             return Read {
                 value: result.ok(),
@@ -57,9 +58,13 @@ pub(super) fn read<T: DeserializeOwned>(document: &Value) -> Read<T> {
 #[derive(Debug, Default)]
 struct Notes {
     faults: RefCell<Vec<FieldError>>,
-    /// Pointers of absent fields, taken as present from then on.
-    assumed: RefCell<BTreeSet<String>>,
+    /// Required fields that a pass found absent somewhere, by the type that
+    /// requires them: a handful at most.
+    required: RefCell<Vec<Required>>,
 }
+
+/// A type, by the name of its visitor, and one of its fields.
+type Required = (&'static str, &'static str);
 
 impl Notes {
     fn is_full(&self) -> bool {
@@ -70,6 +75,13 @@ impl Notes {
         let mut faults = self.faults.borrow_mut();
         if faults.len() < MAX_FAULTS {
             faults.push(FieldError { pointer, message });
+        }
+    }
+
+    fn require(&self, field: Required) {
+        let mut required = self.required.borrow_mut();
+        if !required.contains(&field) {
+            required.push(field);
         }
     }
 }
@@ -172,7 +184,6 @@ impl<'v, 'p> Node<'v, 'p> {
                 _ if self.value.is_none() => {}
                 Fault::Missing(field) => {
                     let pointer = Path::Key(self.path, field).to_string();
-                    self.notes.assumed.borrow_mut().insert(pointer.clone());
                     self.notes.note(pointer, "is required".into());
                 }
                 Fault::Other(message) => self.notes.note(self.path.to_string(), message),
@@ -181,21 +192,35 @@ impl<'v, 'p> Node<'v, 'p> {
         })
     }
 
-    /// Fields of `fields` that an earlier pass found absent, noted again.
-    fn assumed(self, fields: &'static [&'static str]) -> Vec<&'static str> {
-        let assumed = self.notes.assumed.borrow();
-        if assumed.is_empty() {
-            return Vec::new();
-        }
-        let mut absent = Vec::new();
-        for field in fields {
-            let pointer = Path::Key(self.path, field).to_string();
-            if assumed.contains(&pointer) {
-                self.notes.note(pointer, "is required".into());
-                absent.push(*field);
+    /// Notes the fields that `kind` is known to require and `object` lacks, and
+    /// gives their names. Ends the pass when there are enough.
+    fn lacking(
+        self,
+        kind: &'static str,
+        fields: &'static [&'static str],
+        object: &Map<String, Value>,
+    ) -> Result<Vec<&'static str>, Fault> {
+        let mut lacking = Vec::new();
+        for (_, field) in self
+            .notes
+            .required
+            .borrow()
+            .iter()
+            .filter(|(of, _)| *of == kind)
+        {
+            // A field that its visitor does not list is one that it would not
+            // take from here.
+            if fields.contains(field) && !object.contains_key(*field) {
+                let path = Path::Key(self.path, field);
+                Node {
+                    path: &path,
+                    ..self
+                }
+                .note("is required".into())?;
+                lacking.push(*field);
             }
         }
-        absent
+        Ok(lacking)
     }
 }
 
@@ -311,15 +336,19 @@ impl<'de> Deserializer<'de> for Node<'_, '_> {
         visitor: V,
     ) -> Result<V::Value, Fault> {
         let object = self.pick(Value::as_object, "an object")?;
+        let kind = type_name::<V>();
         let result = visitor.visit_map(Members {
             present: object.map(Map::iter),
             absent: match object {
-                Some(_) => self.assumed(fields),
+                Some(object) => self.lacking(kind, fields, object)?,
                 None => fields.to_vec(),
             },
             value: None,
             parent: self,
         });
+        if let Err(Fault::Missing(field)) = result {
+            self.notes.require((kind, field));
+        }
         self.told(result)
     }
 
@@ -424,6 +453,7 @@ mod tests {
     use super::*;
     use serde::Deserialize;
     use serde_json::json;
+    use std::cell::Cell;
 
     #[derive(Debug, PartialEq, Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -574,6 +604,46 @@ mod tests {
         assert_eq!(faults(&many).len(), MAX_FAULTS);
         let many = json!({"name": "a", "kind": "red", "inner": vec![7; 100_000]});
         assert_eq!(faults(&many).len(), MAX_FAULTS);
+    }
+
+    thread_local! {
+        static VISITS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    /// A string that counts how often one is looked at.
+    #[derive(Debug)]
+    struct Counted;
+
+    impl<'de> Deserialize<'de> for Counted {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            VISITS.set(VISITS.get() + 1);
+            String::deserialize(deserializer).map(|_| Self)
+        }
+    }
+
+    /// A type's required fields are found one by one, however many of its
+    /// values lack them: a document full of gaps is not read over and over.
+    #[test]
+    fn work_does_not_grow_with_the_number_of_gaps() {
+        #[derive(Debug, Deserialize)]
+        struct Item {
+            #[serde(rename = "title")]
+            _title: Counted,
+            #[serde(rename = "artist")]
+            _artist: Counted,
+            #[serde(rename = "note", default)]
+            _note: Option<Counted>,
+        }
+        for gaps in [1, 5, 25] {
+            let mut items = vec![json!({"title": "", "artist": ""}); 1000];
+            items.resize(1000 + gaps, json!({}));
+            VISITS.set(0);
+            let faults = read::<Vec<Item>>(&json!(items)).faults;
+            assert_eq!(faults.len(), 2 * gaps);
+            // A pass for each of the two, and one that notes the gaps.
+            let visits = VISITS.get();
+            assert!(visits <= 3 * 2 * items.len(), "{gaps} gaps: {visits}");
+        }
     }
 
     #[test]
