@@ -9,7 +9,8 @@ use memchr::memchr2;
 /// The stream can not be read any further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// One event (or one of its lines) is larger than the decoder may hold.
+    /// One event, with the line that comes next, is larger than the decoder may
+    /// hold.
     #[error("an event of the stream is larger than {limit} bytes")]
     TooLarge {
         /// What [`Decoder::new`] was given.
@@ -37,10 +38,12 @@ pub struct Decoder {
     limit: usize,
     /// The beginning of a line whose end has not arrived.
     line: Vec<u8>,
+    /// Inside a comment: nobody needs what it says, so it costs no memory.
+    in_comment: bool,
     /// The last chunk ended in CR: an LF that follows belongs to it.
     after_cr: bool,
-    /// A byte order mark counts only at the very beginning.
-    at_start: bool,
+    /// Bytes of a byte order mark so far. It counts only at the very beginning.
+    bom: Option<usize>,
     /// Data lines so far, each with its LF.
     data: Vec<u8>,
     event: Vec<u8>,
@@ -57,13 +60,16 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// A decoder that holds at most `limit` bytes of one event.
+    /// A decoder that holds at most `limit` bytes of one event. A line counts
+    /// whole, without its end, beside what the event has so far; a comment does
+    /// not count. Where the chunks are split makes no difference.
     pub const fn new(limit: usize) -> Self {
         Self {
             limit,
             line: Vec::new(),
+            in_comment: false,
             after_cr: false,
-            at_start: true,
+            bom: Some(0),
             data: Vec::new(),
             event: Vec::new(),
             pending_id: None,
@@ -102,10 +108,10 @@ impl Decoder {
         result
     }
 
-    /// Whether the stream stopped inside an event: what had arrived of it is
-    /// not dispatched, as the standard says.
+    /// Whether the stream stopped inside an event or a line: what had arrived of
+    /// it is not dispatched, as the standard says.
     pub fn has_partial(&self) -> bool {
-        self.in_block || !self.line.is_empty()
+        self.in_block || self.in_comment || !self.line.is_empty() || self.bom > Some(0)
     }
 
     /// The last event id so far.
@@ -129,7 +135,7 @@ impl Decoder {
         chunk: &[u8],
         on_event: &mut impl FnMut(Decoded<'_>),
     ) -> Result<(), DecodeError> {
-        let mut rest = chunk;
+        let mut rest = self.skip_bom(chunk)?;
         if let (true, [first, after @ ..]) = (self.after_cr, rest) {
             self.after_cr = false;
             if *first == b'\n' {
@@ -142,7 +148,9 @@ impl Decoder {
                 self.scanned += end + 1;
             }
             let (line, after) = (&rest[..end], &rest[end + 1..]);
-            if self.line.is_empty() {
+            if std::mem::take(&mut self.in_comment) {
+                // Its end.
+            } else if self.line.is_empty() {
                 self.whole_line(line, on_event)?;
             } else {
                 self.extend_line(line)?;
@@ -168,16 +176,33 @@ impl Decoder {
         self.extend_line(rest)
     }
 
+    /// What follows a byte order mark, which may come in pieces.
+    fn skip_bom<'a>(&mut self, chunk: &'a [u8]) -> Result<&'a [u8], DecodeError> {
+        let Some(before) = self.bom else {
+            return Ok(chunk);
+        };
+        let missing = BOM.iter().skip(before);
+        let more = missing.zip(chunk).take_while(|(a, b)| a == b).count();
+        if before + more < BOM.len() && more == chunk.len() {
+            self.bom = Some(before + more);
+            return Ok(&[]);
+        }
+        self.bom = None;
+        if before + more == BOM.len() {
+            return Ok(&chunk[more..]);
+        }
+        // It was none: its beginning is that of the first line.
+        self.extend_line(&BOM[..before])?;
+        Ok(chunk)
+    }
+
     fn extend_line(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
-        // Nobody needs what a comment says: a long one costs no memory.
-        if self.line.first() == Some(&b':') {
+        self.in_comment |= self.line.is_empty() && bytes.first() == Some(&b':');
+        if self.in_comment {
             return Ok(());
         }
         self.check(bytes.len())?;
         self.line.extend_from_slice(bytes);
-        if self.line.first() == Some(&b':') {
-            self.line.truncate(1);
-        }
         Ok(())
     }
 
@@ -193,10 +218,6 @@ impl Decoder {
         line: &[u8],
         on_event: &mut impl FnMut(Decoded<'_>),
     ) -> Result<(), DecodeError> {
-        let line = match std::mem::take(&mut self.at_start) {
-            true => line.strip_prefix(BOM).unwrap_or(line),
-            false => line,
-        };
         if line.is_empty() {
             self.dispatch(on_event);
             return Ok(());
@@ -209,6 +230,8 @@ impl Decoder {
             }
             None => (line, &[][..]),
         };
+        // What a field adds to its event is never more than its line.
+        self.check(line.len())?;
         self.in_block = true;
         self.field(name, value)
     }
@@ -216,17 +239,14 @@ impl Decoder {
     fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), DecodeError> {
         match name {
             b"data" => {
-                self.check(value.len() + 1)?;
                 self.data.extend_from_slice(value);
                 self.data.push(b'\n');
             }
             b"event" => {
                 self.event.clear();
-                self.check(value.len())?;
                 self.event.extend_from_slice(value);
             }
             b"id" if !value.contains(&0) => {
-                self.check(value.len())?;
                 self.pending_id = Some(String::from_utf8_lossy(value).into_owned());
             }
             b"retry" if !value.is_empty() && value.iter().all(u8::is_ascii_digit) => {

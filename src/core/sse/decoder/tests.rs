@@ -234,6 +234,75 @@ fn memory_is_bounded_and_the_error_is_final() {
     }
 }
 
+/// Events, how the stream ended, and the id and time that it left.
+type Outcome = (Vec<Seen>, Result<(), DecodeError>, String, Option<Duration>);
+
+fn outcome<'a>(limit: usize, chunks: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
+    let mut decoder = Decoder::new(limit);
+    let (mut seen, mut result) = (Vec::new(), Ok(()));
+    for chunk in chunks {
+        result = decoder.push(chunk, |event| {
+            let (name, data) = (event.event.into_owned(), event.data.into_owned());
+            seen.push((name, data, event.id.to_owned()));
+        });
+    }
+    let id = decoder.last_event_id().to_owned();
+    (seen, result, id, decoder.retry())
+}
+
+/// What comes of `input` whole, and that the same comes of it at every split
+/// into two and one byte at a time.
+fn outcome_at_every_split(limit: usize, input: &[u8]) -> Outcome {
+    let whole = outcome(limit, [input]);
+    for split in 0..=input.len() {
+        let (left, right) = input.split_at(split);
+        let of_two = outcome(limit, [left, right]);
+        assert_eq!(of_two, whole, "limit {limit}, split at {split}");
+    }
+    assert_eq!(outcome(limit, input.chunks(1)), whole, "limit {limit}");
+    whole
+}
+
+#[test]
+fn what_is_too_large_does_not_depend_on_chunks() {
+    let long = "x".repeat(20);
+    for input in [
+        format!("data: {long}\n\n"),
+        format!("data:{long}\r\ndata:{long}\r\n\r\n"),
+        format!("event: {long}\nevent: y\ndata: z\n\n"),
+        format!("id: {long}\ndata: a\n\nid: y\ndata: z\n\n"),
+        format!("unknown: {long}\ndata: z\n\n"),
+        format!("{long}\ndata: z\n\n"),
+        format!("data\n:{long}\n: {long}\ndata: z\n\n"),
+        format!("\u{feff}:{long}\ndata: z\n\n"),
+        format!("\u{feff}data: {long}\n\n"),
+        format!("\u{feff}\u{feff}{long}\ndata: z\n\n"),
+        "\u{feee}data: z\n\ndata: z\n\n".to_owned(),
+    ] {
+        for limit in 0..64 {
+            drop(outcome_at_every_split(limit, input.as_bytes()));
+        }
+    }
+}
+
+#[test]
+fn a_line_counts_without_its_end_and_a_comment_not_at_all() {
+    let fits = |limit, input: &str| outcome_at_every_split(limit, input.as_bytes()).1.is_ok();
+    for (input, bytes) in [
+        ("data: 345\n\n", 9),
+        ("data: 345\r\n\r\n", 9),
+        ("unknown\ndata\n\n", 7),
+        ("data\ndata\n\n", 5),
+        ("\u{feff}data: 345\n\n", 9),
+        (": long, and longer\n", 0),
+        ("\u{feff}: long, and longer\n", 0),
+        ("data\n: long, and longer\n\n", 4),
+    ] {
+        assert!(fits(bytes, input), "{input:?}");
+        assert!(bytes == 0 || !fits(bytes - 1, input), "{input:?}");
+    }
+}
+
 #[test]
 fn many_data_lines_are_bounded_too() {
     let mut decoder = Decoder::new(64);
@@ -301,6 +370,11 @@ proptest! {
         }
         chunks.push(rest);
         prop_assert_eq!(decode(chunks).0, whole);
+    }
+
+    #[test]
+    fn chunking_does_not_change_what_is_too_large(input in stream_bytes(), limit in 0..48_usize) {
+        drop(outcome_at_every_split(limit, &input));
     }
 
     #[test]
