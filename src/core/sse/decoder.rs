@@ -57,12 +57,22 @@ pub struct Decoder {
     /// Bytes looked at, for the test that time is linear.
     #[cfg(test)]
     pub(super) scanned: usize,
+    /// The most that was held within a push, a line that is taken apart
+    /// included.
+    #[cfg(test)]
+    pub(super) peak: usize,
 }
 
 impl Decoder {
-    /// A decoder that holds at most `limit` bytes of one event. A line counts
-    /// whole, without its end, beside what the event has so far; a comment does
-    /// not count. Where the chunks are split makes no difference.
+    /// A decoder that holds at most `limit` bytes: of one event, with the id that
+    /// is in force. A line counts whole, without its end, beside what the event
+    /// has so far; a comment does not count. Where the chunks are split makes no
+    /// difference.
+    ///
+    /// Within a [`push`](Self::push) there is a second copy of a line that came
+    /// in pieces, then of the text that is handed on, in which an invalid byte
+    /// becomes a character of three: at most four times `limit` in all, the
+    /// spare room of buffers left out.
     pub const fn new(limit: usize) -> Self {
         Self {
             limit,
@@ -79,6 +89,8 @@ impl Decoder {
             failed: None,
             #[cfg(test)]
             scanned: 0,
+            #[cfg(test)]
+            peak: 0,
         }
     }
 
@@ -124,10 +136,11 @@ impl Decoder {
         self.retry
     }
 
-    /// Bytes held at the moment.
+    /// Bytes held at the moment, the last event id included: never more than the
+    /// limit.
     pub fn buffered(&self) -> usize {
-        let id = self.pending_id.as_ref().map_or(0, String::len);
-        self.line.len() + self.data.len() + self.event.len() + id
+        let pending = self.pending_id.as_ref().map_or(0, String::len);
+        self.line.len() + self.data.len() + self.event.len() + pending + self.id.len()
     }
 
     fn scan(
@@ -156,6 +169,10 @@ impl Decoder {
                 self.extend_line(line)?;
                 let mut whole = std::mem::take(&mut self.line);
                 self.whole_line(&whole, on_event)?;
+                #[cfg(test)]
+                {
+                    self.peak = self.peak.max(whole.len() + self.buffered());
+                }
                 // The allocation serves the next line.
                 whole.clear();
                 self.line = whole;
@@ -230,7 +247,8 @@ impl Decoder {
             }
             None => (line, &[][..]),
         };
-        // What a field adds to its event is never more than its line.
+        // What a field adds to its event is never more than its line, but for
+        // an id that is no UTF-8.
         self.check(line.len())?;
         self.in_block = true;
         self.field(name, value)
@@ -247,7 +265,10 @@ impl Decoder {
                 self.event.extend_from_slice(value);
             }
             b"id" if !value.contains(&0) => {
-                self.pending_id = Some(String::from_utf8_lossy(value).into_owned());
+                let id = String::from_utf8_lossy(value);
+                self.pending_id = None;
+                self.check(id.len())?;
+                self.pending_id = Some(id.into_owned());
             }
             b"retry" if !value.is_empty() && value.iter().all(u8::is_ascii_digit) => {
                 let digits = std::str::from_utf8(value).ok();

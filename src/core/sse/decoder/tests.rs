@@ -234,6 +234,22 @@ fn memory_is_bounded_and_the_error_is_final() {
     }
 }
 
+/// That everything with a length is counted and within `limit`, and no more than
+/// twice as much while a line was taken apart.
+#[track_caller]
+fn assert_held(decoder: &Decoder, limit: usize) {
+    let pending = decoder.pending_id.as_ref().map_or(0, String::len);
+    let event = decoder.data.len() + decoder.event.len();
+    let held = decoder.line.len() + event + pending + decoder.id.len();
+    assert_eq!(decoder.buffered(), held);
+    assert!(held <= limit, "limit {limit}: {held} bytes held");
+    let peak = decoder.peak;
+    assert!(
+        peak <= 2 * limit,
+        "limit {limit}: {peak} bytes within a push"
+    );
+}
+
 /// Events, how the stream ended, and the id and time that it left.
 type Outcome = (Vec<Seen>, Result<(), DecodeError>, String, Option<Duration>);
 
@@ -242,9 +258,15 @@ fn outcome<'a>(limit: usize, chunks: impl IntoIterator<Item = &'a [u8]>) -> Outc
     let (mut seen, mut result) = (Vec::new(), Ok(()));
     for chunk in chunks {
         result = decoder.push(chunk, |event| {
+            let text = event.event.len() + event.data.len() + event.id.len();
+            assert!(
+                text <= "message".len() + 3 * limit,
+                "limit {limit}: {text} bytes"
+            );
             let (name, data) = (event.event.into_owned(), event.data.into_owned());
             seen.push((name, data, event.id.to_owned()));
         });
+        assert_held(&decoder, limit);
     }
     let id = decoder.last_event_id().to_owned();
     (seen, result, id, decoder.retry())
@@ -283,6 +305,21 @@ fn what_is_too_large_does_not_depend_on_chunks() {
             drop(outcome_at_every_split(limit, input.as_bytes()));
         }
     }
+}
+
+#[test]
+fn ids_are_held_within_the_limit() {
+    let id = "x".repeat(20);
+    let fits = |limit, input: &str| outcome_at_every_split(limit, input.as_bytes()).1.is_ok();
+    // The one in force counts, and beside it the one that will be.
+    let in_force = format!("id:{id}\n\ndata: {id}\n\n");
+    assert!(fits(46, &in_force) && !fits(45, &in_force));
+    let next = format!("id:{id}\n\nid:{id}\n\n");
+    assert!(fits(43, &next) && !fits(42, &next));
+    // Counted as they are kept: each byte becomes a character of three.
+    let invalid = [b"id:".as_slice(), &[0xff; 20], b"\n\n"].concat();
+    assert!(outcome_at_every_split(60, &invalid).1.is_ok());
+    assert!(outcome_at_every_split(59, &invalid).1.is_err());
 }
 
 #[test]
@@ -347,6 +384,9 @@ fn stream_bytes() -> impl Strategy<Value = Vec<u8>> {
         Just(b"\r".to_vec()),
         Just(b"\r\n".to_vec()),
         Just(b"\0".to_vec()),
+        Just(b"\n\n".to_vec()),
+        Just(b"id:7\n".to_vec()),
+        Just(b"data:x\n".to_vec()),
         Just(BOM.to_vec()),
         Just("…".as_bytes().to_vec()),
         proptest::collection::vec(any::<u8>(), 0..4),
@@ -372,6 +412,7 @@ proptest! {
         prop_assert_eq!(decode(chunks).0, whole);
     }
 
+    /// Nor what is held, which stays within the bound throughout.
     #[test]
     fn chunking_does_not_change_what_is_too_large(input in stream_bytes(), limit in 0..48_usize) {
         drop(outcome_at_every_split(limit, &input));
