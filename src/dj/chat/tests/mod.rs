@@ -16,7 +16,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
 use crate::core::ports::{BodyStream, Clock, HttpError, TimeoutPhase};
-use crate::core::sse::Decoder;
+use crate::core::sse::{Decoder, WriterConfig};
 use crate::core::testing::{ScriptedHttp, VirtualClock, World};
 use crate::dj::App;
 
@@ -476,6 +476,48 @@ fn a_reader_that_stops_holds_the_upstream_back() {
     assert!((2..100).contains(&reads), "{reads}");
     drop(body);
     world.drain();
+}
+
+/// The writes of a run's body that have content: how much of it, and their
+/// length in bytes.
+fn content_writes(world: &World) -> Vec<(usize, usize)> {
+    let app = app(world, &[]);
+    let writes = world.run(async {
+        let mut body = app.handle(hello()).await.into_body();
+        let mut writes = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let write = frame.unwrap().into_data().unwrap();
+            let text = std::str::from_utf8(&write).unwrap();
+            writes.push((text.matches(r#""type":"content""#).count(), write.len()));
+        }
+        writes
+    });
+    world.drain();
+    let with_content = writes.into_iter().filter(|(content, _)| *content > 0);
+    with_content.collect()
+}
+
+#[test]
+fn what_one_read_brings_leaves_in_one_write() {
+    let burst = |deltas, text: &str| {
+        streaming(vec![
+            Step::Write(sse("message_start", START)),
+            Step::Wait(Duration::from_secs(1)),
+            Step::Write(delta(text).repeat(deltas)),
+            Step::Wait(Duration::from_secs(1)),
+            Step::Write(end("end_turn")),
+        ])
+    };
+    let writes = content_writes(&burst(500, "word "));
+    assert_eq!(writes.len(), 1, "{writes:?}");
+    assert_eq!(writes[0].0, 500);
+    // More than the queue holds leaves a full queue at a time.
+    let text = "x".repeat(200);
+    let writes = content_writes(&burst(4_000, &text));
+    assert_eq!(writes.iter().map(|write| write.0).sum::<usize>(), 4_000);
+    let (_, full) = writes.split_last().unwrap();
+    let room = WriterConfig::default().capacity - 2 * text.len();
+    assert!(full.iter().all(|write| write.1 >= room), "{writes:?}");
 }
 
 #[test]
