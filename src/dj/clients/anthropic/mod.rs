@@ -128,3 +128,35 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Failure> {
         false => Err(Failure::Protocol("not a stream of events".into())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    /// The types of `mime-*` and `utf-8` in web-platform-tests' `eventsource/`,
+    /// and what else something in between may answer with.
+    #[test]
+    fn only_streams_of_events_are_read() {
+        for (value, good) in [
+            ("text/event-stream", true),
+            ("text/event-stream;", true),
+            ("text/event-stream;charset=windows-1252", true),
+            ("text/event-stream; charset=utf-8", true),
+            ("text/event-stream ; charset=utf-8", true),
+            ("Text/Event-Stream", true),
+            ("x bogus", false),
+            ("text/x-bogus", false),
+            ("text/event-streams", false),
+            ("text/event", false),
+            ("application/json", false),
+            ("text/html; text/event-stream", false),
+            (";text/event-stream", false),
+            ("", false),
+        ] {
+            let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(value))]);
+            assert_eq!(check_media_type(&headers).is_ok(), good, "{value:?}");
+        }
+        assert!(check_media_type(&HeaderMap::new()).is_err());
+    }
+}
