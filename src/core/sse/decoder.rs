@@ -54,9 +54,9 @@ pub struct Decoder {
     /// Fields of a block that has not ended.
     in_block: bool,
     failed: Option<DecodeError>,
-    /// Bytes looked at, for the test that time is linear.
+    /// Bytes looked at or copied, for the test that time is linear.
     #[cfg(test)]
-    pub(super) scanned: usize,
+    pub(super) work: usize,
     /// The most that was held within a push, a line that is taken apart
     /// included.
     #[cfg(test)]
@@ -88,7 +88,7 @@ impl Decoder {
             in_block: false,
             failed: None,
             #[cfg(test)]
-            scanned: 0,
+            work: 0,
             #[cfg(test)]
             peak: 0,
         }
@@ -156,10 +156,7 @@ impl Decoder {
             }
         }
         while let Some(end) = memchr2(b'\r', b'\n', rest) {
-            #[cfg(test)]
-            {
-                self.scanned += end + 1;
-            }
+            self.count(end + 1);
             let (line, after) = (&rest[..end], &rest[end + 1..]);
             if std::mem::take(&mut self.in_comment) {
                 // Its end.
@@ -186,10 +183,7 @@ impl Decoder {
                 _ => after,
             };
         }
-        #[cfg(test)]
-        {
-            self.scanned += rest.len();
-        }
+        self.count(rest.len());
         self.extend_line(rest)
     }
 
@@ -219,9 +213,23 @@ impl Decoder {
             return Ok(());
         }
         self.check(bytes.len())?;
+        let room = self.line.capacity();
         self.line.extend_from_slice(bytes);
+        // A buffer that grows moves.
+        self.count(match self.line.capacity() == room {
+            true => bytes.len(),
+            false => self.line.len(),
+        });
         Ok(())
     }
+
+    #[cfg(test)]
+    const fn count(&mut self, bytes: usize) {
+        self.work += bytes;
+    }
+
+    #[cfg(not(test))]
+    const fn count(&mut self, _: usize) {}
 
     fn check(&self, more: usize) -> Result<(), DecodeError> {
         if self.buffered() + more > self.limit {
@@ -250,6 +258,8 @@ impl Decoder {
         // What a field adds to its event is never more than its line, but for
         // an id that is no UTF-8.
         self.check(line.len())?;
+        // Its colon is looked for, and its value copied.
+        self.count(2 * line.len());
         self.in_block = true;
         self.field(name, value)
     }

@@ -368,7 +368,10 @@ fn time_is_linear_in_a_long_line() {
         decoder.push(chunk, |_| events += 1).unwrap();
     }
     assert_eq!(events, 1);
-    assert_eq!(decoder.scanned, input.len());
+    // Each byte is looked for an end, kept, moved as the line grows by doubling,
+    // looked for a colon, and copied: not once for every chunk.
+    let work = decoder.work / input.len();
+    assert!(work < 7, "{work} times the length of the line");
 }
 
 /// Bytes that make fields likely.
