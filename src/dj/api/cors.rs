@@ -3,23 +3,24 @@
 //! Everybody, without credentials; or, with `frontend_url` set, that origin
 //! alone, with credentials. Pages of other origins then learn nothing.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::Request;
 use axum::response::Response;
 use http::header::{
     ACCEPT, ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONTENT_TYPE, IF_NONE_MATCH, RETRY_AFTER,
 };
 use http::{HeaderName, HeaderValue, Method};
-use tower::{Layer, ServiceExt};
+use tower::{Layer, Service, ServiceExt};
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
 use super::caller::{RATE_LIMIT, RATE_LIMIT_POLICY, X_ADMIN_TOKEN};
 use super::stream::X_RUN_ID;
 use super::{SERVER_TIMING, X_REQUEST_ID};
 use crate::core::trace::TRACEPARENT;
-use crate::dj::config::Origin;
+use crate::dj::AppState;
+use crate::dj::config::{ConfigErrors, Origin};
 
 /// How long a browser need not ask again.
 const MAX_AGE: Duration = Duration::from_secs(7_200);
@@ -54,38 +55,62 @@ pub(super) fn concerns(path: &str) -> bool {
         .any(|prefix| path.starts_with(prefix))
 }
 
-/// Lets `router` answer `request`, which may come from another origin's page.
-pub(super) async fn answer(
-    router: Router,
-    request: Request,
-    frontend: Option<&Origin>,
-) -> Response {
+/// Pages of which origins may read answers.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Allowed<'a> {
+    Everybody,
+    Only(&'a Origin),
+    Nobody,
+}
+
+impl<'a> Allowed<'a> {
+    /// As configured, also where something else of the configuration is
+    /// malformed: the page has to say what.
+    pub(super) fn by(state: Result<&'a AppState, &'a ConfigErrors>) -> Self {
+        let frontend = match state {
+            Ok(state) => &state.config.frontend_url,
+            // One origin is meant, and nobody knows which.
+            Err(errors) if errors.has("frontend_url") => return Self::Nobody,
+            Err(errors) => &errors.frontend_url,
+        };
+        frontend.as_ref().map_or(Self::Everybody, Self::Only)
+    }
+}
+
+/// Lets `inner` answer `request`, which may come from another origin's page.
+pub(super) async fn answer<S>(inner: S, request: Request, allowed: Allowed<'_>) -> Response
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+{
     // `OPTIONS` without this is somebody who wants to know what a route has.
     let preflight = request.method() == Method::OPTIONS
         && request
             .headers()
             .contains_key(ACCESS_CONTROL_REQUEST_METHOD);
     let answered = match preflight || request.method() != Method::OPTIONS {
-        true => layer(frontend).layer(router).oneshot(request).await,
-        false => router.oneshot(request).await,
+        true => layer(allowed).layer(inner).oneshot(request).await,
+        false => inner.oneshot(request).await,
     };
     answered.unwrap_or_else(|never| match never {})
 }
 
-fn layer(frontend: Option<&Origin>) -> CorsLayer {
+fn layer(allowed: Allowed<'_>) -> CorsLayer {
     let layer = CorsLayer::new()
         .allow_methods([Method::GET, Method::HEAD, Method::POST])
         .allow_headers(SENT)
         .expose_headers(READ)
         .max_age(MAX_AGE);
-    let Some(frontend) = frontend else {
-        return layer.allow_origin(Any);
-    };
-    // An origin of the configuration is always a valid header.
-    let origin = HeaderValue::from_str(frontend.as_str()).into_iter();
-    layer
-        .allow_origin(AllowOrigin::list(origin))
-        .allow_credentials(true)
+    match allowed {
+        Allowed::Everybody => layer.allow_origin(Any),
+        Allowed::Only(frontend) => {
+            // An origin of the configuration is always a valid header.
+            let origin = HeaderValue::from_str(frontend.as_str()).into_iter();
+            layer
+                .allow_origin(AllowOrigin::list(origin))
+                .allow_credentials(true)
+        }
+        Allowed::Nobody => layer,
+    }
 }
 
 #[cfg(test)]
@@ -94,7 +119,7 @@ mod tests {
     use http::Request;
 
     use super::*;
-    use crate::dj::api::tests::{Answer, ask_with};
+    use crate::dj::api::tests::{Answer, ask_again};
 
     const FRONTEND: &str = "https://dj.example";
     const OTHERS: [&str; 6] = [
@@ -106,29 +131,122 @@ mod tests {
         "null",
     ];
 
-    fn open(name: &str) -> Option<String> {
-        (name == "anthropic_api_key").then(|| "sk-test".into())
+    /// `frontend_url`, an origin, what it is allowed, and whether credentials
+    /// are.
+    fn origins() -> Vec<(&'static str, &'static str, &'static str, bool)> {
+        // Normalised before it is compared: browsers write it so.
+        let set = "https://DJ.example:443/";
+        let mut origins = vec![(set, FRONTEND, FRONTEND, true), ("", FRONTEND, "*", false)];
+        for other in OTHERS {
+            origins.push(("", other, "*", false));
+            origins.push((set, other, "", true));
+        }
+        origins
     }
 
-    fn restricted(name: &str) -> Option<String> {
-        match name {
-            // Normalised before it is compared: browsers write it so.
-            "frontend_url" => Some("https://DJ.example:443/".into()),
-            other => open(other),
+    /// A request, the variable that it needs, and what it comes to.
+    #[derive(Clone)]
+    struct Case {
+        method: &'static str,
+        path: String,
+        fields: &'static [(&'static str, &'static str)],
+        body: &'static str,
+        variable: (&'static str, &'static str),
+        times: usize,
+        status: u16,
+    }
+
+    fn case(method: &'static str, path: &str, status: u16) -> Case {
+        Case {
+            method,
+            path: path.into(),
+            fields: &[("content-type", "application/json")],
+            body: "",
+            variable: ("anthropic_api_key", "sk-test"),
+            times: 1,
+            status,
         }
     }
 
-    fn send(
-        variables: fn(&str) -> Option<String>,
-        method: &str,
-        path: &str,
-        headers: &[(&str, &str)],
-    ) -> Answer {
-        let mut request = Request::builder().method(method).uri(path);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        ask_with(variables, request.body(Body::empty()).unwrap())
+    /// Requests of every kind, and each way to be refused: a page may know why.
+    fn cases() -> Vec<Case> {
+        const CHAT: &str = "/api/chat-stream/message";
+        const TRACKS: &str = r#"{"tracks":[{"title":"a","artist":"b"}]}"#;
+        let long = |path| format!("{path}?{}", "x".repeat(9_000));
+        let malformed = ("heartbeat_ms", "soon");
+        let with = |body, case: Case| Case { body, ..case };
+        let sent = |fields, case: Case| Case { fields, ..case };
+        let set = |variable, case: Case| Case { variable, ..case };
+        vec![
+            case("GET", "/api/status", 200),
+            case("HEAD", "/health", 200),
+            case("GET", "/problems/busy", 303),
+            sent(
+                &[
+                    ("content-type", "application/json"),
+                    ("authorization", "Bearer x"),
+                ],
+                with(r#"{"message":"hello"}"#, case("POST", CHAT, 401)),
+            ),
+            case("GET", "/api/nothing", 404),
+            case("GET", "/problems/nothing", 404),
+            case("DELETE", "/api/status", 405),
+            sent(
+                &[
+                    ("content-type", "application/json"),
+                    ("content-length", "600000"),
+                ],
+                case("POST", CHAT, 413),
+            ),
+            case("GET", &long("/api/status"), 414),
+            case("GET", &long("/health"), 414),
+            sent(&[("content-type", "text/plain")], case("POST", CHAT, 415)),
+            with("{}", case("POST", CHAT, 422)),
+            Case {
+                times: 2,
+                ..set(
+                    ("caller_limit", "1/10m"),
+                    with(TRACKS, case("POST", "/api/enrich", 429)),
+                )
+            },
+            set(malformed, case("GET", "/api/status", 503)),
+            set(malformed, case("POST", CHAT, 503)),
+            set(malformed, case("GET", "/problems/busy", 503)),
+            set(malformed, case("GET", "/health", 200)),
+        ]
+    }
+
+    /// Sends the case's request, with `fields` as well.
+    fn send(case: &Case, frontend: &str, fields: &[(&str, &str)]) -> Answer {
+        let variables = |name: &str| match name {
+            "frontend_url" => Some(frontend.to_owned()),
+            name => (name == case.variable.0).then(|| case.variable.1.to_owned()),
+        };
+        let request = || {
+            let mut request = Request::builder().method(case.method).uri(&case.path);
+            for (name, value) in case.fields.iter().chain(fields) {
+                request = request.header(*name, *value);
+            }
+            request.body(Body::from(case.body)).unwrap()
+        };
+        ask_again(variables, request, case.times)
+    }
+
+    /// Asks whether the case's request may be sent.
+    fn preflight(case: &Case, frontend: &str, origin: &str) -> Answer {
+        let asked = Case {
+            method: "OPTIONS",
+            fields: &[],
+            body: "",
+            ..case.clone()
+        };
+        let headers = "authorization,content-type";
+        let fields = [
+            ("origin", origin),
+            ("access-control-request-method", case.method),
+            ("access-control-request-headers", headers),
+        ];
+        send(&asked, frontend, &fields)
     }
 
     fn listed(answer: &Answer, name: &str) -> Vec<String> {
@@ -136,45 +254,24 @@ mod tests {
         items.map(|item| item.trim().to_ascii_lowercase()).collect()
     }
 
-    /// Requests of every kind, also ones that are refused: a page may know why.
-    const REQUESTS: [(&str, &str, u16); 6] = [
-        ("GET", "/api/status", 200),
-        ("HEAD", "/health", 200),
-        ("GET", "/api/nothing", 404),
-        ("DELETE", "/api/status", 405),
-        ("POST", "/api/chat-stream/message", 415),
-        ("GET", "/problems/busy", 303),
-    ];
-
     #[test]
     fn origins_methods_and_credentials() {
-        // (variables, origin, what is allowed, with credentials)
-        let mut cases = vec![(restricted as fn(&str) -> _, FRONTEND, FRONTEND, "true")];
-        cases.push((open, FRONTEND, "*", ""));
-        for other in OTHERS {
-            cases.push((open, other, "*", ""));
-            cases.push((restricted, other, "", "true"));
-        }
-        for (variables, origin, allowed, credentials) in cases {
-            for cookie in [None, Some(("cookie", "session=x"))] {
-                let headers = [Some(("origin", origin)), cookie];
-                let headers: Vec<_> = headers.into_iter().flatten().collect();
-                for (method, path, status) in REQUESTS {
-                    let what = format!("{origin} {method} {path} {cookie:?}");
-                    let answer = send(variables, method, path, &headers);
-                    assert_eq!(answer.status.as_u16(), status, "{what}");
-                    let allow = answer.header("access-control-allow-origin");
-                    assert_eq!(allow, allowed, "{what}");
-                    let with = answer.header("access-control-allow-credentials");
-                    assert_eq!(with, credentials, "{what}");
-                    // Never any origin, and credentials as well.
-                    assert!(allow != "*" || with.is_empty(), "{what}");
-                    assert!(listed(&answer, "vary").contains(&"origin".into()), "{what}");
-                    if !allowed.is_empty() {
-                        let readable = listed(&answer, "access-control-expose-headers");
-                        for name in READ {
-                            assert!(readable.contains(&name.to_string()), "{what}: {name}");
-                        }
+        for (frontend, origin, allowed, credentials) in origins() {
+            for (case, cookie) in cases().iter().flat_map(|case| [(case, ""), (case, "a=b")]) {
+                let what = format!("{frontend} {origin} {} {:.40}", case.method, case.path);
+                let answer = send(case, frontend, &[("origin", origin), ("cookie", cookie)]);
+                assert_eq!(answer.status.as_u16(), case.status, "{what}");
+                let allow = answer.header("access-control-allow-origin");
+                assert_eq!(allow, allowed, "{what} {}", case.status);
+                let with = answer.header("access-control-allow-credentials");
+                assert_eq!(with == "true", credentials, "{what}");
+                // Never any origin, and credentials as well.
+                assert!(allow != "*" || with.is_empty(), "{what}");
+                assert!(listed(&answer, "vary").contains(&"origin".into()), "{what}");
+                if !allowed.is_empty() {
+                    let readable = listed(&answer, "access-control-expose-headers");
+                    for name in READ {
+                        assert!(readable.contains(&name.to_string()), "{what}: {name}");
                     }
                 }
             }
@@ -183,29 +280,12 @@ mod tests {
 
     #[test]
     fn preflights() {
-        // (variables, origin, what is allowed)
-        let mut cases = vec![(restricted as fn(&str) -> _, FRONTEND, FRONTEND)];
-        for other in OTHERS {
-            cases.push((open, other, "*"));
-            cases.push((restricted, other, ""));
-        }
-        for (variables, origin, allowed) in cases {
-            for (method, path, _) in REQUESTS {
-                let answer = send(
-                    variables,
-                    "OPTIONS",
-                    path,
-                    &[
-                        ("origin", origin),
-                        ("access-control-request-method", method),
-                        (
-                            "access-control-request-headers",
-                            "authorization,content-type",
-                        ),
-                    ],
-                );
-                let what = format!("{origin} {method} {path}");
-                assert!(answer.status.is_success(), "{what}");
+        for (frontend, origin, allowed, _) in origins() {
+            for case in cases() {
+                let answer = preflight(&case, frontend, origin);
+                let Case { method, path, .. } = case;
+                let what = format!("{frontend} {origin} {method} {path:.40}");
+                assert!(answer.status.is_success(), "{what} {}", answer.status);
                 assert!(answer.body.is_empty(), "{what}");
                 let allow = answer.header("access-control-allow-origin");
                 assert_eq!(allow, allowed, "{what}");
@@ -226,14 +306,30 @@ mod tests {
     }
 
     #[test]
+    fn an_origin_that_cannot_be_read_opens_nothing() {
+        for path in ["/api/status", "/health"] {
+            let case = case("GET", path, 0);
+            for answer in [
+                send(&case, "dj.example", &[("origin", FRONTEND)]),
+                preflight(&case, "dj.example", FRONTEND),
+            ] {
+                for name in ["origin", "credentials"] {
+                    let name = format!("access-control-allow-{name}");
+                    assert_eq!(answer.header(&name), "", "{path}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn what_is_not_for_other_origins_says_nothing() {
         let origin = ("origin", "https://other.example");
         for path in ["/", "/deep/link", "/assets/app.js"] {
-            let answer = send(open, "GET", path, &[origin]);
+            let answer = send(&case("GET", path, 0), "", &[origin]);
             assert_eq!(answer.header("access-control-allow-origin"), "", "{path}");
         }
         // Without the question it is not a preflight: what does the route have?
-        let answer = send(open, "OPTIONS", "/api/status", &[origin]);
+        let answer = send(&case("OPTIONS", "/api/status", 0), "", &[origin]);
         let allow = answer.header("allow");
         assert_eq!((answer.status.as_u16(), allow), (204, "GET, HEAD, OPTIONS"));
     }

@@ -27,7 +27,7 @@ use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::header::{ALLOW, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
-use tower::ServiceExt;
+use tower::{ServiceExt, service_fn};
 use tracing::Instrument;
 
 use super::config::ConfigErrors;
@@ -116,14 +116,8 @@ pub(super) async fn handle(
         answer: AnswerHead::default(),
     };
     let added = context.answer.clone();
-    let mut response = match state {
-        Ok(state) => {
-            let answer = route(state, routes, request, context);
-            scope::run(scope, answer).instrument(span).await
-        }
-        Err(_) if request.uri().path() == "/health" => status::health().await.into_response(),
-        Err(errors) => Problem::misconfigured(errors).into_response(),
-    };
+    let answer = share(state, routes, request, context);
+    let mut response = scope::run(scope, answer).instrument(span).await;
     if response.status() == StatusCode::METHOD_NOT_ALLOWED {
         allow(&mut response, options);
     }
@@ -140,22 +134,44 @@ pub(super) async fn handle(
     asked.answered(response)
 }
 
+/// Answers, also to pages of other origins where they may ask.
+async fn share(
+    state: Result<&AppState, &ConfigErrors>,
+    routes: &OnceLock<Router>,
+    request: Request,
+    context: RequestContext,
+) -> Response {
+    if !cors::concerns(request.uri().path()) {
+        return route(state, routes, request, context).await;
+    }
+    // All of it, so that a page can read every refusal.
+    let inner = service_fn(|request| {
+        let context = context.clone();
+        async move { Ok(route(state, routes, request, context).await) }
+    });
+    cors::answer(inner, request, cors::Allowed::by(state)).await
+}
+
 /// Lets the router answer, which is made when it is first needed.
 async fn route(
-    state: &AppState,
+    state: Result<&AppState, &ConfigErrors>,
     routes: &OnceLock<Router>,
     mut request: Request,
     context: RequestContext,
 ) -> Response {
+    let state = match state {
+        Ok(state) => state,
+        Err(_) if request.uri().path() == "/health" => {
+            return status::health().await.into_response();
+        }
+        Err(errors) => return Problem::misconfigured(errors).into_response(),
+    };
     let target = request.uri().path_and_query();
     if target.is_some_and(|target| target.as_str().len() > MAX_TARGET) {
         return too_long().into_response();
     }
     request.extensions_mut().insert(context);
     let router = routes.get_or_init(|| router(state.clone())).clone();
-    if cors::concerns(request.uri().path()) {
-        return cors::answer(router, request, state.config.frontend_url.as_ref()).await;
-    }
     let answer = router.oneshot(request).await;
     answer.unwrap_or_else(|never| match never {})
 }

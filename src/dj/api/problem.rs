@@ -80,7 +80,7 @@ impl Problem {
 
     /// 503: nothing can be served before the variables are put right.
     pub fn misconfigured(errors: &ConfigErrors) -> Self {
-        let names: Vec<&str> = errors.0.iter().map(|error| error.name).collect();
+        let names: Vec<&str> = errors.variables.iter().map(|error| error.name).collect();
         let message = format!("the configuration is not valid: {errors}");
         let error = ErrorObject::new(Code::Misconfigured, message).with("variables", names);
         Self::new(StatusCode::SERVICE_UNAVAILABLE, error)

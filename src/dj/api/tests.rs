@@ -60,16 +60,34 @@ fn variables(name: &str) -> Option<String> {
 pub(super) fn ask_with(variables: fn(&str) -> Option<String>, request: Request<Body>) -> Answer {
     let world = World::with_http(ScriptedHttp::refusing());
     let app = App::from_variables(world.ports(), variables);
-    let answer = world.run(async {
+    let answer = take(&world, &app, request);
+    assert_eq!(world.http.calls(), 0, "an upstream was called");
+    answer
+}
+
+/// Asks one application so many times: the last answer.
+pub(super) fn ask_again(
+    variables: impl Fn(&str) -> Option<String>,
+    request: impl Fn() -> Request<Body>,
+    times: usize,
+) -> Answer {
+    let world = World::with_http(ScriptedHttp::refusing());
+    let app = App::from_variables(world.ports(), variables);
+    for _ in 1..times {
+        take(&world, &app, request());
+    }
+    take(&world, &app, request())
+}
+
+fn take(world: &World, app: &App, request: Request<Body>) -> Answer {
+    world.run(async {
         let (head, body) = app.handle(request).await.into_parts();
         Answer {
             status: head.status,
             headers: head.headers,
             body: body.collect().await.unwrap().to_bytes(),
         }
-    });
-    assert_eq!(world.http.calls(), 0, "an upstream was called");
-    answer
+    })
 }
 
 pub(super) fn ask(request: Request<Body>) -> Answer {

@@ -65,11 +65,23 @@ pub struct VariableError {
 
 /// All variables that could not be understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigErrors(pub Vec<VariableError>);
+pub struct ConfigErrors {
+    /// Each of them; there is one at least.
+    pub variables: Vec<VariableError>,
+    /// The page that may be told of them, where it is set and not one of them.
+    pub frontend_url: Option<Origin>,
+}
+
+impl ConfigErrors {
+    /// Whether the variable `name` is one of them.
+    pub fn has(&self, name: &str) -> bool {
+        self.variables.iter().any(|error| error.name == name)
+    }
+}
 
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, VariableError { name, expected }) in self.0.iter().enumerate() {
+        for (index, VariableError { name, expected }) in self.variables.iter().enumerate() {
             let separator = if index == 0 { "" } else { "; " };
             write!(f, "{separator}`{name}` {expected}")?;
         }
@@ -121,7 +133,10 @@ pub(super) fn load(source: &dyn Fn(&str) -> Option<String>) -> Result<Config, Co
     };
     match read.errors.is_empty() {
         true => Ok(config),
-        false => Err(ConfigErrors(read.errors)),
+        false => Err(ConfigErrors {
+            variables: read.errors,
+            frontend_url: config.frontend_url,
+        }),
     }
 }
 
@@ -369,7 +384,7 @@ mod tests {
     }
 
     fn broken(pairs: &[(&'static str, &'static str)]) -> Vec<&'static str> {
-        let errors = with(pairs).err().map(|errors| errors.0);
+        let errors = with(pairs).err().map(|errors| errors.variables);
         let errors = errors.unwrap_or_default().into_iter();
         errors.map(|error| error.name).collect()
     }
