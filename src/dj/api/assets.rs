@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 
 use super::docs::answers::{NotFound, NotModified};
 use super::problem::Problem;
-use super::{method_not_allowed, not_found};
+use super::{is_beneath, method_not_allowed, not_found};
 
 /// A finished answer.
 struct Asset {
@@ -108,11 +108,7 @@ pub(super) async fn fallback(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let path = uri.path();
-    let beneath = |prefix: &&str| {
-        let rest = path.strip_prefix(*prefix);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    if NOT_PAGES.iter().any(beneath) {
+    if NOT_PAGES.iter().any(|prefix| is_beneath(path, prefix)) {
         return Err(not_found(uri).await);
     }
     if !matches!(method, Method::GET | Method::HEAD) {

@@ -17,7 +17,7 @@ use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
 use super::caller::{RATE_LIMIT, RATE_LIMIT_POLICY, X_ADMIN_TOKEN};
 use super::stream::X_RUN_ID;
-use super::{SERVER_TIMING, X_REQUEST_ID};
+use super::{SERVER_TIMING, X_REQUEST_ID, is_beneath, routes};
 use crate::core::trace::TRACEPARENT;
 use crate::dj::AppState;
 use crate::dj::config::{ConfigErrors, Origin};
@@ -50,9 +50,8 @@ const READ: [HeaderName; 7] = [
 /// Whether pages of other origins may ask for `path` at all: the page and its
 /// assets are for their own.
 pub(super) fn concerns(path: &str) -> bool {
-    ["/api/", "/health", "/problems/"]
-        .iter()
-        .any(|prefix| path.starts_with(prefix))
+    is_beneath(path, "/api")
+        || matches!(routes::template(path), Some("/health" | "/problems/{code}"))
 }
 
 /// Pages of which origins may read answers.
@@ -189,6 +188,7 @@ mod tests {
                 with(r#"{"message":"hello"}"#, case("POST", CHAT, 401)),
             ),
             case("GET", "/api/nothing", 404),
+            case("GET", "/api", 404),
             case("GET", "/problems/nothing", 404),
             case("DELETE", "/api/status", 405),
             sent(
@@ -324,7 +324,17 @@ mod tests {
     #[test]
     fn what_is_not_for_other_origins_says_nothing() {
         let origin = ("origin", "https://other.example");
-        for path in ["/", "/deep/link", "/assets/app.js"] {
+        for path in [
+            "/",
+            "/deep/link",
+            "/assets/app.js",
+            // The page answers here, whatever it begins with.
+            "/healthy",
+            "/apis",
+            "/problems/",
+            "/problems/busy/x",
+            "/health/x",
+        ] {
             let answer = send(&case("GET", path, 0), "", &[origin]);
             assert_eq!(answer.header("access-control-allow-origin"), "", "{path}");
         }

@@ -209,6 +209,12 @@ fn allow(response: &mut Response, options: bool) {
     }
 }
 
+/// Whether `path` is `prefix` or has it as its first segments.
+fn is_beneath(path: &str, prefix: &str) -> bool {
+    let rest = path.strip_prefix(prefix);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 fn too_long() -> Problem {
     let message = format!("path and query may have at most {MAX_TARGET} bytes");
     let error = ErrorObject::new(Code::UriTooLong, message).with("maxBytes", MAX_TARGET);
