@@ -47,7 +47,8 @@ pub(crate) struct ChatRequest {
     #[garde(length(chars, max = 200))]
     #[schema(max_length = 200)]
     pub(crate) playlist_id: Option<String>,
-    /// Send the request's log as frames, where that is allowed.
+    /// Send the request's log as frames. Beyond development it takes the operator's
+    /// token.
     #[serde(default)]
     #[garde(skip)]
     pub(crate) debug: bool,
@@ -100,6 +101,11 @@ impl Mode {
     path = "/api/chat-stream/message",
     operation_id = "sendMessage",
     tag = "chat",
+    params((
+        "x-admin-token" = Option<String>,
+        Header,
+        description = "The operator's token: with it `debug` holds before real users as well."
+    )),
     request_body(
         content = ChatRequest,
         examples(

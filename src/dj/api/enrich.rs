@@ -41,7 +41,8 @@ pub(crate) struct EnrichRequest {
     #[garde(length(min = 1, max = 500), dive)]
     #[schema(min_items = 1, max_items = 500)]
     pub(crate) tracks: Vec<TrackQuery>,
-    /// Send the request's log as frames, where that is allowed.
+    /// Send the request's log as frames. Beyond development it takes the operator's
+    /// token.
     #[serde(default)]
     #[garde(skip)]
     pub(crate) debug: bool,
@@ -121,6 +122,11 @@ pub(crate) struct EnrichAnswer {
     path = "/api/enrich",
     operation_id = "enrichTracks",
     tag = "enrichment",
+    params((
+        "x-admin-token" = Option<String>,
+        Header,
+        description = "The operator's token: with it `debug` holds before real users as well."
+    )),
     request_body(
         content = EnrichRequest,
         example = json!({"tracks": [

@@ -247,7 +247,7 @@ impl IntoResponses for NotAdmin {
     }
 }
 
-/// What every route of the API may answer, whatever it does.
+/// What every route may answer, whatever it does.
 pub(super) struct OfEveryRoute;
 
 impl IntoResponses for OfEveryRoute {
@@ -256,7 +256,7 @@ impl IntoResponses for OfEveryRoute {
         responses([
             (
                 414,
-                problem(414, "The query is too long.", &[Code::UriTooLong]),
+                problem(414, "Path and query are too long.", &[Code::UriTooLong]),
             ),
             (
                 500,

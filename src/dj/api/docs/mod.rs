@@ -109,7 +109,8 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::dj::api::tests::{ask, get};
+    use crate::dj::api::caller::X_ADMIN_TOKEN;
+    use crate::dj::api::tests::{ask, ask_with, get};
 
     fn published() -> Value {
         let answer = ask(get("/api/openapi.json"));
@@ -163,6 +164,73 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Every operation: its method, its path with something for each parameter,
+    /// and what the document says of it.
+    fn operations(document: &Value) -> Vec<(&str, String, &Value)> {
+        let paths = document["paths"].as_object().unwrap().iter();
+        let operations = paths.flat_map(|(path, item)| {
+            let path = path.replace("{code}", "busy").replace(['{', '}'], "");
+            let operations = item.as_object().unwrap().iter();
+            operations
+                .map(move |(method, operation)| (method.as_str(), path.clone(), operation))
+                .collect::<Vec<_>>()
+        });
+        operations.collect()
+    }
+
+    fn asked(method: &str, path: &str) -> Request<Body> {
+        let request = Request::builder().method(method.to_uppercase().as_str());
+        request.uri(path).body(Body::empty()).unwrap()
+    }
+
+    #[test]
+    fn what_is_refused_before_the_route_is_said_of_every_route() {
+        let document = published();
+        let operations = operations(&document);
+        assert!(operations.len() > 10);
+        let malformed = |name: &str| (name == "heartbeat_ms").then(|| "soon".into());
+        for (method, path, operation) in operations {
+            let documented = |status: StatusCode| {
+                let responses = operation["responses"].as_object().unwrap();
+                responses.contains_key(status.as_str())
+            };
+            let long = format!("{path}?{}", "x".repeat(9_000));
+            let status = ask(asked(method, &long)).status;
+            assert_eq!(status, StatusCode::URI_TOO_LONG, "{path}");
+            assert!(documented(status), "{method} {path}: {status}");
+            let status = ask_with(malformed, asked(method, &path)).status;
+            assert!(documented(status), "{method} {path}: {status}");
+            let unavailable = StatusCode::SERVICE_UNAVAILABLE;
+            assert_eq!(
+                documented(unavailable),
+                status == unavailable,
+                "{method} {path}: {status}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_opens_debug_is_said_where_there_is_debug() {
+        let document = published();
+        let mut seen = 0;
+        for (_, path, operation) in operations(&document) {
+            let body = &operation["requestBody"]["content"]["application/json"]["schema"]["$ref"];
+            let body = body.as_str().and_then(|body| document.pointer(&body[1..]));
+            let debug = body.is_some_and(|body| body["properties"]["debug"].is_object());
+            let parameters = operation["parameters"].as_array().into_iter().flatten();
+            let token: Vec<_> = parameters
+                .filter(|parameter| parameter["name"] == X_ADMIN_TOKEN.as_str())
+                .collect();
+            assert_eq!(token.len(), usize::from(debug), "{path}");
+            for token in token {
+                let (place, required) = (&token["in"], &token["required"]);
+                assert_eq!((place, required), (&"header".into(), &false.into()));
+            }
+            seen += usize::from(debug);
+        }
+        assert_eq!(seen, 2, "the chat and the enrichment have it");
     }
 
     #[test]
