@@ -5,6 +5,7 @@
 //! says where they are. They run in real time and wait for events; a time limit
 //! is only ever asserted where the product promises one.
 
+pub mod browser;
 pub mod chat;
 pub mod hosts;
 pub mod redis;

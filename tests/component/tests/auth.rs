@@ -1,114 +1,19 @@
 //! Connecting Spotify, over HTTP: the browser's part is played by hand.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use reqwest::header::{HeaderMap, LOCATION, SET_COOKIE};
-use reqwest::{Method, RequestBuilder, Response, redirect};
+use reqwest::Response;
 use serde_json::{Value, json};
+use spinlane_component_tests::browser::{Browser, SESSION, location};
 use spinlane_component_tests::chat::{Chat, Frame, last};
 use spinlane_component_tests::{Dj, KEY, settled};
 use spinlane_upstreams::anthropic::Script;
 use spinlane_upstreams::catalogue::OWN_PLAYLIST;
 
-const SESSION: &str = "__Host-spinlane-session";
 const LOGIN: &str = "__Host-spinlane-login";
 
-/// A browser: it keeps cookies and follows redirects one at a time.
-struct Browser<'a> {
-    dj: &'a Dj,
-    client: reqwest::Client,
-    cookies: BTreeMap<String, String>,
-}
-
-impl<'a> Browser<'a> {
-    fn new(dj: &'a Dj) -> Self {
-        let client = reqwest::Client::builder().redirect(redirect::Policy::none());
-        Self {
-            dj,
-            client: client.build().unwrap(),
-            cookies: BTreeMap::new(),
-        }
-    }
-
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, self.dj.host.url(path))
-    }
-
-    async fn send(&mut self, request: RequestBuilder) -> Response {
-        let cookies = self.cookies.iter();
-        let cookies: Vec<_> = cookies
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
-        let request = request.header("cookie", cookies.join("; "));
-        let response = request.send().await.expect("an answer");
-        self.keep(response.headers());
-        response
-    }
-
-    /// Keeps what every browser would, after a look at the flags.
-    fn keep(&mut self, headers: &HeaderMap) {
-        for field in headers.get_all(SET_COOKIE) {
-            let field = field.to_str().unwrap();
-            let (name, rest) = field.split_once('=').unwrap();
-            let mut parts = rest.split("; ");
-            let value = parts.next().unwrap();
-            let flags: Vec<_> = parts.collect();
-            for flag in ["Path=/", "Secure", "HttpOnly", "SameSite=Lax"] {
-                assert!(flags.contains(&flag), "{field}");
-            }
-            match flags.contains(&"Max-Age=0") {
-                true => self.cookies.remove(name),
-                false => self.cookies.insert(name.into(), value.into()),
-            };
-        }
-    }
-
-    async fn get(&mut self, path: &str) -> Response {
-        let request = self.request(Method::GET, path);
-        self.send(request).await
-    }
-
-    async fn post(&mut self, path: &str, body: &Value) -> Response {
-        let request = self.request(Method::POST, path).json(body);
-        self.send(request).await
-    }
-
-    /// Begins a login, and answers on Spotify's page: the way back.
-    async fn consent(&mut self, login: &str, answer: &str) -> String {
-        let page = location(&self.get(login).await);
-        let asked = self
-            .client
-            .get(&page)
-            .send()
-            .await
-            .expect("the consent page");
-        assert_eq!(asked.status(), 200, "{}", asked.text().await.unwrap());
-        let form = page.replacen("/authorize?", "/authorize/answer?", 1);
-        let form = self.client.post(form).body(format!("answer={answer}"));
-        let back = location(&form.send().await.expect("the way back"));
-        let origin = self.dj.host.url("");
-        back.strip_prefix(&origin).expect("back to us").to_owned()
-    }
-
-    async fn log_in(&mut self) -> String {
-        let back = self.consent("/api/auth/login", "agree").await;
-        assert_eq!(location(&self.get(&back).await), "/");
-        self.session()
-    }
-
-    fn session(&self) -> String {
-        self.cookies[SESSION].clone()
-    }
-
-    async fn whoami(&mut self) -> Value {
-        json(self.get("/api/auth/session").await, 200).await
-    }
-}
-
-fn location(response: &Response) -> String {
-    assert_eq!(response.status(), 303, "{:?}", response.headers());
-    response.headers()[LOCATION].to_str().unwrap().to_owned()
+async fn whoami(browser: &mut Browser<'_>) -> Value {
+    json(browser.get("/api/auth/session").await, 200).await
 }
 
 async fn json(response: Response, status: u16) -> Value {
@@ -170,12 +75,12 @@ async fn a_user_connects_and_disconnects() {
     let dj = Dj::start_public(&[]).await;
     let mut browser = Browser::new(&dj);
     assert_eq!(
-        browser.whoami().await,
+        whoami(&mut browser).await,
         json!({"connected": false, "available": true})
     );
     let token = browser.log_in().await;
     assert!(!browser.cookies.contains_key(LOGIN));
-    let who = browser.whoami().await;
+    let who = whoami(&mut browser).await;
     assert_eq!(
         (&who["connected"], &who["name"]),
         (&true.into(), &"Sim Listener".into())
@@ -185,7 +90,7 @@ async fn a_user_connects_and_disconnects() {
     let gone = browser.post("/api/auth/logout", &json!({})).await;
     assert_eq!(gone.status(), 204);
     assert!(!browser.cookies.contains_key(SESSION));
-    assert_eq!(browser.whoami().await["connected"], false);
+    assert_eq!(whoami(&mut browser).await["connected"], false);
     assert_eq!(
         code(bearer(&dj, &token).await, 401).await,
         "session_invalid"
@@ -214,7 +119,7 @@ async fn refusals_and_forgeries_open_nothing() {
     let replayed = again.replace(&part(&again, "code"), &part(&back, "code"));
     assert_eq!(code(browser.get(&replayed).await, 400).await, "login_code");
     assert_eq!(
-        browser.whoami().await["connected"],
+        whoami(&mut browser).await["connected"],
         true,
         "the first login holds"
     );
@@ -233,7 +138,7 @@ async fn tokens_that_are_not_good_are_refused() {
         assert_eq!(code(refused, 401).await, "session_invalid");
         // As a cookie it is as good as none, and the browser forgets it.
         browser.cookies.insert(SESSION.into(), bad.into());
-        assert_eq!(browser.whoami().await["connected"], false);
+        assert_eq!(whoami(&mut browser).await["connected"], false);
         assert!(!browser.cookies.contains_key(SESSION));
     }
     let prompt = json!({"message": "hello", "mode": "create"});
@@ -281,7 +186,7 @@ async fn an_expired_access_token_is_renewed_and_kept() {
     let frames = create_playlist(&mut browser).await;
     let ended = tool_end(&frames);
     assert_eq!(ended["error"], true, "{ended}");
-    assert_eq!(browser.whoami().await["connected"], false);
+    assert_eq!(whoami(&mut browser).await["connected"], false);
 }
 
 /// What the model asks for is done in the user's account: a new playlist, and
