@@ -1,9 +1,11 @@
-//! The OpenAPI document, in the eyes of others: a validator takes it, and
-//! schemathesis finds no answer that it does not describe.
+//! The OpenAPI document, in the eyes of others: a validator takes it,
+//! schemathesis finds no answer that it does not describe, and what streams and
+//! documents really hold is what its schemas say.
 //!
-//! Both are Python programs, which `cargo xtask test` installs.
+//! All of them are Python programs, which `cargo xtask test` installs.
 
 mod fuzz;
+mod schemas;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
