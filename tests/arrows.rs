@@ -72,6 +72,15 @@ fn the_application_reaches_the_world_through_core() {
     assert_eq!(naming("dj", &words), Vec::<String>::new());
 }
 
+/// The operator's sweep is told by a list what is the application's: what is
+/// declared elsewhere would be missing there.
+#[test]
+fn what_the_application_stores_is_declared_in_one_place() {
+    let mut declared = naming("dj", &["Kind::new(", "Sessions::new(", "Flags::new("]);
+    declared.retain(|line| !line.contains("src/dj/stored.rs:"));
+    assert_eq!(declared, Vec::<String>::new());
+}
+
 #[test]
 fn the_host_does_not_know_the_application() {
     assert_eq!(naming("host", &["crate::dj"]), Vec::<String>::new());

@@ -14,6 +14,7 @@ mod limits;
 mod music;
 mod run;
 mod seal;
+mod stored;
 #[cfg(test)]
 mod testing;
 
@@ -65,8 +66,8 @@ impl AppState {
         Self(Arc::new(Shared {
             upstreams: limits::orchestrator(&config, &ports, Arc::clone(&health)),
             caller_limits: CallerLimits::new(&config, &ports, health),
-            sessions: auth::sessions(&cache),
-            codes: auth::codes(&cache),
+            sessions: stored::sessions(&cache),
+            codes: stored::codes(&cache),
             cache,
             spotify_token: AppToken::default(),
             ports,

@@ -46,6 +46,11 @@ impl Flags {
         }
     }
 
+    /// Their namespace in the store. For the [whole sweep](Cache::sweep_all).
+    pub const fn namespace(&self) -> &'static str {
+        self.namespace
+    }
+
     /// Raises the flag called `name`: it is in the store when this returns.
     ///
     /// # Errors

@@ -126,6 +126,16 @@ impl Sessions {
         self.limits
     }
 
+    /// The namespaces of the store that they use: their own, and those of marks
+    /// that one was used or ended. For the [whole sweep](Cache::sweep_all).
+    pub fn namespaces(&self) -> [String; 3] {
+        [
+            self.namespace.to_owned(),
+            self.seen_space(),
+            self.ended_space(),
+        ]
+    }
+
     /// Begins a session.
     ///
     /// # Errors
@@ -229,12 +239,20 @@ impl Sessions {
         format!("{}:{id}", self.namespace)
     }
 
+    fn seen_space(&self) -> String {
+        format!("{}-seen", self.namespace)
+    }
+
+    fn ended_space(&self) -> String {
+        format!("{}-ended", self.namespace)
+    }
+
     fn seen_key(&self, id: &str) -> String {
-        format!("{}-seen:{id}", self.namespace)
+        format!("{}:{id}", self.seen_space())
     }
 
     fn ended_key(&self, id: &str) -> String {
-        format!("{}-ended:{id}", self.namespace)
+        format!("{}:{id}", self.ended_space())
     }
 
     fn now(&self) -> Stamp {

@@ -17,11 +17,12 @@ use crate::core::ports::StoreError;
 pub struct Swept {
     /// Keys that there were, counters left out.
     pub keys: u64,
-    /// Values that had expired, or that nobody can read, and are gone.
+    /// Values that had expired, or that nobody can read any more, and are gone.
     pub removed: u64,
     /// Values that may still be served.
     pub live: u64,
-    /// What is not the cache's, and was left alone.
+    /// What is not the cache's, and was left alone: no envelope, and in none of
+    /// the namespaces that the sweep was told of.
     pub foreign: u64,
     /// Counters that there were.
     pub counters: u64,
@@ -34,18 +35,34 @@ impl Cache {
     /// counters that are over: the cache's own, and those for which `is_over`
     /// says so.
     ///
+    /// Of what is no envelope, only keys in `namespaces` are removed, as damaged
+    /// (`bpm` is the namespace of `bpm:…`). Others may use the same store, also
+    /// for keys that look like the cache's. So name all namespaces that kinds,
+    /// sessions ([`Sessions::namespaces`]) and flags have there, and keep nothing
+    /// else in them.
+    ///
     /// For operators: it lists the whole store, which Spin answers in one piece
     /// (200,000 keys take about 20 MB; near 1.4 million it fails for good), and
     /// reads every value. Everybody else can go on meanwhile.
     ///
     /// # Errors
     /// The first failure of the store. What was done by then stays done.
-    pub async fn sweep_all(&self, is_over: impl Fn(&str) -> bool) -> Result<Swept, StoreError> {
+    ///
+    /// Dropping the future leaves the sweep where it is: the sweeps of others go
+    /// on after ten minutes.
+    ///
+    /// [`Sessions::namespaces`]: super::session::Sessions::namespaces
+    pub async fn sweep_all(
+        &self,
+        namespaces: &[impl AsRef<str>],
+        is_over: impl Fn(&str) -> bool,
+    ) -> Result<Swept, StoreError> {
         // A list of many keys may well take longer than a request's calls may.
         let store = self.parts().0.unwatched();
         let mut swept = Swept::default();
         let state = sweep::hold(&store).await?;
-        let done = values(&store, state.sorted_in(), &mut swept).await;
+        let is_ours = |key: &str| namespaces.iter().any(|name| is_in(key, name.as_ref()));
+        let done = values(&store, state.sorted_in(), is_ours, &mut swept).await;
         // Whatever came of it, the others may go on.
         state.release(&store, done.is_ok()).await?;
         done?;
@@ -55,7 +72,12 @@ impl Cache {
 }
 
 /// Removes expired values and makes the pages of the hours anew.
-async fn values(store: &Store, sorted_in: u64, swept: &mut Swept) -> Result<(), StoreError> {
+async fn values(
+    store: &Store,
+    sorted_in: u64,
+    is_ours: impl Fn(&str) -> bool,
+    swept: &mut Swept,
+) -> Result<(), StoreError> {
     let (mut pages, mut notes) = (Vec::new(), Vec::new());
     for key in store.keys().await? {
         swept.keys += 1;
@@ -87,10 +109,9 @@ async fn values(store: &Store, sorted_in: u64, swept: &mut Swept) -> Result<(), 
     index::merge(store, index::by_hour(notes)).await
 }
 
-/// Whether only the cache makes keys like this: a namespace and a hash.
-fn is_ours(key: &str) -> bool {
-    let hash = key.split_once(':').map_or("", |(_, hash)| hash);
-    matches!(hash.len(), 32 | 64) && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
+fn is_in(key: &str, namespace: &str) -> bool {
+    let rest = key.strip_prefix(namespace);
+    rest.is_some_and(|rest| rest.starts_with(':'))
 }
 
 async fn counters(

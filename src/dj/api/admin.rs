@@ -12,9 +12,9 @@ use super::no_route;
 use super::problem::Problem;
 use crate::core::cache::Swept;
 use crate::core::ports::StoreError;
-use crate::dj::AppState;
 use crate::dj::error::{Code, ErrorObject};
 use crate::dj::limits::CallerLimits;
+use crate::dj::{AppState, stored};
 
 /// What a whole sweep has found and done.
 #[derive(Debug, Serialize, ToSchema)]
@@ -81,7 +81,10 @@ pub(super) async fn sweep(
         let of_callers = |limits: &CallerLimits| limits.is_over(counter);
         app.upstreams.is_over(counter) || app.caller_limits.as_ref().is_some_and(of_callers)
     };
-    let swept = app.cache.sweep_all(is_over).await;
+    let swept = app
+        .cache
+        .sweep_all(&stored::namespaces(&app), is_over)
+        .await;
     Ok(Json(swept.map_err(|error| trouble(&error))?.into()))
 }
 
@@ -102,11 +105,9 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::core::cache::{Cache, Key, Kind};
+    use crate::core::cache::{Cache, Key};
     use crate::core::testing::World;
     use crate::dj::App;
-
-    static KIND: Kind = Kind::new("bpm", 1);
 
     /// Sweeps `world` with this token, where `admin_token` is "right".
     fn sweep(world: &World, set: bool, given: Option<&str>) -> (u16, Value) {
@@ -142,7 +143,7 @@ mod tests {
     #[test]
     fn it_removes_what_has_expired_and_what_limits_have_left() {
         let world = World::new();
-        let cache = Cache::new(&world.ports(), Arc::default()).of::<u32>(&KIND);
+        let cache = Cache::new(&world.ports(), Arc::default()).of::<u32>(&stored::BPM);
         let (one, two) = (Key::new(["one"]), Key::new(["two"]));
         world.run(async {
             cache.put(&one, Some(&1)).await;

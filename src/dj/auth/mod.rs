@@ -27,27 +27,11 @@ pub(crate) use account::Account;
 pub(crate) use session::{Credentials, MaybeSession, cross_site, store_trouble};
 pub(crate) use user::UserSession;
 
-use crate::core::cache::Cache;
-use crate::core::cache::session::{SessionLimits, Sessions};
 use crate::core::limit::Observer;
 use crate::core::ports::BoxFuture;
 use crate::dj::clients::UpstreamError;
 use crate::dj::clients::spotify::AccessTokens;
 use crate::dj::config::Secret;
-
-/// The sessions of users.
-pub(crate) fn sessions(cache: &Cache) -> Sessions {
-    Sessions::new(cache, "session", SessionLimits::default())
-}
-
-/// What one-time codes stand for.
-pub(crate) fn codes(cache: &Cache) -> Sessions {
-    let limits = SessionLimits {
-        idle: code::LASTS,
-        absolute: code::LASTS,
-    };
-    Sessions::new(cache, "code", limits)
-}
 
 /// Nobody is told how a call goes.
 struct Silent;

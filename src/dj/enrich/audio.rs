@@ -5,15 +5,12 @@ use futures::FutureExt;
 use super::names::{self, Difference};
 use super::purse::Purse;
 use super::sweep::{Known, Source};
-use crate::core::cache::{Key, Kind, Typed};
+use crate::core::cache::{Key, Typed};
 use crate::core::ports::BoxFuture;
-use crate::dj::AppState;
 use crate::dj::clients::UpstreamError;
 use crate::dj::clients::deezer::{Deezer, Recording};
 use crate::dj::music::Track;
-
-/// Beats per minute.
-static BPM: Kind = Kind::new("bpm", 1).with_policy(super::POLICY);
+use crate::dj::{AppState, stored};
 
 /// By name: a search, and the track that it found.
 const CALLS_BY_NAME: u32 = 2;
@@ -32,7 +29,7 @@ pub(super) struct AudioEnrichment {
 
 impl AudioEnrichment {
     pub(super) fn new(app: &AppState, deezer: Deezer) -> Self {
-        let cache = app.cache.of(&BPM);
+        let cache = app.cache.of(&stored::BPM);
         Self { cache, deezer }
     }
 

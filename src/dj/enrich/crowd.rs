@@ -5,15 +5,12 @@ use futures::FutureExt;
 use super::names;
 use super::purse::Purse;
 use super::sweep::{Known, Source};
-use crate::core::cache::{Key, Kind, Typed};
+use crate::core::cache::{Key, Typed};
 use crate::core::ports::BoxFuture;
-use crate::dj::AppState;
 use crate::dj::clients::UpstreamError;
 use crate::dj::clients::lastfm::{Lastfm, TrackInfo};
 use crate::dj::music::Track;
-
-/// Tags, listeners and plays.
-static LASTFM: Kind = Kind::new("lastfm", 1).with_policy(super::POLICY);
+use crate::dj::{AppState, stored};
 
 /// Tags and listeners of tracks, by artist and title.
 pub(super) struct CrowdEnrichment {
@@ -23,7 +20,7 @@ pub(super) struct CrowdEnrichment {
 
 impl CrowdEnrichment {
     pub(super) fn new(app: &AppState, lastfm: Lastfm) -> Self {
-        let cache = app.cache.of(&LASTFM);
+        let cache = app.cache.of(&stored::LASTFM);
         Self { cache, lastfm }
     }
 

@@ -24,7 +24,6 @@ use futures::future::join;
 pub(crate) use report::{EnrichedTrack, Report, SkipReason};
 pub(crate) use run::Enrichment;
 
-use crate::core::cache::Policy;
 use crate::core::limit::{Budget, Observer};
 use crate::core::ports::Instant;
 use crate::core::scope;
@@ -36,14 +35,6 @@ use audio::AudioEnrichment;
 use crowd::CrowdEnrichment;
 use sweep::Sweep;
 use watch::{Steps, Watch};
-
-/// How long what was found is good. That several instances ask about the same
-/// track at the same time is rare, and does no harm: it is not worth an
-/// increment for each of hundreds of tracks.
-const POLICY: Policy = Policy {
-    one_asks: false,
-    ..Policy::DEFAULT
-};
 
 /// Is told how far it has come: steps done, of how many, and what they are.
 pub(crate) type Progress<'a> = dyn Fn(usize, usize, &str) + Send + Sync + 'a;

@@ -6,20 +6,15 @@
 
 use std::time::Duration;
 
-use crate::core::cache::Flags;
 use crate::core::ports::StoreError;
-use crate::dj::AppState;
+use crate::dj::{AppState, stored};
 
 /// How often a run looks: it learns of its end within a second.
 const LOOK: Duration = Duration::from_millis(800);
 
 /// A flag that nobody has seen for so long belongs to a run that has ended, or
 /// never was. A store in trouble is left alone for a few seconds.
-const LASTS: Duration = Duration::from_secs(60);
-
-fn flags(app: &AppState) -> Flags {
-    Flags::new(&app.cache, "stop", LASTS)
-}
+pub(crate) const LASTS: Duration = Duration::from_secs(60);
 
 /// Whether `id` may name a run: 128 bits in lower-case hexadecimal.
 pub(crate) fn is_run_id(id: &str) -> bool {
@@ -32,7 +27,7 @@ pub(crate) fn is_run_id(id: &str) -> bool {
 /// # Errors
 /// When the store fails: the run does not learn of it.
 pub(crate) async fn request(app: &AppState, id: &str) -> Result<(), StoreError> {
-    flags(app).raise(id).await
+    stored::stops(&app.cache).raise(id).await
 }
 
 /// Resolves when somebody has asked the run called `id` to end; never, where
@@ -41,7 +36,7 @@ pub(super) async fn asked(app: &AppState, id: &str) {
     if app.ports.key_value.is_none() {
         return futures::future::pending().await;
     }
-    let flags = flags(app);
+    let flags = stored::stops(&app.cache);
     loop {
         app.ports.clock.sleep(LOOK).await;
         if flags.is_raised(id).await == Ok(true) {

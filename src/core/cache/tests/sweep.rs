@@ -211,7 +211,10 @@ fn the_whole_sweep_finds_what_no_index_knows() {
         world.run(counters.increment(name, 1)).unwrap();
     }
     let cache = cache(&world);
-    let swept = run(&world, cache.sweep_all(|name| name.starts_with("rate:")));
+    let swept = run(
+        &world,
+        cache.sweep_all(&["bpm"], |name| name.starts_with("rate:")),
+    );
     let expected = Swept {
         // The sweep's own state is one of them.
         keys: 22,
@@ -231,6 +234,31 @@ fn the_whole_sweep_finds_what_no_index_knows() {
     }
     let left: Vec<_> = world.store.dump().into_keys().collect();
     assert_eq!(left, ["cache-index:state", "somebody:else"]);
+}
+
+/// Keys of an application that look like the cache's: an id behind a name.
+#[test]
+fn the_whole_sweep_leaves_alone_what_is_no_envelope_elsewhere() {
+    let world = World::new();
+    let digits = "0123456789abcdef".repeat(4);
+    let theirs = [
+        format!("user:{}", &digits[..32]),
+        format!("blob:{digits}"),
+        // Begins as a namespace that is named, and is another.
+        format!("bpm-of:{}", &digits[..32]),
+        "bpm".to_owned(),
+    ];
+    for key in &theirs {
+        world.store.put_raw(key, b"{".to_vec());
+    }
+    world.store.put_raw("bpm:whatever", b"{".to_vec());
+    let cache = cache(&world);
+    let swept = run(&world, cache.sweep_all(&["bpm"], |_| false)).unwrap();
+    assert_eq!((swept.removed, swept.foreign), (1, 4));
+    let left = world.store.dump();
+    for key in &theirs {
+        assert!(left.contains_key(key), "{key} is gone");
+    }
 }
 
 /// Without counters there is no number for a batch: notes go to their hours.

@@ -8,13 +8,13 @@ use futures::lock::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::accounts::{Accounts, TokenSet};
-use crate::core::cache::{Key, Kind, Policy};
+use crate::core::cache::Key;
 use crate::core::limit::Observer;
 use crate::core::ports::BoxFuture;
-use crate::dj::AppState;
 use crate::dj::clients::UpstreamError;
 use crate::dj::config::Secret;
 use crate::dj::seal::Seal;
+use crate::dj::{AppState, stored};
 
 /// Whose access it is.
 #[derive(Clone)]
@@ -62,18 +62,6 @@ struct Known {
     token: Secret,
     until: Duration,
 }
-
-/// The same in the store, for all instances: sealed, since who reads the store
-/// must not get at the catalogue in our name. It opens with the client's secret,
-/// with which one could ask for a token as well.
-static STORED: Kind = Kind::new("spotify-token", 1).with_policy(Policy {
-    // A token says itself when it ends, always sooner.
-    hit: Duration::from_secs(24 * 3_600),
-    stale: Duration::ZERO,
-    jitter_percent: 0,
-    one_asks: false,
-    ..Policy::DEFAULT
-});
 
 /// What is sealed.
 #[derive(Serialize, Deserialize)]
@@ -139,7 +127,12 @@ impl AppTokens {
 
     async fn stored(&self) -> Option<Known> {
         let (key, seal) = self.place()?;
-        let sealed = self.app.cache.of::<String>(&STORED).peek(&key).await??;
+        let sealed = self
+            .app
+            .cache
+            .of::<String>(&stored::SPOTIFY_TOKEN)
+            .peek(&key)
+            .await??;
         let record: Record = serde_json::from_slice(&seal.open(&sealed)?).ok()?;
         let known = Known {
             token: Secret::new(record.token),
@@ -158,7 +151,11 @@ impl AppTokens {
             Some((key, seal.close(&*self.app.ports.entropy, &record)?))
         });
         if let Some((key, sealed)) = sealed {
-            self.app.cache.of(&STORED).put(&key, Some(&sealed)).await;
+            self.app
+                .cache
+                .of(&stored::SPOTIFY_TOKEN)
+                .put(&key, Some(&sealed))
+                .await;
         }
     }
 

@@ -26,11 +26,11 @@ pub(crate) use id::{playlist_id, track_id};
 
 use super::api::{Answer, Api, Ask, Complaint, Dialect, MAX_ANSWER};
 use super::{Failure, Service, UpstreamError};
-use crate::core::cache::{Key, Kind, Policy};
+use crate::core::cache::Key;
 use crate::core::limit::{Inspect, Observer, Verdict};
-use crate::dj::AppState;
 use crate::dj::config::Secret;
 use crate::dj::music::{Artist, Page, Playlist, Track, User};
+use crate::dj::{AppState, stored};
 
 static SERVICE: Service = Service {
     name: "spotify",
@@ -67,12 +67,6 @@ const PLAYLIST_PAGE: u32 = 50;
 
 /// Calls that one list makes at a time; the lane has the last word.
 const AT_ONCE: usize = 5;
-
-/// Names and genres of artists.
-static ARTIST: Kind = Kind::new("artist", 1).with_policy(Policy {
-    one_asks: false,
-    ..Policy::DEFAULT
-});
 
 /// The Web API, as somebody. Clones share their access.
 #[derive(Clone)]
@@ -241,7 +235,7 @@ impl Spotify {
             };
             Ok(Some(answer.json::<wire::Artist>()?.artist()))
         };
-        let cache = self.api.app.cache.of(&ARTIST);
+        let cache = self.api.app.cache.of(&stored::ARTIST);
         cache.get_or_fetch(&key, fetch).await
     }
 

@@ -1,0 +1,135 @@
+//! What the application keeps in the store, and what it is called there.
+//!
+//! All of it is declared here and nowhere else, so that the operator's sweep
+//! knows which keys are ours: others may use the same store.
+
+use std::time::Duration;
+
+use super::AppState;
+use super::auth::code;
+use super::run::stop;
+use crate::core::cache::session::{SessionLimits, Sessions};
+use crate::core::cache::{Cache, Flags, Kind, Policy};
+
+/// That several instances ask for the same at the same time is rare, and does
+/// no harm: it is not worth an increment for each of hundreds of tracks.
+const MANY: Policy = Policy {
+    one_asks: false,
+    ..Policy::DEFAULT
+};
+
+/// Beats per minute.
+pub(crate) static BPM: Kind = Kind::new("bpm", 1).with_policy(MANY);
+
+/// Tags, listeners and plays.
+pub(crate) static LASTFM: Kind = Kind::new("lastfm", 1).with_policy(MANY);
+
+/// Names and genres of artists.
+pub(crate) static ARTIST: Kind = Kind::new("artist", 1).with_policy(MANY);
+
+/// The application's own access to the catalogue, for all instances: sealed,
+/// since who reads the store must not get at the catalogue in our name. It opens
+/// with the client's secret, with which one could ask for a token as well.
+pub(crate) static SPOTIFY_TOKEN: Kind = Kind::new("spotify-token", 1).with_policy(Policy {
+    // A token says itself when it ends, always sooner.
+    hit: Duration::from_secs(24 * 3_600),
+    stale: Duration::ZERO,
+    jitter_percent: 0,
+    one_asks: false,
+    ..Policy::DEFAULT
+});
+
+/// All kinds of value that the cache has.
+static KINDS: [&Kind; 4] = [&BPM, &LASTFM, &ARTIST, &SPOTIFY_TOKEN];
+
+/// The sessions of users.
+pub(crate) fn sessions(cache: &Cache) -> Sessions {
+    Sessions::new(cache, "session", SessionLimits::default())
+}
+
+/// What one-time codes stand for.
+pub(crate) fn codes(cache: &Cache) -> Sessions {
+    let limits = SessionLimits {
+        idle: code::LASTS,
+        absolute: code::LASTS,
+    };
+    Sessions::new(cache, "code", limits)
+}
+
+/// Which runs are asked to end.
+pub(crate) fn stops(cache: &Cache) -> Flags {
+    Flags::new(cache, "stop", stop::LASTS)
+}
+
+/// The namespaces of everything here.
+pub(crate) fn namespaces(app: &AppState) -> Vec<String> {
+    let kinds = KINDS.iter().map(|kind| kind.namespace().to_owned());
+    let sessions = [&app.sessions, &app.codes].map(Sessions::namespaces);
+    let stops = stops(&app.cache).namespace().to_owned();
+    kinds
+        .chain(sessions.into_iter().flatten())
+        .chain([stops])
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::cache::Key;
+    use crate::dj::testing::Stage;
+
+    #[test]
+    fn every_kind_is_in_the_list() {
+        let here = include_str!("stored.rs");
+        let declared = here
+            .lines()
+            .filter(|line| line.starts_with("pub(crate) static"));
+        assert_eq!(declared.count(), KINDS.len());
+    }
+
+    /// Whatever the application has written, should it be damaged, is removed
+    /// by a whole sweep; what is somebody else's stays.
+    #[test]
+    fn every_key_is_known_as_ours() {
+        let stage = Stage::new(&[], |_| unreachable!("nobody is asked"));
+        let (world, app) = (&stage.world, &stage.app);
+        world.run(async {
+            for kind in KINDS {
+                let key = Key::new(["one"]);
+                app.cache.of::<u32>(kind).put(&key, Some(&1)).await;
+            }
+            for sessions in [&app.sessions, &app.codes] {
+                let limits = sessions.limits();
+                let token = sessions.create(&1).await.unwrap();
+                world.clock.advance(limits.idle / 2);
+                sessions.load::<u32>(token.expose()).await.unwrap();
+                sessions.revoke(token.expose()).await.unwrap();
+                sessions.create(&1).await.unwrap();
+            }
+            stop::request(app, &"0".repeat(32)).await.unwrap();
+        });
+        world.drain();
+        let ours = |key: &String| !key.starts_with("cache-index:");
+        let keys: Vec<_> = world.store.dump().into_keys().filter(ours).collect();
+        let written: Vec<_> = keys
+            .iter()
+            .filter_map(|key| key.split(':').next())
+            .collect();
+        let namespaces = namespaces(app);
+        for namespace in &namespaces {
+            assert!(
+                written.contains(&namespace.as_str()),
+                "nothing in {namespace}"
+            );
+        }
+        let theirs = format!("user:{}", "0".repeat(32));
+        for key in keys.iter().chain([&theirs]) {
+            world.store.put_raw(key, b"{".to_vec());
+        }
+        let sweep = app.cache.sweep_all(&namespaces, |_| false);
+        let swept = world.run(sweep).unwrap();
+        assert_eq!(swept.removed, keys.len() as u64);
+        let left: Vec<_> = world.store.dump().into_keys().filter(ours).collect();
+        assert_eq!(left, [theirs]);
+    }
+}
