@@ -4,6 +4,9 @@
 //! looks for a flag now and then: one plain read, which is the cheapest thing
 //! that a store does. A flag that nobody has lowered ends by itself, and is
 //! swept like everything that expires.
+//!
+//! There is no doing without the store here, so a slow one is used; only one in
+//! trouble is left alone (see [`Health`](crate::core::limit::shared::Health)).
 
 use std::fmt;
 use std::time::Duration;
@@ -40,7 +43,7 @@ impl Flags {
     pub fn new(cache: &Cache, namespace: &'static str, lasts: Duration) -> Self {
         let (store, ..) = cache.parts();
         Self {
-            store,
+            store: store.even_slow(),
             namespace,
             lasts,
         }
@@ -140,6 +143,28 @@ mod tests {
             flags.is_raised("a").await.unwrap();
             assert_eq!(world.store.calls() - before, 1);
         });
+    }
+
+    /// What cannot be done without the store is done while it is only slow; its
+    /// sweep, which can, waits for a better time.
+    #[test]
+    fn a_slow_store_holds_flags_and_is_not_swept() {
+        let world = World::new();
+        let (one, two) = (flags(&world), flags(&world));
+        world
+            .store
+            .slow_down(&world.clock, Duration::from_millis(300));
+        world.run(async {
+            for _ in 0..2 {
+                one.raise("a").await.unwrap();
+                assert_eq!(two.is_raised("a").await, Ok(true));
+                two.lower("a").await.unwrap();
+                assert_eq!(one.is_raised("a").await, Ok(false));
+            }
+        });
+        let before = world.store.calls();
+        world.drain();
+        assert_eq!(world.store.calls(), before);
     }
 
     #[test]

@@ -8,7 +8,9 @@
 //!
 //! A session ends at its absolute limit, when nobody has used it for its idle
 //! limit, and when it is revoked. Nothing of it waits in a queue: what
-//! [`Sessions::create`] has returned for is in the store.
+//! [`Sessions::create`] has returned for is in the store. A slow store is used as
+//! well, since there is no doing without it; only one in trouble is left alone
+//! (see [`Health`](crate::core::limit::shared::Health)).
 
 use std::fmt;
 use std::sync::Arc;
@@ -113,7 +115,7 @@ impl Sessions {
     pub fn new(cache: &Cache, namespace: &'static str, limits: SessionLimits) -> Self {
         let (store, spawner, entropy) = cache.parts();
         Self {
-            store,
+            store: store.even_slow(),
             spawner,
             entropy,
             limits,

@@ -25,7 +25,7 @@ pub(super) struct Store {
     counters: Option<Arc<dyn Counters>>,
     /// `None`: whatever its state, it is used.
     health: Option<Arc<Health>>,
-    /// Whether it holds others back: see [`Health::may_use_even_slow`].
+    /// Whether there is no doing without it: see [`Health::may_use_even_slow`].
     even_slow: bool,
     spawner: Arc<dyn Spawner>,
     /// Whether the sweep was called, which each instance does once.
@@ -134,7 +134,11 @@ impl Store {
     /// The store. Who uses it looks after it, when the response is over.
     fn key_value(&self) -> Result<&Arc<dyn KeyValue>, StoreError> {
         if !self.swept.swap(true, Ordering::Relaxed) {
-            let this = self.clone();
+            // Sweeping can wait, whoever it is that uses the store.
+            let this = Self {
+                even_slow: false,
+                ..self.clone()
+            };
             self.spawner.after_response(Box::pin(async move {
                 // What is in trouble is swept another time.
                 let _ = sweep::turn(&this).await;

@@ -198,6 +198,25 @@ fn a_store_in_trouble_opens_nothing() {
     assert!(run(&world, sessions.create(&SECRET)).is_err());
 }
 
+#[test]
+fn a_slow_store_keeps_sessions() {
+    let world = World::new();
+    world
+        .store
+        .slow_down(&world.clock, Duration::from_millis(300));
+    let sessions = sessions(&world);
+    world.run(async {
+        let old = sessions.create(&SECRET).await.unwrap();
+        sessions.update(old.expose(), &"renewed").await.unwrap();
+        let session = sessions.load::<String>(old.expose()).await.unwrap();
+        assert_eq!(session.record, "renewed");
+        let new = sessions.rotate(old.expose(), &SECRET).await.unwrap();
+        sessions.revoke(new.expose()).await.unwrap();
+        let ended = sessions.load::<String>(new.expose()).await;
+        assert_eq!(ended, Err(SessionError::Invalid));
+    });
+}
+
 /// Each record in the other's place: both lie under the wrong token.
 #[test]
 fn records_cannot_be_swapped() {

@@ -3,7 +3,8 @@
 //! A call blocks the whole guest, so what can be done without the store is done
 //! without it as soon as it is slow. What holds others back cannot be: a crowd
 //! makes a store slow, and a limit that opens then lets just that crowd through.
-//! So there are two bounds, and who asks says which one it means.
+//! Nor can sessions and flags, which are nowhere else. So there are two bounds,
+//! and who asks says which one it means.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -71,8 +72,9 @@ impl Health {
         self.state().until.is_none_or(|until| now >= until)
     }
 
-    /// Whether the store may be called for what holds others back: a limit, or
-    /// one who asks for all. Also while it is no more than slow.
+    /// Whether the store may be called for what cannot be done without it: a
+    /// limit, one who asks for all, a session, a flag. Also while it is no more
+    /// than slow.
     pub fn may_use_even_slow(&self, now: Instant) -> bool {
         let state = self.state();
         state.condition == Condition::Slow || state.until.is_none_or(|until| now >= until)
