@@ -1,11 +1,14 @@
 //! The limits of upstream calls, as configured.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::config::{self, Config, LimitScope};
 use crate::core::limit::shared::{Health, Shared};
-use crate::core::limit::{CallerLimit, LaneConfig, Limits, Orchestrator, Quota, Rate, Scope};
+use crate::core::limit::{
+    CallerLimit, LaneConfig, LaneName, Limits, Orchestrator, Quota, Rate, Scope,
+};
 use crate::core::ports::Ports;
 
 /// The orchestrator in front of every upstream.
@@ -15,19 +18,6 @@ pub(crate) fn orchestrator(config: &Config, ports: &Ports, health: Arc<Health>) 
 
 fn limits(config: &Config) -> Limits {
     let set = &config.limits;
-    let defaults = Limits::default();
-    let lanes = [
-        ("anthropic", set.lanes.anthropic),
-        ("spotify", set.lanes.spotify),
-        ("deezer", set.lanes.deezer),
-        ("lastfm", set.lanes.lastfm),
-    ];
-    let lane = |(name, concurrency): (&'static str, NonZeroU32)| {
-        let mut lane: LaneConfig = *defaults.lane(name);
-        lane.limits.concurrency = concurrency.get();
-        lane.timeouts = config.upstream_timeouts;
-        (name.into(), lane)
-    };
     Limits {
         scope: match set.scope {
             Some(LimitScope::Instance) => Scope::Instance,
@@ -35,9 +25,28 @@ fn limits(config: &Config) -> Limits {
         },
         rate: Rate::per_second(set.global_rps),
         burst: set.global_rps.get(),
-        lanes: lanes.map(lane).into(),
-        ..defaults
+        lanes: lanes(config),
+        ..Limits::default()
     }
+}
+
+/// What these two allow is a rate as well: calls a second.
+const DEEZER_RATE: NonZeroU32 = NonZeroU32::new(10).unwrap();
+const LASTFM_RATE: NonZeroU32 = NonZeroU32::new(5).unwrap();
+
+/// A lane for each upstream.
+fn lanes(config: &Config) -> BTreeMap<LaneName, LaneConfig> {
+    let at_a_time = &config.limits.lanes;
+    let lane = |concurrency: NonZeroU32| LaneConfig {
+        timeouts: config.upstream_timeouts,
+        ..LaneConfig::new(concurrency.get())
+    };
+    BTreeMap::from([
+        ("anthropic".into(), lane(at_a_time.anthropic)),
+        ("spotify".into(), lane(at_a_time.spotify)),
+        ("deezer".into(), lane(at_a_time.deezer).rate(DEEZER_RATE)),
+        ("lastfm".into(), lane(at_a_time.lastfm).rate(LASTFM_RATE)),
+    ])
 }
 
 /// What one caller may ask for, over all instances.
@@ -72,5 +81,27 @@ impl CallerLimits {
     pub(crate) fn is_over(&self, counter: &str) -> bool {
         let Self { requests, stops } = self;
         requests.is_over(counter) || stops.is_over(counter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_upstream_has_a_lane() {
+        let config = Config::load(|name| (name == "lane_limits").then(|| "spotify=4".into()));
+        let limits = limits(&config.unwrap());
+        let lanes = limits.lanes.iter().map(|(name, lane)| {
+            let rate = lane.limits.rate.map(|(_, burst)| burst);
+            (name.as_ref(), lane.limits.concurrency, rate)
+        });
+        let expected = [
+            ("anthropic", 2, None),
+            ("deezer", 10, Some(10)),
+            ("lastfm", 10, Some(5)),
+            ("spotify", 4, None),
+        ];
+        assert_eq!(lanes.collect::<Vec<_>>(), expected);
     }
 }

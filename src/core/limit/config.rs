@@ -79,7 +79,7 @@ pub struct Limits {
     pub queue: usize,
     /// The lanes by name.
     pub lanes: BTreeMap<LaneName, LaneConfig>,
-    /// A lane that has no entry.
+    /// A lane that has no entry. It is there from its first call on.
     pub other_lanes: LaneConfig,
     /// Attempts and backoff.
     pub retry: RetryPolicy,
@@ -96,20 +96,16 @@ const fn per_second(n: u32) -> NonZeroU32 {
 }
 
 impl Default for Limits {
+    /// 40 calls a second over all lanes, each lane with 3 calls at a time until
+    /// it is given an entry of its own.
     fn default() -> Self {
-        let lanes = [
-            ("anthropic", LaneConfig::new(2)),
-            ("spotify", LaneConfig::new(5)),
-            ("deezer", LaneConfig::new(10).rate(per_second(10))),
-            ("lastfm", LaneConfig::new(10).rate(per_second(5))),
-        ];
         Self {
             scope: Scope::default(),
             rate: Rate::per_second(per_second(40)),
             burst: 40,
             launches: 10,
             queue: 10_000,
-            lanes: lanes.map(|(name, lane)| (name.into(), lane)).into(),
+            lanes: BTreeMap::new(),
             other_lanes: LaneConfig::new(3),
             retry: RetryPolicy::default(),
             longest_pause: Duration::from_secs(3_600),

@@ -67,8 +67,26 @@ impl Upstream {
 fn instance() -> Limits {
     Limits {
         scope: Scope::Instance,
+        lanes: [("narrow".into(), LaneConfig::new(2))].into(),
         ..Limits::default()
     }
+}
+
+/// Nobody's upstreams are known before they are named.
+#[test]
+fn there_are_no_lanes_but_those_that_are_configured_or_used() {
+    let upstream = Upstream::new(&[(200, None)]);
+    let door = Orchestrator::new(Limits::default(), upstream.world.ports());
+    let lanes = || {
+        let status = upstream.world.run(door.status());
+        let lanes = status
+            .into_iter()
+            .map(|status| (status.lane.into_owned(), status.limit));
+        lanes.collect::<Vec<_>>()
+    };
+    assert_eq!(lanes(), []);
+    upstream.world.run(door_call(&door, &Budget::default()));
+    assert_eq!(lanes(), [("x".to_owned(), 3)]);
 }
 
 fn call(lane: &'static str, budget: &Budget) -> Call {
@@ -126,20 +144,20 @@ fn the_slot_is_held_until_the_body_has_ended() {
     let upstream = Upstream::new(&[(200, None)]);
     let (door, budget) = (upstream.orchestrator(), Budget::default());
     let world = &upstream.world;
-    let first = world.run(door.run(call("anthropic", &budget))).unwrap();
-    let second = world.run(door.run(call("anthropic", &budget))).unwrap();
-    assert_eq!(door.lane(&"anthropic".into()).snapshot().in_flight, 2);
+    let first = world.run(door.run(call("narrow", &budget))).unwrap();
+    let second = world.run(door.run(call("narrow", &budget))).unwrap();
+    assert_eq!(door.lane(&"narrow".into()).snapshot().in_flight, 2);
     assert_eq!(door.global().in_flight, 0, "a launch ends with the head");
 
-    let late = call("anthropic", &budget).until(world.clock.now() + SECOND);
+    let late = call("narrow", &budget).until(world.clock.now() + SECOND);
     let error = world.run(door.run(late)).unwrap_err();
-    assert!(matches!(&error, CallError::Busy { lane, .. } if lane == "anthropic"));
+    assert!(matches!(&error, CallError::Busy { lane, .. } if lane == "narrow"));
     assert_eq!(budget.used(), 2, "nothing was sent, so nothing is paid");
 
     let body: Vec<_> = world.run(first.response.into_body().collect());
     assert_eq!(body, [Ok(Bytes::from("hello"))]);
     drop(second);
-    assert_eq!(door.lane(&"anthropic".into()).snapshot().in_flight, 0);
+    assert_eq!(door.lane(&"narrow".into()).snapshot().in_flight, 0);
 }
 
 #[test]
@@ -149,7 +167,7 @@ fn retry_after_pauses_the_lane_for_all() {
     let world = &upstream.world;
     let start = world.clock.now();
     let calls = (0..8).map(|_| async {
-        let result = door.run(call("anthropic", &budget).repeatable()).await;
+        let result = door.run(call("narrow", &budget).repeatable()).await;
         result.unwrap().response.status()
     });
     let statuses = world.run(join_all(calls));
@@ -195,7 +213,7 @@ fn errors_inside_a_200_are_seen() {
             limit,
             read: verdict,
         },
-        ..call("deezer", &budget).repeatable()
+        ..call("x", &budget).repeatable()
     };
     let overloaded = inspected(5, |_, body| {
         assert_eq!(body, b"hello");
@@ -271,7 +289,7 @@ struct Notes {
 
 impl Observer for Notes {
     fn waiting(&self, lane: &str, waited: Duration) {
-        assert_eq!(lane, "anthropic");
+        assert_eq!(lane, "narrow");
         let waited = u64::try_from(waited.as_millis()).unwrap();
         self.waits.lock().unwrap().push(waited);
     }
@@ -291,12 +309,11 @@ fn who_waits_is_told() {
     let (door, budget) = (upstream.orchestrator(), Budget::default());
     let world = &upstream.world;
     let start = world.clock.now();
-    door.lane(&"anthropic".into())
-        .pause_until(start + 12 * SECOND);
+    door.lane(&"narrow".into()).pause_until(start + 12 * SECOND);
     let notes = Arc::new(Notes::default());
     let observed = Call {
         observer: Some(Arc::clone(&notes) as Arc<dyn Observer>),
-        ..call("anthropic", &budget).repeatable()
+        ..call("narrow", &budget).repeatable()
     };
     let answered = world.run(door.run(observed)).unwrap();
     assert_eq!(*notes.waits.lock().unwrap(), [500, 5_500, 10_500]);
@@ -357,7 +374,7 @@ fn a_dropped_call_leaves_nothing() {
     let door = Orchestrator::new(instance(), world.ports());
     let budget = Budget::default();
     let mut calls: Vec<_> = (0..5)
-        .map(|_| door.run(call("anthropic", &budget)).boxed())
+        .map(|_| door.run(call("narrow", &budget)).boxed())
         .collect();
     for call in &mut calls {
         assert!(call.now_or_never().is_none());
@@ -365,7 +382,7 @@ fn a_dropped_call_leaves_nothing() {
     assert_eq!((budget.used(), world.http.calls()), (5, 2));
     drop(calls);
     assert_eq!(budget.used(), 2, "only what was sent is paid");
-    let lane = door.lane(&"anthropic".into()).snapshot();
+    let lane = door.lane(&"narrow".into()).snapshot();
     assert_eq!((lane.in_flight, lane.waiting), (0, 0));
     assert_eq!(door.global().in_flight, 0);
 }
