@@ -23,9 +23,7 @@ struct Account {
 
 /// The request has made all the upstream calls that it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the budget of {total} upstream calls has no room for {asked} more ({used} used): ask for less at once, or raise subrequest_budget"
-)]
+#[error("the budget of {total} upstream calls has no room for {asked} more ({used} used)")]
 pub struct BudgetExhausted {
     /// Calls it started with.
     pub total: u32,
@@ -186,7 +184,10 @@ mod tests {
         let error = budget.take(941).unwrap_err();
         let (total, used, asked) = (950, 0, 941);
         assert_eq!(error, BudgetExhausted { total, used, asked });
-        assert!(error.to_string().contains("subrequest_budget"));
+        assert_eq!(
+            error.to_string(),
+            "the budget of 950 upstream calls has no room for 941 more (0 used)"
+        );
         assert!(budget.take(940).unwrap().warn);
         assert!(budget.take(1).is_err());
         assert!(!budget.take_overhead(10).unwrap().warn);

@@ -197,7 +197,7 @@ impl UpstreamError {
                 Code::BudgetExhausted,
                 format!(
                     "this request has made all the upstream calls that it may: ask for less at \
-                     once ({error})"
+                     once, or have the operator raise `subrequest_budget` ({error})"
                 ),
             ),
             CallError::Deadline { retry_after, .. } => {

@@ -671,6 +671,9 @@ fn tokens_are_paid_from_the_reserve() {
     assert!(stage.world.run(accounts.client_credentials()).is_ok());
     assert_eq!(budget.used(), 10);
     let error = stage.world.run(accounts.client_credentials()).unwrap_err();
-    assert_eq!(error.object().code, Code::BudgetExhausted);
+    let error = error.object();
+    assert_eq!(error.code, Code::BudgetExhausted);
+    assert_eq!(error.message.matches("subrequest_budget").count(), 1);
+    assert_eq!(error.message.matches("ask for less").count(), 1);
     assert_eq!(stage.seen().len(), 1);
 }
