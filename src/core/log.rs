@@ -20,14 +20,12 @@ use tracing_subscriber::layer;
 
 /// One event of the log.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[cfg_attr(feature = "app", derive(utoipa::ToSchema), schema(as = LogRecord))]
 pub struct Record {
     /// `error`, `warn`, `info`, `debug` or `trace`.
     pub level: &'static str,
     /// What happened.
     pub message: String,
     /// The event's other fields.
-    #[cfg_attr(feature = "app", schema(value_type = Object))]
     pub fields: Map<String, Value>,
 }
 

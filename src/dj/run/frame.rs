@@ -1,7 +1,7 @@
 //! What a run's stream says: `data: {"type":T,"data":D}`.
 
 use serde::{Serialize, Serializer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::core::log::Record;
@@ -47,11 +47,33 @@ pub(crate) enum Frame<'a> {
     /// Once, before the end.
     Usage(&'a UsageReport),
     /// An event of the request's log.
-    Log(&'a Record),
+    Log(LogRecord<'a>),
     /// The answer is over; `null` means that it is whole.
     Done(Option<Incomplete>),
     /// There is no answer, and why.
     Error(&'a ErrorObject),
+}
+
+/// One event of the log.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub(crate) struct LogRecord<'a> {
+    /// `error`, `warn`, `info`, `debug` or `trace`.
+    level: &'static str,
+    /// What happened.
+    message: &'a str,
+    /// The event's other fields.
+    #[schema(value_type = Object)]
+    fields: &'a Map<String, Value>,
+}
+
+impl<'a> From<&'a Record> for LogRecord<'a> {
+    fn from(record: &'a Record) -> Self {
+        Self {
+            level: record.level,
+            message: &record.message,
+            fields: &record.fields,
+        }
+    }
 }
 
 /// `Done` with a part of the answer missing.

@@ -118,7 +118,7 @@ impl Output {
     pub(crate) fn log_sink(&self) -> Sink {
         let writer = self.0.clone();
         Arc::new(move |record: &Record| {
-            if let Ok(event) = Event::json(&Frame::Log(record)) {
+            if let Ok(event) = Event::json(&Frame::Log(record.into())) {
                 writer.post(event);
             }
         })
