@@ -11,7 +11,7 @@ use super::claim::Claim;
 use super::index;
 use super::stamp::Stamp;
 use super::store::Store;
-use crate::core::ports::Spawner;
+use crate::core::ports::{Spawner, StoreError};
 use crate::core::scope;
 
 /// Beyond either, who writes waits until all is written.
@@ -140,6 +140,22 @@ impl Queue {
         }
         if full {
             self.flush().await;
+        }
+    }
+
+    /// Removes what is under `key`, in the store as well. What is being written
+    /// is waited for: it would come back.
+    pub(super) async fn remove(&self, key: &str) -> Result<(), StoreError> {
+        let _turn = self.0.turn.lock().await;
+        self.forget(key);
+        self.0.patient.delete(key).await
+    }
+
+    /// Takes a write off the queue, whatever it waits for.
+    fn forget(&self, key: &str) {
+        let mut state = self.state();
+        if let Some(write) = state.waiting.remove(key) {
+            state.bytes -= write.value.len();
         }
     }
 

@@ -20,7 +20,7 @@ use super::stamp::Stamp;
 use super::stats::Count;
 use super::store::{Store, count};
 use crate::core::limit::shared::Health;
-use crate::core::ports::{Entropy, Ports, Spawner};
+use crate::core::ports::{Entropy, Ports, Spawner, StoreError};
 use crate::core::scope;
 
 /// Values with an end, in a store that has none. Clones are the same cache.
@@ -48,8 +48,15 @@ impl fmt::Debug for Cache {
 }
 
 impl Cache {
-    /// A cache in the store of `ports`. Where there is none, or while it is in
-    /// trouble, every value is asked for.
+    /// A cache in the store of `ports`. Where there is none, or while it is slow
+    /// or in trouble, every value is asked for.
+    ///
+    /// `health` is what is known of the store: a call that was slow or failed
+    /// has it left alone for a while. Give the same one to all who use the
+    /// store, above all to [`Orchestrator::with_health`], so that each learns of
+    /// its trouble from the others.
+    ///
+    /// [`Orchestrator::with_health`]: crate::core::limit::Orchestrator::with_health
     pub fn new(ports: &Ports, health: Arc<Health>) -> Self {
         let store = Store::new(ports, health);
         Self(Arc::new(Inner {
@@ -145,7 +152,8 @@ where
     /// returned at once, and refreshed after the response.
     ///
     /// # Errors
-    /// The fetch's own.
+    /// The fetch's own. Every caller who waited gets it, so it is `Clone`: put
+    /// into an [`Arc`] what is not.
     pub async fn get_or_fetch<E, F, Fut>(&self, key: &Key, fetch: F) -> Result<Option<T>, E>
     where
         F: FnOnce() -> Fut + Send + 'static,
@@ -166,7 +174,8 @@ where
     /// is the answer.
     ///
     /// # Errors
-    /// The fetch's own, where nothing is known.
+    /// The fetch's own, where nothing is known. `Clone` as in
+    /// [`get_or_fetch`](Self::get_or_fetch).
     pub async fn force_fresh<E, F, Fut>(&self, key: &Key, fetch: F) -> Result<Option<T>, E>
     where
         F: FnOnce() -> Fut + Send + 'static,
@@ -190,6 +199,19 @@ where
     pub async fn put(&self, key: &Key, value: Option<&T>) {
         let times = self.times(value.is_some());
         self.write(key, value, times, None).await;
+    }
+
+    /// Forgets a value, or that there is none: whoever asks next, in any
+    /// instance, asks the upstream. Uses also a store that is slow.
+    ///
+    /// A fetch that is under way is not stopped, and writes down what it finds.
+    /// Dropping the future may leave the value where it is.
+    ///
+    /// # Errors
+    /// When the store fails, is in trouble, or is not there: the value may be
+    /// served still.
+    pub async fn remove(&self, key: &Key) -> Result<(), StoreError> {
+        self.cache.0.queue.remove(&self.store_key(key)).await
     }
 
     async fn write(&self, key: &Key, value: Option<&T>, times: Times, claim: Option<Claim>) {

@@ -32,6 +32,53 @@ fn writes_wait_until_nothing_else_is_ready_and_can_be_read_at_once() {
 }
 
 #[test]
+fn what_is_removed_is_gone_from_the_queue_and_from_the_store() {
+    let world = World::new();
+    let (bpm, key) = (bpm(&world), key());
+    world.run(async {
+        // Before it is written, and after.
+        for written in [false, true] {
+            bpm.put(&key, Some(&1)).await;
+            if written {
+                world.clock.sleep(TICK).await;
+            }
+            assert_eq!(bpm.remove(&key).await, Ok(()));
+            assert_eq!(bpm.peek(&key).await, None);
+            world.clock.sleep(TICK).await;
+            let mut left = world.store.dump().into_keys();
+            assert!(!left.any(|key| key.starts_with("bpm:")));
+        }
+        // Nothing is no trouble, nor is a store that is slow.
+        world.store.slow_down(&world.clock, 300 * TICK);
+        assert_eq!(bpm.peek(&key).await, None);
+        assert_eq!(bpm.remove(&key).await, Ok(()));
+        let fault = StoreError::Unavailable("gone".into());
+        world.store.fail_with(Some(fault.clone()));
+        assert_eq!(bpm.remove(&key).await, Err(fault));
+    });
+    world.drain();
+}
+
+/// While a value is on its way into the store, which takes its time.
+#[test]
+fn what_is_removed_while_it_is_written_does_not_come_back() {
+    let world = World::new();
+    let mut ports = world.ports();
+    ports.key_value = Some(Arc::new(Native(world.clone())));
+    let bpm = Cache::new(&ports, Arc::default()).of::<u32>(&BPM);
+    let key = key();
+    world.run(async {
+        bpm.put(&key, Some(&1)).await;
+        // Noted after one tick, written after two.
+        world.clock.sleep(TICK + TICK / 2).await;
+        assert_eq!(bpm.remove(&key).await, Ok(()));
+        assert_eq!(bpm.peek(&key).await, None);
+    });
+    world.drain();
+    assert_eq!(peek(&world, &key), None);
+}
+
+#[test]
 fn a_queue_that_is_full_is_written_at_once() {
     let world = World::new();
     let text = cache(&world).of::<String>(&BPM);
