@@ -5,6 +5,7 @@
 
 pub mod abort;
 pub mod cache;
+pub(crate) mod hex;
 pub mod limit;
 pub mod log;
 pub mod ports;

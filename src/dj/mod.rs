@@ -28,6 +28,7 @@ use bytes::Bytes;
 
 use crate::core::cache::Cache;
 use crate::core::cache::session::Sessions;
+use crate::core::hex;
 use crate::core::limit::Orchestrator;
 use crate::core::limit::shared::Health;
 use crate::core::ports::Ports;
@@ -155,11 +156,7 @@ pub(crate) fn millis(time: Duration) -> u64 {
 
 /// `N` random bytes in hexadecimal.
 pub(crate) fn random_hex<const N: usize>(ports: &Ports) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut bytes = [0; N];
     ports.entropy.fill(&mut bytes);
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits
-        .map(|digit| char::from(DIGITS[usize::from(digit)]))
-        .collect()
+    hex::encode(&bytes)
 }

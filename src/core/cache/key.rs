@@ -26,10 +26,10 @@
 //! Two keys of one hash do not mix up their values: the envelope keeps the
 //! parts, and what was stored under others is a miss.
 
-use std::fmt::Write;
-
 use sha2::{Digest, Sha256};
 use unicode_normalization::UnicodeNormalization;
+
+use crate::core::hex;
 
 /// A key, normalised.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,17 +85,8 @@ impl Key {
 
     /// 32 hexadecimal digits.
     pub fn hash(&self) -> String {
-        hex(&Sha256::digest(&self.hashed)[..16])
+        hex::encode(&Sha256::digest(&self.hashed)[..16])
     }
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        // Cannot fail: it writes into memory.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }
 
 fn normalised(text: &str) -> String {

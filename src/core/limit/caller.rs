@@ -6,6 +6,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::shared::Shared;
+use crate::core::hex;
 
 /// So many requests in so much time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,10 +62,7 @@ impl CallerLimit {
         let window = self.quota.window.as_nanos().max(1);
         let now = self.shared.unix().as_nanos() + u128::from(offset) % window;
         let (period, into) = (now / window, now % window);
-        let caller: String = digest[..16]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let caller = hex::encode(&digest[..16]);
         let name = |period: u128| format!("caller:{}:{caller}:{period}", self.series);
         let count = self.shared.increment(&name(period), 1).await?;
         if count == 1 {

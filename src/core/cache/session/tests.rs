@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proptest::prelude::*;
 
 use super::*;
-use crate::core::cache::key::hex;
+use crate::core::hex;
 use crate::core::ports::{BoxFuture, Clock, KeyValue};
 use crate::core::testing::World;
 
@@ -70,7 +70,13 @@ fn the_store_holds_neither_the_token_nor_what_it_protects() {
     let raw = URL_SAFE_NO_PAD.decode(token.expose()).unwrap();
     for (key, value) in dump {
         let text = format!("{key} {}", String::from_utf8_lossy(&value));
-        for secret in [token.expose(), SECRET, renewed, "spotify", &hex(&raw)] {
+        for secret in [
+            token.expose(),
+            SECRET,
+            renewed,
+            "spotify",
+            &hex::encode(&raw),
+        ] {
             assert!(!text.contains(secret), "{secret} in {text}");
         }
     }

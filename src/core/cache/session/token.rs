@@ -10,7 +10,7 @@ use hkdf::Hkdf;
 use sha2::{Digest, Sha256};
 
 use super::SessionError;
-use crate::core::cache::key::hex;
+use crate::core::hex;
 
 pub(super) const TOKEN_BYTES: usize = 32;
 pub(super) const NONCE_BYTES: usize = 24;
@@ -43,7 +43,7 @@ impl Opener {
     pub(super) fn new(token: [u8; TOKEN_BYTES]) -> Self {
         Self {
             token,
-            id: hex(&Sha256::digest(token)),
+            id: hex::encode(&Sha256::digest(token)),
         }
     }
 

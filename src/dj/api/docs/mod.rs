@@ -17,6 +17,7 @@ pub(super) use event::StreamEvent;
 
 use super::problem::Problem;
 use super::{assets, not_found};
+use crate::core::hex;
 use crate::dj::error::Code;
 
 /// This document.
@@ -39,8 +40,7 @@ use crate::dj::error::Code;
 pub(super) async fn document(headers: HeaderMap) -> Response {
     let body = serde_json::to_vec(&document::document()).unwrap_or_default();
     let hash = Sha256::digest(&body);
-    let tag = hash[..8].iter().map(|byte| format!("{byte:02x}"));
-    let etag = format!("\"{}\"", tag.collect::<String>());
+    let etag = format!("\"{}\"", hex::encode(&hash[..8]));
     if assets::is_known(&headers, &etag) {
         return (StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response();
     }
