@@ -82,6 +82,13 @@ fn the_application_reaches_the_world_through_core() {
     assert_eq!(naming("dj", &words), Vec::<String>::new());
 }
 
+/// A route imports what it starts, and not the other way round.
+#[test]
+fn the_chat_does_not_know_its_route() {
+    let found = naming("dj/chat", &["dj::api", "super::api"]);
+    assert_eq!(found, Vec::<String>::new());
+}
+
 /// The operator's sweep is told by a list what is the application's: what is
 /// declared elsewhere would be missing there.
 #[test]

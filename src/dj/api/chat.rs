@@ -16,7 +16,7 @@ use super::json::Valid;
 use super::problem::Problem;
 use super::stream;
 use crate::dj::auth::MaybeSession;
-use crate::dj::chat::Chat;
+use crate::dj::chat::{Chat, HistoryEntry, Mode, Prompt};
 use crate::dj::config::{Config, Environment};
 use crate::dj::run::Run;
 use crate::dj::{AppState, random_hex};
@@ -54,40 +54,14 @@ pub(crate) struct ChatRequest {
     pub(crate) debug: bool,
 }
 
-/// One earlier turn.
-#[derive(Clone, Debug, Deserialize, Validate, ToSchema)]
-pub(crate) struct HistoryEntry {
-    /// Who said it.
-    #[garde(skip)]
-    pub(crate) role: HistoryRole,
-    /// What was said.
-    #[garde(length(chars, max = 20_000))]
-    #[schema(max_length = 20_000)]
-    pub(crate) content: String,
-}
-
-/// Who said an earlier turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum HistoryRole {
-    User,
-    Assistant,
-}
-
-/// What the user wants done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Mode {
-    #[default]
-    Analyze,
-    Create,
-    Edit,
-}
-
-impl Mode {
-    /// Whether it is of no use without the user's own account.
-    fn changes_playlists(self) -> bool {
-        matches!(self, Self::Create | Self::Edit)
+impl From<ChatRequest> for Prompt {
+    fn from(request: ChatRequest) -> Self {
+        Self {
+            message: request.message,
+            history: request.conversation_history,
+            mode: request.mode,
+            playlist_id: request.playlist_id,
+        }
     }
 }
 
@@ -157,7 +131,7 @@ pub(super) async fn message(
         id: random_hex::<16>(&app.ports),
         debug: request.debug && may_debug(&app.config, &headers),
     };
-    let work = Chat::new(&app, request, api_key, session.access());
+    let work = Chat::new(&app, request.into(), api_key, session.access());
     Ok(stream::start(&app, &context, run, work, allowance))
 }
 

@@ -3,6 +3,7 @@
 mod agent;
 mod answer;
 mod conversation;
+mod input;
 mod prompt;
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,6 @@ use std::sync::Arc;
 use futures::FutureExt;
 
 use super::AppState;
-use super::api::chat::ChatRequest;
 use super::clients::anthropic::{Client, Thinking};
 use super::clients::spotify::Access;
 use super::config::Secret;
@@ -26,27 +26,24 @@ use conversation::Conversation;
 use tools::{Desk, Toolbox};
 use usage::Progress;
 
+pub(crate) use input::{HistoryEntry, Mode, Prompt};
+
 /// A prompt being answered.
 pub(crate) struct Chat {
     app: AppState,
-    request: ChatRequest,
+    prompt: Prompt,
     api_key: Secret,
     access: Access,
     progress: Progress,
 }
 
 impl Chat {
-    /// The answer to `request`, by the model that `api_key` opens, whose tools
+    /// The answer to `prompt`, by the model that `api_key` opens, whose tools
     /// ask the catalogue with `access`.
-    pub(crate) fn new(
-        app: &AppState,
-        request: ChatRequest,
-        api_key: Secret,
-        access: Access,
-    ) -> Self {
+    pub(crate) fn new(app: &AppState, prompt: Prompt, api_key: Secret, access: Access) -> Self {
         Self {
             app: app.clone(),
-            request,
+            prompt,
             api_key,
             access,
             progress: Progress::default(),
@@ -56,14 +53,14 @@ impl Chat {
     async fn answer(&mut self, output: &Output, waits: &Arc<Waits>) -> Ending {
         let Self {
             app,
-            request,
+            prompt,
             api_key,
             access,
             progress,
         } = self;
         let config = &app.config.anthropic;
         let client = Client::new(app, api_key.clone(), Arc::clone(waits) as _);
-        let playlist = request.playlist_id.as_deref();
+        let playlist = prompt.playlist_id.as_deref();
         let desk = Desk::new(app, access.clone(), output, waits, playlist);
         let agent = Agent {
             client: &client,
@@ -72,11 +69,11 @@ impl Chat {
             thinking: config.thinking_tokens.map(|tokens| Thinking::Enabled {
                 budget_tokens: tokens.get(),
             }),
-            system: &prompt::system(request.mode),
+            system: &prompt::system(prompt.mode),
             output,
-            toolbox: Toolbox::new(tools::of(request.mode)),
+            toolbox: Toolbox::new(tools::of(prompt.mode)),
         };
-        let conversation = Conversation::new(prompt::messages(request));
+        let conversation = Conversation::new(prompt::messages(prompt));
         agent.work(conversation, &desk, progress).await
     }
 }

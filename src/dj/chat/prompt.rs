@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::dj::api::chat::{ChatRequest, HistoryEntry, HistoryRole, Mode};
+use super::input::{HistoryEntry, HistoryRole, Mode, Prompt};
 use crate::dj::clients::anthropic::{Message, Part, Role};
 
 /// The most of the earlier conversation that the model is given, in bytes: the
@@ -41,8 +41,8 @@ pub(super) fn system(mode: Mode) -> String {
 
 /// The conversation in the form that the service takes: it begins with the
 /// user, no message is empty, and what is long ago is left out.
-pub(super) fn messages(request: &ChatRequest) -> Vec<Message<'_>> {
-    let history = newest(&request.conversation_history).iter();
+pub(super) fn messages(prompt: &Prompt) -> Vec<Message<'_>> {
+    let history = newest(&prompt.history).iter();
     let history = history.filter(|entry| !entry.content.trim().is_empty());
     let history = history.skip_while(|entry| entry.role == HistoryRole::Assistant);
     let history = history.map(|entry| Message {
@@ -52,9 +52,9 @@ pub(super) fn messages(request: &ChatRequest) -> Vec<Message<'_>> {
         },
         content: vec![Part::text(entry.content.as_str())],
     });
-    let text = match &request.playlist_id {
-        Some(id) => Cow::Owned(format!("{}\n\n(Playlist: {id})", request.message)),
-        None => Cow::Borrowed(request.message.as_str()),
+    let text = match &prompt.playlist_id {
+        Some(id) => Cow::Owned(format!("{}\n\n(Playlist: {id})", prompt.message)),
+        None => Cow::Borrowed(prompt.message.as_str()),
     };
     let message = Message {
         role: Role::User,
@@ -80,7 +80,6 @@ fn newest(history: &[HistoryEntry]) -> &[HistoryEntry] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dj::api::chat::HistoryEntry;
 
     fn entry(role: HistoryRole, content: &str) -> HistoryEntry {
         let content = content.into();
@@ -89,9 +88,9 @@ mod tests {
 
     #[test]
     fn the_conversation_begins_with_the_user_and_has_no_empty_message() {
-        let request = ChatRequest {
+        let prompt = Prompt {
             message: "now".into(),
-            conversation_history: vec![
+            history: vec![
                 entry(HistoryRole::Assistant, "welcome"),
                 entry(HistoryRole::User, "first"),
                 entry(HistoryRole::Assistant, " "),
@@ -99,9 +98,8 @@ mod tests {
             ],
             mode: Mode::Analyze,
             playlist_id: Some("p1".into()),
-            debug: false,
         };
-        let messages = messages(&request);
+        let messages = messages(&prompt);
         let expected = ["first", "second", "now\n\n(Playlist: p1)"];
         assert_eq!(texts(&messages), expected.map(str::to_owned));
     }
@@ -122,14 +120,13 @@ mod tests {
             history.push(entry(HistoryRole::User, &long));
             history.push(entry(HistoryRole::Assistant, &long));
         }
-        let request = ChatRequest {
+        let prompt = Prompt {
             message: "now".into(),
-            conversation_history: history,
+            history,
             mode: Mode::Analyze,
             playlist_id: None,
-            debug: false,
         };
-        let lengths: Vec<_> = texts(&messages(&request)).iter().map(String::len).collect();
+        let lengths: Vec<_> = texts(&messages(&prompt)).iter().map(String::len).collect();
         // Three have room, and the first of these is no user's.
         assert_eq!(lengths, [20_000, 20_000, 3]);
     }

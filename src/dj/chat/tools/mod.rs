@@ -25,7 +25,7 @@ use serde_json::Value;
 use crate::core::limit::Observer;
 use crate::core::ports::BoxFuture;
 use crate::dj::AppState;
-use crate::dj::api::chat::Mode;
+use crate::dj::chat::Mode;
 use crate::dj::clients::UpstreamError;
 use crate::dj::clients::spotify::{Access, Spotify};
 use crate::dj::enrich::{self, SkipReason};
