@@ -87,7 +87,7 @@ impl Config {
 pub enum Environment {
     /// On somebody's desk: `debug` is open to everyone.
     Development,
-    /// Before real users: as production, but named differently in logs.
+    /// Before the release: as development, but named differently in logs.
     Staging,
     /// Before real users.
     Production,
