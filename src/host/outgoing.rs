@@ -68,9 +68,11 @@ fn outgoing_request(parts: &http::request::Parts) -> Result<OutgoingRequest, Htt
     request
         .set_method(&method_to_wasi(&parts.method))
         .map_err(|()| invalid("the method"))?;
+    // Nothing is guessed: a request with keys would go out in the clear.
     let scheme = match parts.uri.scheme_str() {
         Some("https") => Scheme::Https,
-        _ => Scheme::Http,
+        Some("http") => Scheme::Http,
+        _ => return Err(invalid("the URL begins with neither https:// nor http://")),
     };
     request
         .set_scheme(Some(&scheme))

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::future::join_all;
-use spinlane_component_tests::{PATIENCE, fixture, get, hosts, settled};
+use spinlane_component_tests::{PATIENCE, fixture, get, hosts, settled, start_upstreams};
 
 #[tokio::test]
 async fn wake_ups_inside_the_guest_are_noticed() {
@@ -106,6 +106,19 @@ async fn only_allowed_hosts_are_called() {
     let (status, text) = get(&host, &format!("/call?to=127.0.0.1:{nobody}/")).await;
     assert_eq!(status, 502);
     assert!(text.contains("could not connect"), "{text}");
+}
+
+#[tokio::test]
+async fn a_url_says_whether_it_is_sent_in_the_clear() {
+    let (host, upstreams) = (fixture().await, start_upstreams().await);
+    let origin = upstreams.deezer().origin();
+    let address = origin.strip_prefix("http://").unwrap();
+    for (scheme, to) in [("", address), ("ftp://", address), ("ws://", address)] {
+        let (status, text) = get(&host, &format!("/call?scheme={scheme}&to={to}")).await;
+        assert_eq!(status, 502, "{scheme}");
+        assert!(text.contains("neither https:// nor http://"), "{text}");
+    }
+    assert_eq!(upstreams.deezer().counts().started, 0);
 }
 
 #[tokio::test]
