@@ -8,6 +8,7 @@
 //!   writers of a stream go through one queue, bounded in bytes; the body gives
 //!   everything that is queued at once, so that a lone token leaves at once and
 //!   a burst leaves in few writes.
+//! - [`response`]: the answer that carries the body through proxies.
 //!
 //! ```
 //! use spinlane::core::sse::{Decoder, Event};
@@ -28,12 +29,14 @@ mod body;
 mod decoder;
 mod event;
 mod queue;
+mod response;
 mod writer;
 
 pub use body::Body;
 pub use decoder::{DecodeError, Decoded, Decoder};
 pub use event::{Event, EventError};
 pub use queue::Stats;
+pub use response::response;
 pub use writer::{Closed, FeedError, Writer, WriterConfig, channel};
 
 /// Media type of an event stream.

@@ -2,7 +2,6 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue};
 
 use super::RequestContext;
@@ -14,8 +13,6 @@ use crate::dj::run::{self, Run, Work};
 
 /// The run's id, before the first frame says it.
 pub(super) const X_RUN_ID: HeaderName = HeaderName::from_static("x-run-id");
-/// Tells nginx and its kind not to collect the stream first.
-const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// Answers with a stream at once, and starts the run that feeds it.
 pub(super) fn start(
@@ -27,7 +24,7 @@ pub(super) fn start(
 ) -> Response {
     let run_id = HeaderValue::from_str(&run.id).ok();
     let (body, last_words) = run::start(app, context, run, work);
-    let mut response = Response::new(Body::new(body));
+    let mut response = sse::response(body).map(Body::new);
     let extensions = response.extensions_mut();
     extensions.insert(last_words);
     extensions.insert(Patience {
@@ -35,13 +32,6 @@ pub(super) fn start(
         ..Patience::default()
     });
     let head = response.headers_mut();
-    head.insert(CONTENT_TYPE, HeaderValue::from_static(sse::CONTENT_TYPE));
-    head.insert(
-        CACHE_CONTROL,
-        HeaderValue::from_static("no-cache, no-transform"),
-    );
-    head.insert(CONTENT_ENCODING, HeaderValue::from_static("identity"));
-    head.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
     head.extend(run_id.map(|id| (X_RUN_ID, id)));
     if let Some(allowance) = allowance {
         head.extend(allowance.headers());
