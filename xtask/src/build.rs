@@ -43,6 +43,11 @@ pub(crate) fn wasi_fixture_component() -> PathBuf {
     wasm(&target_dir().join("wasi-fixture"), "spinlane_fixture.wasm")
 }
 
+/// The example's component.
+pub(crate) fn relay_component() -> PathBuf {
+    wasm(&target_dir().join("fixture"), "relay.wasm")
+}
+
 /// Adds the wasm target when the toolchain lacks it: cargo does not.
 pub(crate) fn ensure_target() -> Result<()> {
     let sysroot = Command::new("rustc")
@@ -115,14 +120,17 @@ pub(crate) fn plain_spin() -> Result<()> {
     )
 }
 
-/// Builds the test fixture.
+/// Builds the test fixture, and the example with it: they share all but their
+/// own lines.
 pub(crate) fn fixture() -> Result<()> {
     ensure_target()?;
     // A folder of its own: it builds `spinlane` as well, without the DJ, and
     // cargo would put that in the DJ's place.
     step(
-        "build the component (fixture)",
-        component("spinlane-fixture").env("CARGO_TARGET_DIR", target_dir().join("fixture")),
+        "build the components (fixture, example)",
+        component("spinlane-fixture")
+            .args(["--package", "relay"])
+            .env("CARGO_TARGET_DIR", target_dir().join("fixture")),
     )
 }
 
@@ -147,6 +155,7 @@ pub(crate) fn all() -> Result<()> {
     for path in [
         spin_component(),
         fixture_component(),
+        relay_component(),
         wasi_component(),
         plain_spin_component(),
         wasi_fixture_component(),

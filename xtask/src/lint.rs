@@ -21,7 +21,10 @@ pub(crate) fn run() -> Result<()> {
     ensure_target()?;
     for (what, arguments) in [
         ("lints (wasm, Spin)", &["--package", "spinlane"][..]),
-        ("lints (wasm, fixture)", &["--package", "spinlane-fixture"]),
+        (
+            "lints (wasm, fixture and example)",
+            &["--package", "spinlane-fixture", "--package", "relay"],
+        ),
         (
             "lints (wasm, Spin without counters)",
             &[

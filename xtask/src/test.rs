@@ -43,6 +43,7 @@ fn rust(filter: Option<&str>, not_run: &mut Vec<String>) -> Result<()> {
     tests.env("SPINLANE_WASI_COMPONENT", build::wasi_component());
     tests.env("SPINLANE_PLAIN_COMPONENT", build::plain_spin_component());
     tests.env("SPINLANE_FIXTURE", build::fixture_component());
+    tests.env("SPINLANE_RELAY", build::relay_component());
     tests.env("SPINLANE_WASI_FIXTURE", build::wasi_fixture_component());
     let redis = tools::system("redis-server", &["redis-server"]);
     let spin = on_path("spin").context("no `spin` on the PATH");

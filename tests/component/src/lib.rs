@@ -163,6 +163,13 @@ pub async fn start_upstreams() -> Upstreams {
     upstreams.expect("the upstreams start")
 }
 
+/// The embedded host, set up for the example.
+pub fn relay_host(anthropic: &str) -> Builder {
+    host("examples/relay/spin.toml", "SPINLANE_RELAY")
+        .variable("anthropic_api_key", KEY)
+        .variable("anthropic_base_url", anthropic)
+}
+
 /// The fixture in the embedded host.
 ///
 /// # Panics
