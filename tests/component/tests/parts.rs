@@ -3,4 +3,5 @@
 mod cache;
 mod fixture;
 mod limits;
+mod relay;
 mod waits;
