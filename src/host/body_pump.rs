@@ -13,7 +13,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use futures::future::{Either, select};
 use http_body::Body;
 use http_body_util::BodyExt;
@@ -22,7 +22,7 @@ use wasip2::io::streams::{OutputStream, StreamError};
 use wstd::runtime::AsyncPollable;
 
 use super::clock::sleep;
-use super::panic_hook;
+use super::panic_hook::{self, BodyStream};
 use crate::core::ports::{LastWords, Patience};
 
 /// The body did not arrive whole.
@@ -55,8 +55,7 @@ where
     let result = loop {
         match next_chunk(&mut body, &stream, patience).await {
             Ok(Some(chunk)) => {
-                let _partial = panic_hook::writing();
-                if let Err(error) = write_all(&stream, &chunk, Some(patience.stall)).await {
+                if let Err(error) = write_chunk(&stream, chunk, patience.stall).await {
                     break Err(error);
                 }
             }
@@ -101,6 +100,21 @@ where
     }
 }
 
+/// Writes all of `chunk`. Should something panic before that is done, as may
+/// happen in each wait for room, the hook writes what is left of it.
+async fn write_chunk(
+    stream: &BodyStream,
+    mut chunk: Bytes,
+    stall: Duration,
+) -> Result<(), Incomplete> {
+    while !chunk.is_empty() {
+        stream.still_to_write(chunk.clone());
+        chunk.advance(write_some(stream, &chunk, Some(stall)).await?);
+    }
+    stream.still_to_write(chunk);
+    Ok(())
+}
+
 /// Writes all of `bytes`, as much at a time as the host permits. `stall` bounds
 /// the wait for room.
 pub(super) async fn write_all(
@@ -108,19 +122,29 @@ pub(super) async fn write_all(
     mut bytes: &[u8],
     stall: Option<Duration>,
 ) -> Result<(), Incomplete> {
-    let gone = |_: StreamError| Incomplete::PeerGone;
     while !bytes.is_empty() {
-        let room = stream.check_write().map_err(gone)?;
-        if room == 0 {
-            wait_for_room(stream, stall).await?;
-            continue;
-        }
-        let room = usize::try_from(room).unwrap_or(usize::MAX);
-        let (now, later) = bytes.split_at(room.min(bytes.len()));
-        stream.write(now).map_err(gone)?;
-        bytes = later;
+        bytes = &bytes[write_some(stream, bytes, stall).await?..];
     }
     Ok(())
+}
+
+/// Waits for room, then writes what there is room for. Returns how many bytes
+/// that were, as soon as they are written: nothing else runs in between.
+async fn write_some(
+    stream: &OutputStream,
+    bytes: &[u8],
+    stall: Option<Duration>,
+) -> Result<usize, Incomplete> {
+    let gone = |_: StreamError| Incomplete::PeerGone;
+    let room = loop {
+        match stream.check_write().map_err(gone)? {
+            0 => wait_for_room(stream, stall).await?,
+            room => break usize::try_from(room).unwrap_or(usize::MAX),
+        }
+    };
+    let count = room.min(bytes.len());
+    stream.write(&bytes[..count]).map_err(gone)?;
+    Ok(count)
 }
 
 async fn wait_for_room(stream: &OutputStream, stall: Option<Duration>) -> Result<(), Incomplete> {

@@ -2,15 +2,17 @@
 //!
 //! A panic cannot be unwound on wasm: the instance traps when the hook returns.
 //! Until then the host can still be called. Before the head has gone the hook
-//! answers 500 problem+json; after it, the body's [`LastWords`] are written
-//! (the frames that were queued and a terminal `error` frame). `Drop` does not
-//! run then: what must heal, heals by time.
+//! answers 500 problem+json; after it, the chunk that is being written is
+//! finished, and the body's [`LastWords`] follow (the frames that were queued
+//! and a terminal `error` frame). `Drop` does not run then: what must heal, heals
+//! by time.
 
 use std::cell::RefCell;
 use std::io::Write;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use wasip2::clocks::monotonic_clock;
 use wasip2::exports::http::incoming_handler::ResponseOutparam;
 use wasip2::http::types::{Fields, OutgoingBody, OutgoingResponse};
@@ -20,8 +22,10 @@ use wasip2::io::streams::OutputStream;
 use crate::core::ports::LastWords;
 use crate::core::scope;
 
-/// A client that does not take the last words within this time goes without.
-const PATIENCE_NANOS: u64 = 1_000_000_000;
+/// A client that takes no byte for this time goes without the last words.
+/// Nothing else of the instance runs meanwhile, and its upstream calls stay
+/// open: less than a client may pause at other times.
+const PATIENCE_NANOS: u64 = 5_000_000_000;
 
 /// What a person is told; the log has the rest.
 const MESSAGE: &str =
@@ -34,8 +38,10 @@ enum Response {
     Body {
         stream: Arc<OutputStream>,
         last_words: Option<LastWords>,
-        /// Whether a chunk is half written: nothing may follow it then.
-        writing: bool,
+        /// What is left of the chunk that is being written. It was taken from
+        /// the body, so nobody else has it, and a part of it may be sent: nothing
+        /// may come before it.
+        unwritten: Bytes,
     },
 }
 
@@ -69,8 +75,11 @@ pub(super) fn install(outparam: ResponseOutparam) {
             Ok(Ok(Response::Body {
                 stream,
                 last_words: Some(last_words),
-                writing: false,
-            })) => write_now(&stream, &last_words.say(request_id)),
+                unwritten,
+            })) => {
+                let words = last_words.say(request_id);
+                write_now(&stream, &[&unwritten[..], &words].concat());
+            }
             _ => {}
         }
     }));
@@ -87,6 +96,17 @@ pub(super) fn take_outparam() -> Option<ResponseOutparam> {
 /// The stream of a body that has begun, shared with the hook.
 pub(super) struct BodyStream(Arc<OutputStream>);
 
+impl BodyStream {
+    /// What the hook has to write before anything else.
+    pub(super) fn still_to_write(&self, chunk: Bytes) {
+        RESPONSE.with_borrow_mut(|response| {
+            if let Response::Body { unwritten, .. } = response {
+                *unwritten = chunk;
+            }
+        });
+    }
+}
+
 impl Deref for BodyStream {
     type Target = OutputStream;
 
@@ -100,7 +120,7 @@ pub(super) fn body_started(stream: OutputStream, last_words: Option<LastWords>) 
     RESPONSE.set(Response::Body {
         stream: Arc::clone(&stream),
         last_words,
-        writing: false,
+        unwritten: Bytes::new(),
     });
     BodyStream(stream)
 }
@@ -109,28 +129,6 @@ pub(super) fn body_started(stream: OutputStream, last_words: Option<LastWords>) 
 /// body is finished.
 pub(super) fn body_ended() {
     RESPONSE.set(Response::None);
-}
-
-/// While this lives a chunk is being written.
-pub(super) struct Writing(());
-
-pub(super) fn writing() -> Writing {
-    set_writing(true);
-    Writing(())
-}
-
-impl Drop for Writing {
-    fn drop(&mut self) {
-        set_writing(false);
-    }
-}
-
-fn set_writing(now: bool) {
-    RESPONSE.with_borrow_mut(|response| {
-        if let Response::Body { writing, .. } = response {
-            *writing = now;
-        }
-    });
 }
 
 fn answer_500(outparam: ResponseOutparam, request_id: &str) {
@@ -158,17 +156,10 @@ fn answer_500(outparam: ResponseOutparam, request_id: &str) {
 
 /// Writes without the reactor, which is inside the panic.
 fn write_now(stream: &OutputStream, mut bytes: &[u8]) {
-    let deadline = monotonic_clock::now() + PATIENCE_NANOS;
     while !bytes.is_empty() {
         match stream.check_write() {
-            Ok(0) => {
-                let timer = monotonic_clock::subscribe_instant(deadline);
-                let room = stream.subscribe();
-                let ready = poll(&[&room, &timer]);
-                if !ready.contains(&0) {
-                    return;
-                }
-            }
+            Ok(0) if wait_for_room(stream) => {}
+            Ok(0) | Err(_) => return,
             Ok(room) => {
                 let room = usize::try_from(room).unwrap_or(usize::MAX);
                 let (now, later) = bytes.split_at(room.min(bytes.len()));
@@ -177,8 +168,14 @@ fn write_now(stream: &OutputStream, mut bytes: &[u8]) {
                 }
                 bytes = later;
             }
-            Err(_) => return,
         }
     }
     let _ = stream.flush();
+}
+
+fn wait_for_room(stream: &OutputStream) -> bool {
+    let deadline = monotonic_clock::now() + PATIENCE_NANOS;
+    let timer = monotonic_clock::subscribe_instant(deadline);
+    let room = stream.subscribe();
+    poll(&[&room, &timer]).contains(&0)
 }

@@ -59,6 +59,32 @@ async fn a_panic_after_the_head_ends_the_stream_with_a_frame() {
     assert_eq!(text, "data: first\n\ndata: panic in unknown\n\n");
 }
 
+/// The last words come after all that was queued, and after a chunk that the
+/// host had taken a part of: events of 1 MB and a half do not fit at once.
+#[tokio::test]
+async fn a_panic_under_a_paused_reader_loses_and_tears_nothing() {
+    for bytes in [1_000, 1_500_000] {
+        let host = fixture().await;
+        let path = format!("/panic/paused?bytes={bytes}");
+        let mut response = reqwest::get(host.url(&path)).await.unwrap();
+        host.wait_for_log(PATIENCE, "under a paused reader, on purpose")
+            .await
+            .expect("it panics while nobody reads");
+        let mut text = String::new();
+        while let Ok(Some(chunk)) = response.chunk().await {
+            text += &String::from_utf8_lossy(&chunk);
+        }
+        let words = text.strip_suffix("data: panic in unknown\n\n");
+        let words = words.unwrap_or_else(|| panic!("{bytes}: no last words"));
+        let events = words.split_terminator("\n\n").enumerate();
+        for (index, event) in events {
+            let (number, padding) = event["data: ".len()..].split_once(' ').unwrap();
+            assert_eq!(number, (index + 1).to_string());
+            assert_eq!(padding.len(), bytes, "{bytes}: event {number} is torn");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_stream_is_whole_at_any_speed() {
     let host = fixture().await;
