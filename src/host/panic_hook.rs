@@ -10,6 +10,7 @@
 use std::cell::RefCell;
 use std::io::Write;
 use std::ops::Deref;
+use std::panic::PanicHookInfo;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -58,9 +59,11 @@ pub(super) fn install(outparam: ResponseOutparam) {
         let request_id = request_id.as_deref().unwrap_or("unknown");
         // Standard error, not the log: the log may be what panicked. Where there
         // is none the client is still told.
+        let location = info.location().map(ToString::to_string);
         let line = serde_json::json!({
             "level": "ERROR",
-            "message": format!("panic in request {request_id}: {info}"),
+            "message": format!("panic in request {request_id}: {}", message(info)),
+            "panic.location": location,
             "request_id": request_id,
         });
         let _ = writeln!(std::io::stderr(), "{line}");
@@ -83,6 +86,14 @@ pub(super) fn install(outparam: ResponseOutparam) {
             _ => {}
         }
     }));
+}
+
+/// What the panic says, if that was written by the program's author. What was
+/// put together when it ran may quote anything: a slice out of bounds quotes the
+/// text, which may be a prompt or a key.
+fn message<'a>(info: &'a PanicHookInfo<'_>) -> &'a str {
+    let literal = info.payload().downcast_ref::<&'static str>().copied();
+    literal.unwrap_or("its message is withheld, since it may quote what was asked")
 }
 
 /// The outparam, to be set now.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use spinlane_component_tests::{PATIENCE, fixture, get, hosts, settled, start_upstreams};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[tokio::test]
 async fn wake_ups_inside_the_guest_are_noticed() {
@@ -44,6 +45,41 @@ async fn a_panic_before_the_head_is_a_500() {
         .wait_for_instances(PATIENCE, |instances| instances.live == 0)
         .await;
     assert_eq!(ended.map(|instances| instances.trapped), Ok(1));
+}
+
+/// What a program's author wrote is logged; what was put together when it ran
+/// may quote a prompt or a key, and is not.
+#[tokio::test]
+async fn the_text_of_a_panic_is_logged_if_it_is_a_literal() {
+    let host = fixture().await;
+    for path in ["/panic/before", "/panic/quoting?\u{e9}canary"] {
+        let mut stream = tokio::net::TcpStream::connect(host.addr()).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 500"), "{answer}");
+    }
+    let ended = host
+        .wait_for_instances(PATIENCE, |instances| instances.live == 0)
+        .await;
+    ended.expect("they end");
+    let log = host.logs();
+    assert!(!log.iter().any(|line| line.contains("canary")), "{log:?}");
+    let lines = log.iter().filter(|line| line.contains("panic in request"));
+    let lines: Vec<serde_json::Value> = lines
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!(lines.len(), 2, "{log:?}");
+    for (line, told) in lines
+        .iter()
+        .zip(["before the head, on purpose", "withheld"])
+    {
+        let message = line["message"].as_str().expect("a message");
+        assert!(message.contains(told), "{line}");
+        let place = line["panic.location"].as_str().expect("a place");
+        assert!(place.starts_with("tests/fixture/src/lib.rs:"), "{line}");
+    }
 }
 
 #[tokio::test]
