@@ -7,7 +7,7 @@
 
 use std::fmt;
 use std::ops::{Add, AddAssign, Sub};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -282,6 +282,46 @@ impl LastWords {
 impl fmt::Debug for LastWords {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("LastWords").finish_non_exhaustive()
+    }
+}
+
+/// What an application gives to an answer that the host makes in its place. All
+/// of it runs inside the panic hook: it must not panic, nor wait for a lock that
+/// the panicking code may hold.
+pub trait OnPanic: Send + Sync {
+    /// Names the request in the answer and in the log.
+    fn request_id(&self) -> &str;
+
+    /// Header fields that every answer to the request has, whatever it is.
+    fn headers(&self) -> http::HeaderMap;
+
+    /// The client was answered with `status`, and a body of that size where it
+    /// is known: for the log. Comes last, so that the log itself may be what
+    /// panics.
+    fn panicked(&self, status: http::StatusCode, body_size: Option<u64>);
+}
+
+/// Where the host finds the application's [`OnPanic`]: the host puts it, empty,
+/// into the request's extensions, and the application may fill it.
+#[derive(Clone, Default)]
+pub struct Fallback(Arc<OnceLock<Box<dyn OnPanic>>>);
+
+impl Fallback {
+    /// Fills it; what is there already stays.
+    pub fn fill(&self, answer: impl OnPanic + 'static) {
+        let _ = self.0.set(Box::new(answer));
+    }
+
+    /// What it was filled with.
+    pub fn get(&self) -> Option<&dyn OnPanic> {
+        self.0.get().map(|answer| &**answer)
+    }
+}
+
+impl fmt::Debug for Fallback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let filled = self.0.get().is_some();
+        f.debug_tuple("Fallback").field(&filled).finish()
     }
 }
 

@@ -22,8 +22,8 @@ use wasip2::io::streams::{OutputStream, StreamError};
 use wstd::runtime::AsyncPollable;
 
 use super::clock::sleep;
-use super::panic_hook::{self, BodyStream};
-use crate::core::ports::{LastWords, Patience};
+use super::panic_hook::{self, BodyStream, Says};
+use crate::core::ports::Patience;
 
 /// The body did not arrive whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub(super) enum Incomplete {
 pub(super) async fn pump<B>(
     mut body: B,
     outgoing: &OutgoingBody,
-    last_words: Option<LastWords>,
+    says: Says,
     patience: Patience,
 ) -> Result<(), Incomplete>
 where
@@ -51,7 +51,7 @@ where
     let Ok(stream) = outgoing.write() else {
         return Err(Incomplete::BodyFailed);
     };
-    let stream = panic_hook::body_started(stream, last_words);
+    let stream = panic_hook::body_started(stream, says);
     let result = loop {
         match next_chunk(&mut body, &stream, patience).await {
             Ok(Some(chunk)) => {

@@ -6,12 +6,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::Stream;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body::Frame;
 use http_body_util::Full;
 use wasip2::http::types::{IncomingRequest, Method, Scheme};
 
+use super::entropy::WasiEntropy;
 use super::outgoing::{BodyReader, method_from_wasi};
+use super::problem::problem;
 use crate::core::ports::HttpError;
+use crate::core::request_id;
 
 /// The body of a request, as it arrives.
 #[derive(Debug)]
@@ -48,7 +52,7 @@ pub(super) fn convert(
                 .body(IncomingBody(body))
                 .map_err(|_| "the request target or a header is not valid")
         })
-        .map_err(bad_request)
+        .map_err(|detail| bad_request(request, detail))
 }
 
 fn head(request: &IncomingRequest) -> Result<http::request::Builder, &'static str> {
@@ -74,20 +78,28 @@ fn head(request: &IncomingRequest) -> Result<http::request::Builder, &'static st
     Ok(builder)
 }
 
-fn bad_request(detail: &'static str) -> http::Response<Full<Bytes>> {
-    let body = serde_json::json!({
-        "type": "/problems/bad_request",
-        "title": "Bad Request",
-        "status": 400,
-        "code": "bad_request",
-        "message": detail,
-        "detail": detail,
+/// Says so, and logs it as the application would.
+fn bad_request(request: &IncomingRequest, detail: &'static str) -> http::Response<Full<Bytes>> {
+    let request_id = request_id::of_request(&valid_headers(request), &WasiEntropy);
+    let status = StatusCode::BAD_REQUEST;
+    let code = "bad_request";
+    let response = problem(status, code, detail, &request_id, HeaderMap::new());
+    tracing::info_span!("request", request_id).in_scope(|| {
+        tracing::info!(
+            http.response.status_code = status.as_u16(),
+            http.response.body.size = response.body().len(),
+            "error.type" = code,
+            "answered"
+        );
     });
-    let mut response = http::Response::new(Full::new(Bytes::from(body.to_string())));
-    *response.status_mut() = http::StatusCode::BAD_REQUEST;
-    response.headers_mut().insert(
-        http::header::CONTENT_TYPE,
-        http::HeaderValue::from_static("application/problem+json"),
-    );
-    response
+    response.map(Full::new)
+}
+
+fn valid_headers(request: &IncomingRequest) -> HeaderMap {
+    let fields = request.headers().entries().into_iter();
+    let valid = fields.filter_map(|(name, value)| {
+        let name = HeaderName::try_from(name).ok()?;
+        Some((name, HeaderValue::try_from(value).ok()?))
+    });
+    valid.collect()
 }

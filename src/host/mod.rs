@@ -14,6 +14,7 @@ mod incoming;
 mod log;
 mod outgoing;
 mod panic_hook;
+mod problem;
 mod spawner;
 
 #[cfg(feature = "spin")]
@@ -34,9 +35,10 @@ use wasip2::exports::http::incoming_handler::{IncomingRequest, ResponseOutparam}
 use wasip2::http::types::{Fields, OutgoingBody, OutgoingResponse};
 
 pub use incoming::IncomingBody;
+use panic_hook::Says;
 pub use platform::variable;
 
-use crate::core::ports::Ports;
+use crate::core::ports::{Fallback, Ports};
 
 /// For [`export!`](crate::export) only.
 #[doc(hidden)]
@@ -59,7 +61,8 @@ fn ports() -> Ports {
 /// Answers one request.
 ///
 /// The response head leaves when `handler` resolves; the body, and tasks that
-/// the handler spawned, go on afterwards. The response's extensions may carry
+/// the handler spawned, go on afterwards. The request's extensions have a
+/// [`Fallback`] for the handler to fill. The response's may carry
 /// [`LastWords`](crate::core::ports::LastWords), for the panic hook, and
 /// [`Patience`](crate::core::ports::Patience) with a client that takes nothing.
 pub fn serve<H, F, B>(request: IncomingRequest, outparam: ResponseOutparam, handler: H)
@@ -68,12 +71,16 @@ where
     F: Future<Output = http::Response<B>>,
     B: Body<Data = Bytes> + Unpin,
 {
-    panic_hook::install(outparam);
+    let fallback = Fallback::default();
+    panic_hook::install(outparam, fallback.clone());
     log::install();
     spawner::response_begins();
     wstd::runtime::block_on(spawner::counted(async move {
         match incoming::convert(&request) {
-            Ok(request) => respond(handler(request, ports()).await).await,
+            Ok(mut request) => {
+                request.extensions_mut().insert(fallback);
+                respond(handler(request, ports()).await).await;
+            }
             Err(problem) => respond(problem).await,
         }
         spawner::response_ended();
@@ -97,9 +104,12 @@ where
         return;
     };
     ResponseOutparam::set(outparam, Ok(outgoing));
-    let last_words = parts.extensions.remove();
     let patience = parts.extensions.remove().unwrap_or_default();
-    let ended = body_pump::pump(body, &outgoing_body, last_words, patience).await;
+    let says = Says {
+        status: parts.status,
+        last_words: parts.extensions.remove(),
+    };
+    let ended = body_pump::pump(body, &outgoing_body, says, patience).await;
     if ended.is_ok() {
         let _ = OutgoingBody::finish(outgoing_body, None);
     }

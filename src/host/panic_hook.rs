@@ -14,13 +14,15 @@ use std::panic::PanicHookInfo;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::StatusCode;
 use wasip2::clocks::monotonic_clock;
 use wasip2::exports::http::incoming_handler::ResponseOutparam;
-use wasip2::http::types::{Fields, OutgoingBody, OutgoingResponse};
+use wasip2::http::types::{OutgoingBody, OutgoingResponse};
 use wasip2::io::poll::poll;
 use wasip2::io::streams::OutputStream;
 
-use crate::core::ports::LastWords;
+use super::problem::problem;
+use crate::core::ports::{Fallback, LastWords, OnPanic};
 use crate::core::scope;
 
 /// A client that takes no byte for this time goes without the last words.
@@ -32,13 +34,21 @@ const PATIENCE_NANOS: u64 = 5_000_000_000;
 const MESSAGE: &str =
     "something went wrong on our side; the log has the details under this requestId";
 
+/// What the hook has to know of a response whose head has gone.
+pub(super) struct Says {
+    /// The head's.
+    pub(super) status: StatusCode,
+    /// What the body still says.
+    pub(super) last_words: Option<LastWords>,
+}
+
 /// How far the response has come.
 enum Response {
     None,
     Head(ResponseOutparam),
     Body {
         stream: Arc<OutputStream>,
-        last_words: Option<LastWords>,
+        says: Says,
         /// What is left of the chunk that is being written. It was taken from
         /// the body, so nobody else has it, and a part of it may be sent: nothing
         /// may come before it.
@@ -49,43 +59,83 @@ enum Response {
 thread_local! {
     // An instance serves one request at a time and has one thread.
     static RESPONSE: RefCell<Response> = const { RefCell::new(Response::None) };
+    static FALLBACK: RefCell<Option<Fallback>> = const { RefCell::new(None) };
 }
 
 /// Keeps `outparam` where the hook finds it, until [`take_outparam`].
-pub(super) fn install(outparam: ResponseOutparam) {
+pub(super) fn install(outparam: ResponseOutparam, fallback: Fallback) {
     RESPONSE.set(Response::Head(outparam));
-    std::panic::set_hook(Box::new(|info| {
-        let request_id = scope::current_request_id();
-        let request_id = request_id.as_deref().unwrap_or("unknown");
-        // Standard error, not the log: the log may be what panicked. Where there
-        // is none the client is still told.
-        let location = info.location().map(ToString::to_string);
-        let line = serde_json::json!({
-            "level": "ERROR",
-            "message": format!("panic in request {request_id}: {}", message(info)),
-            "panic.location": location,
-            "request_id": request_id,
-        });
-        let _ = writeln!(std::io::stderr(), "{line}");
-        // A panic inside the hook would abort before anything is said.
-        let response = RESPONSE.try_with(|response| {
-            response
-                .try_borrow_mut()
-                .map(|mut response| std::mem::replace(&mut *response, Response::None))
-        });
-        match response {
-            Ok(Ok(Response::Head(outparam))) => answer_500(outparam, request_id),
-            Ok(Ok(Response::Body {
-                stream,
-                last_words: Some(last_words),
-                unwritten,
-            })) => {
+    FALLBACK.set(Some(fallback));
+    std::panic::set_hook(Box::new(panicked));
+}
+
+/// The hook. A panic inside it would abort before anything is said.
+fn panicked(info: &PanicHookInfo<'_>) {
+    let fallback = FALLBACK.try_with(|fallback| fallback.try_borrow().ok()?.clone());
+    let fallback = fallback.ok().flatten();
+    let fallback = fallback.as_ref().and_then(Fallback::get);
+    let scope = scope::current_request_id();
+    let request_id = fallback.map(OnPanic::request_id).or(scope.as_deref());
+    let request_id = request_id.unwrap_or("unknown");
+    log(info, request_id);
+    let response = RESPONSE.try_with(|response| {
+        let mut response = response.try_borrow_mut().ok()?;
+        Some(std::mem::replace(&mut *response, Response::None))
+    });
+    let Some((status, body_size)) = response
+        .ok()
+        .flatten()
+        .and_then(|response| end(response, request_id, fallback))
+    else {
+        return;
+    };
+    // Last: the log may be what panicked.
+    if let Some(fallback) = fallback {
+        fallback.panicked(status, body_size);
+    }
+}
+
+/// Standard error, not the log: the log may be what panicked. Where there is
+/// none the client is still told.
+fn log(info: &PanicHookInfo<'_>, request_id: &str) {
+    let line = serde_json::json!({
+        "level": "ERROR",
+        "message": format!("panic in request {request_id}: {}", message(info)),
+        "panic.location": info.location().map(ToString::to_string),
+        "request_id": request_id,
+    });
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Says what is still to be said. Returns the status, and the body's size where
+/// that is known; `None` when the response had ended.
+fn end(
+    response: Response,
+    request_id: &str,
+    fallback: Option<&dyn OnPanic>,
+) -> Option<(StatusCode, Option<u64>)> {
+    match response {
+        Response::None => None,
+        Response::Head(outparam) => {
+            let headers = fallback.map(OnPanic::headers).unwrap_or_default();
+            let status = StatusCode::INTERNAL_SERVER_ERROR;
+            let problem = problem(status, "internal", MESSAGE, request_id, headers);
+            let size = problem.body().len();
+            answer(outparam, &problem);
+            Some((status, Some(size as u64)))
+        }
+        Response::Body {
+            stream,
+            says,
+            unwritten,
+        } => {
+            if let Some(last_words) = says.last_words {
                 let words = last_words.say(request_id);
                 write_now(&stream, &[&unwritten[..], &words].concat());
             }
-            _ => {}
+            Some((says.status, None))
         }
-    }));
+    }
 }
 
 /// What the panic says, if that was written by the program's author. What was
@@ -126,11 +176,11 @@ impl Deref for BodyStream {
     }
 }
 
-pub(super) fn body_started(stream: OutputStream, last_words: Option<LastWords>) -> BodyStream {
+pub(super) fn body_started(stream: OutputStream, says: Says) -> BodyStream {
     let stream = Arc::new(stream);
     RESPONSE.set(Response::Body {
         stream: Arc::clone(&stream),
-        last_words,
+        says,
         unwritten: Bytes::new(),
     });
     BodyStream(stream)
@@ -142,25 +192,14 @@ pub(super) fn body_ended() {
     RESPONSE.set(Response::None);
 }
 
-fn answer_500(outparam: ResponseOutparam, request_id: &str) {
-    let headers = Fields::new();
-    let _ = headers.append("content-type", b"application/problem+json");
-    let response = OutgoingResponse::new(headers);
-    let _ = response.set_status_code(500);
-    let body = response.body();
-    ResponseOutparam::set(outparam, Ok(response));
+fn answer(outparam: ResponseOutparam, response: &http::Response<Bytes>) {
+    let outgoing = OutgoingResponse::new(super::fields(response.headers()));
+    let _ = outgoing.set_status_code(response.status().as_u16());
+    let body = outgoing.body();
+    ResponseOutparam::set(outparam, Ok(outgoing));
     let Ok(body) = body else { return };
-    let problem = serde_json::json!({
-        "type": "/problems/internal",
-        "title": "Internal Server Error",
-        "status": 500,
-        "code": "internal",
-        "message": MESSAGE,
-        "detail": MESSAGE,
-        "context": { "requestId": request_id },
-    });
     if let Ok(stream) = body.write() {
-        write_now(&stream, problem.to_string().as_bytes());
+        write_now(&stream, response.body());
     }
     let _ = OutgoingBody::finish(body, None);
 }

@@ -25,6 +25,7 @@ use crate::core::scope::Scope;
 use crate::dj::error::Code;
 
 /// A request that was not answered yet.
+#[derive(Clone)]
 pub(super) struct Asked {
     clock: Arc<dyn Clock>,
     at: Instant,
@@ -71,8 +72,8 @@ impl Asked {
         let answer = Answer {
             status: response.status(),
             error: response.extensions_mut().remove::<Code>(),
-            head,
-            bytes: 0,
+            head: Some(head),
+            bytes: Some(0),
             asked: self,
         };
         response.map(|body| {
@@ -81,6 +82,22 @@ impl Asked {
                 answer: Some(answer),
             })
         })
+    }
+
+    /// The program has panicked; the host has said so to the client.
+    pub(super) fn panicked(&self, status: StatusCode, bytes: Option<u64>) {
+        let answer = Answer {
+            asked: self.clone(),
+            status,
+            error: Some(Code::Internal),
+            head: None,
+            bytes,
+        };
+        answer.ended("panicked");
+    }
+
+    pub(super) const fn scope(&self) -> &Arc<Scope> {
+        &self.scope
     }
 
     fn seconds(&self) -> f64 {
@@ -93,15 +110,15 @@ struct Answer {
     asked: Asked,
     status: StatusCode,
     error: Option<Code>,
-    /// Seconds to the head.
-    head: f64,
-    /// Of the body, so far.
-    bytes: u64,
+    /// Seconds to the head, where they are known.
+    head: Option<f64>,
+    /// Of the body so far, where they are known.
+    bytes: Option<u64>,
 }
 
 impl Answer {
-    /// Writes the line. `whole`: the client had all of it.
-    fn ended(self, whole: bool) {
+    /// Writes the line.
+    fn ended(self, outcome: &str) {
         let Self { asked, status, .. } = self;
         if status == StatusCode::OK && asked.route == Some("/health") {
             // Asked every few seconds by whoever watches over the host.
@@ -120,7 +137,7 @@ impl Answer {
                 "error.type" = self.error.map(Code::as_str),
                 span_id,
                 spinlane.head.duration = self.head,
-                spinlane.outcome = if whole { "ended" } else { "cut" },
+                spinlane.outcome = outcome,
                 spinlane.budget.used = scope.budget.used(),
                 spinlane.budget.left = scope.budget.remaining(),
                 spinlane.cache.hits = cache.hits,
@@ -144,9 +161,10 @@ struct Watched {
 }
 
 impl Watched {
+    /// `whole`: the client had all of it.
     fn ended(&mut self, whole: bool) {
         if let Some(answer) = self.answer.take() {
-            answer.ended(whole);
+            answer.ended(if whole { "ended" } else { "cut" });
         }
     }
 }
@@ -162,8 +180,12 @@ impl HttpBody for Watched {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         match &frame {
             Some(Ok(frame)) => {
-                if let (Some(answer), Some(data)) = (&mut self.answer, frame.data_ref()) {
-                    answer.bytes += data.len() as u64;
+                let bytes = self
+                    .answer
+                    .as_mut()
+                    .and_then(|answer| answer.bytes.as_mut());
+                if let (Some(bytes), Some(data)) = (bytes, frame.data_ref()) {
+                    *bytes += data.len() as u64;
                 }
             }
             Some(Err(_)) => self.ended(false),

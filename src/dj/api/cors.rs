@@ -3,21 +3,26 @@
 //! Everybody, without credentials; or, with `frontend_url` set, that origin
 //! alone, with credentials. Pages of other origins then learn nothing.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
+use std::future::ready;
 use std::time::Duration;
 
 use axum::extract::Request;
 use axum::response::Response;
+use futures::FutureExt;
 use http::header::{
-    ACCEPT, ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONTENT_TYPE, IF_NONE_MATCH, RETRY_AFTER,
+    ACCEPT, ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONTENT_TYPE, IF_NONE_MATCH, ORIGIN,
+    RETRY_AFTER,
 };
-use http::{HeaderName, HeaderValue, Method};
-use tower::{Layer, Service, ServiceExt};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
 use super::caller::{RATE_LIMIT, RATE_LIMIT_POLICY, X_ADMIN_TOKEN};
 use super::stream::X_RUN_ID;
-use super::{SERVER_TIMING, X_REQUEST_ID, is_beneath, routes};
+use super::{SERVER_TIMING, is_beneath, routes};
+use crate::core::request_id::X_REQUEST_ID;
 use crate::core::trace::TRACEPARENT;
 use crate::dj::AppState;
 use crate::dj::config::{ConfigErrors, Origin};
@@ -55,10 +60,10 @@ pub(super) fn concerns(path: &str) -> bool {
 }
 
 /// Pages of which origins may read answers.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Allowed<'a> {
     Everybody,
-    Only(&'a Origin),
+    Only(Cow<'a, Origin>),
     Nobody,
 }
 
@@ -72,7 +77,16 @@ impl<'a> Allowed<'a> {
             Err(errors) if errors.has("frontend_url") => return Self::Nobody,
             Err(errors) => &errors.frontend_url,
         };
-        frontend.as_ref().map_or(Self::Everybody, Self::Only)
+        let only = |frontend| Self::Only(Cow::Borrowed(frontend));
+        frontend.as_ref().map_or(Self::Everybody, only)
+    }
+
+    fn into_owned(self) -> Allowed<'static> {
+        match self {
+            Self::Everybody => Allowed::Everybody,
+            Self::Only(frontend) => Allowed::Only(Cow::Owned(frontend.into_owned())),
+            Self::Nobody => Allowed::Nobody,
+        }
     }
 }
 
@@ -87,13 +101,43 @@ where
             .headers()
             .contains_key(ACCESS_CONTROL_REQUEST_METHOD);
     let answered = match preflight || request.method() != Method::OPTIONS {
-        true => layer(allowed).layer(inner).oneshot(request).await,
+        true => layer(&allowed).layer(inner).oneshot(request).await,
         false => inner.oneshot(request).await,
     };
     answered.unwrap_or_else(|never| match never {})
 }
 
-fn layer(allowed: Allowed<'_>) -> CorsLayer {
+/// What an answer to a request has for pages of other origins, whoever makes it.
+pub(super) struct Fields {
+    allowed: Allowed<'static>,
+    origin: Option<HeaderValue>,
+}
+
+impl Fields {
+    /// `None` where there is nothing for them.
+    pub(super) fn of(request: &Request, allowed: Allowed<'_>) -> Option<Self> {
+        concerns(request.uri().path()).then(|| Self {
+            allowed: allowed.into_owned(),
+            origin: request.headers().get(ORIGIN).cloned(),
+        })
+    }
+
+    /// Header fields: those that the layer gives to an empty answer.
+    pub(super) fn headers(&self) -> HeaderMap {
+        let empty = |_| ready(Ok::<_, Infallible>(http::Response::new(())));
+        let mut request = http::Request::new(());
+        let origin = self.origin.clone().map(|origin| (ORIGIN, origin));
+        request.headers_mut().extend(origin);
+        let answered = layer(&self.allowed).layer(service_fn(empty));
+        match answered.oneshot(request).now_or_never() {
+            Some(Ok(answer)) => answer.into_parts().0.headers,
+            // It waits for nothing.
+            None => HeaderMap::new(),
+        }
+    }
+}
+
+fn layer(allowed: &Allowed<'_>) -> CorsLayer {
     let layer = CorsLayer::new()
         .allow_methods([Method::GET, Method::HEAD, Method::POST])
         .allow_headers(SENT)

@@ -10,6 +10,7 @@ mod cors;
 mod docs;
 pub(crate) mod enrich;
 pub mod json;
+mod panicked;
 pub mod problem;
 mod query;
 mod routes;
@@ -30,23 +31,22 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use tower::{ServiceExt, service_fn};
 use tracing::Instrument;
 
+use super::AppState;
 use super::config::ConfigErrors;
 use super::error::{Code, ErrorObject};
-use super::{AppState, random_hex};
 use crate::core::abort::AbortHandle;
 use crate::core::limit::Budget;
-use crate::core::ports::Ports;
+use crate::core::ports::{Fallback, Ports};
+use crate::core::request_id::{self, X_REQUEST_ID};
 use crate::core::scope::{self, Scope};
 use crate::core::trace::TraceContext;
 use asked::Asked;
+use panicked::Panicked;
 use problem::Problem;
 
 /// The longest path with query, in bytes. No route needs a tenth of it; what
 /// hosts let through differs, and ends at 64 KiB.
 const MAX_TARGET: usize = 8 * 1024;
-
-/// Names a request in logs, in answers, and between services.
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// How long the head took, and how many upstream calls were made for it.
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -73,13 +73,24 @@ impl AnswerHead {
     }
 
     fn apply(&self, head: &mut HeaderMap) {
-        for (name, value) in &*self.fields() {
-            head.append(name.clone(), value.clone());
+        append(head, &self.fields());
+    }
+
+    /// The same where whoever holds the lock may never come to release it.
+    fn try_apply(&self, head: &mut HeaderMap) {
+        if let Ok(fields) = self.0.try_lock() {
+            append(head, &fields);
         }
     }
 
     fn fields(&self) -> MutexGuard<'_, HeaderMap> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn append(head: &mut HeaderMap, fields: &HeaderMap) {
+    for (name, value) in fields {
+        head.append(name.clone(), value.clone());
     }
 }
 
@@ -99,7 +110,7 @@ pub(super) async fn handle(
 ) -> Response {
     let head = request.method() == Method::HEAD;
     let options = request.method() == Method::OPTIONS;
-    let request_id = request_id(ports, &request);
+    let request_id = request_id::of_request(request.headers(), &*ports.entropy);
     let trace = TraceContext::of_request(request.headers(), &*ports.entropy);
     let abort = AbortHandle::new();
     let budget = state.map_or(0, |state| state.config.limits.subrequest_budget);
@@ -116,6 +127,10 @@ pub(super) async fn handle(
         answer: AnswerHead::default(),
     };
     let added = context.answer.clone();
+    if let Some(fallback) = request.extensions().get::<Fallback>() {
+        let cors = cors::Fields::of(&request, cors::Allowed::by(state));
+        fallback.fill(Panicked::new(cors, added.clone(), asked.clone()));
+    }
     let answer = share(state, routes, request, context);
     let mut response = scope::run(scope, answer).instrument(span).await;
     if response.status() == StatusCode::METHOD_NOT_ALLOWED {
@@ -174,20 +189,6 @@ async fn route(
     let router = routes.get_or_init(|| router(state.clone())).clone();
     let answer = router.oneshot(request).await;
     answer.unwrap_or_else(|never| match never {})
-}
-
-/// The caller's own id where it is harmless, so that logs of several services
-/// can be joined; else a fresh one.
-fn request_id(ports: &Ports, request: &Request) -> String {
-    let harmless = |id: &&str| {
-        (1..=64).contains(&id.len())
-            && id
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
-    };
-    let given = request.headers().get(X_REQUEST_ID);
-    let given = given.and_then(|value| value.to_str().ok()).filter(harmless);
-    given.map_or_else(|| random_hex::<8>(ports), str::to_owned)
 }
 
 /// Completes `Allow`, and turns the answer to `OPTIONS` into what it asked for.

@@ -147,6 +147,19 @@ pub async fn get(host: &Host, path: &str) -> (u16, String) {
     (status, response.text().await.unwrap_or_default())
 }
 
+/// A GET that names itself: its id is [`REQUEST_ID`].
+///
+/// # Panics
+/// When there is no answer.
+pub async fn get_named(url: impl reqwest::IntoUrl) -> reqwest::Response {
+    let request = reqwest::Client::new().get(url);
+    let request = request.header("x-request-id", REQUEST_ID);
+    request.send().await.expect("an answer")
+}
+
+/// What a request is called by [`get_named`].
+pub const REQUEST_ID: &str = "one-of-a-kind";
+
 /// Held by a test that brings a crowd: two at once would make the store so slow
 /// that it is left alone, and with it what is in it.
 pub async fn alone() -> MutexGuard<'static, ()> {

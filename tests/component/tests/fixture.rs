@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::future::join_all;
-use spinlane_component_tests::{PATIENCE, fixture, get, hosts, settled, start_upstreams};
+use spinlane_component_tests::{
+    PATIENCE, REQUEST_ID, fixture, get, get_named, hosts, settled, start_upstreams,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[tokio::test]
@@ -27,20 +29,32 @@ async fn an_instance_lives_until_its_work_is_done() {
 #[tokio::test]
 async fn a_panic_before_the_head_is_a_500() {
     let host = fixture().await;
-    let response = reqwest::get(host.url("/panic/before")).await.unwrap();
+    let response = get_named(host.url("/panic/before")).await;
     assert_eq!(response.status(), 500);
-    assert_eq!(
-        response.headers()["content-type"],
-        "application/problem+json"
-    );
+    // What every answer has, and what this application gives to every one.
+    for (name, value) in [
+        ("content-type", "application/problem+json"),
+        ("cache-control", "no-store"),
+        ("x-content-type-options", "nosniff"),
+        ("x-request-id", REQUEST_ID),
+        ("access-control-allow-origin", "*"),
+    ] {
+        let found = response.headers().get(name);
+        assert_eq!(found.map(|value| value.as_bytes()), Some(value.as_bytes()));
+    }
     let problem: serde_json::Value = response.json().await.unwrap();
     assert_eq!(
         (&problem["status"], &problem["code"]),
         (&500.into(), &"internal".into())
     );
-    host.wait_for_log(PATIENCE, "panic in request")
-        .await
-        .expect("the log names it");
+    assert_eq!(problem["context"]["requestId"], REQUEST_ID);
+    for line in [
+        "panic in request one",
+        "one-of-a-kind was answered with 500",
+    ] {
+        let line = host.wait_for_log(PATIENCE, line).await;
+        line.expect("the log names it");
+    }
     let ended = host
         .wait_for_instances(PATIENCE, |instances| instances.live == 0)
         .await;
@@ -85,14 +99,16 @@ async fn the_text_of_a_panic_is_logged_if_it_is_a_literal() {
 #[tokio::test]
 async fn a_panic_after_the_head_ends_the_stream_with_a_frame() {
     let host = fixture().await;
-    let mut response = reqwest::get(host.url("/panic/after")).await.unwrap();
+    let mut response = get_named(host.url("/panic/after")).await;
     assert_eq!(response.status(), 200);
     let mut text = String::new();
     // The connection may break after the last frame: the guest has trapped.
     while let Ok(Some(chunk)) = response.chunk().await {
         text += &String::from_utf8_lossy(&chunk);
     }
-    assert_eq!(text, "data: first\n\ndata: panic in unknown\n\n");
+    assert_eq!(text, "data: first\n\ndata: panic in one-of-a-kind\n\n");
+    let line = host.wait_for_log(PATIENCE, "one-of-a-kind was answered with 200");
+    line.await.expect("the log has its end");
 }
 
 /// The last words come after all that was queued, and after a chunk that the
@@ -102,7 +118,7 @@ async fn a_panic_under_a_paused_reader_loses_and_tears_nothing() {
     for bytes in [1_000, 1_500_000] {
         let host = fixture().await;
         let path = format!("/panic/paused?bytes={bytes}");
-        let mut response = reqwest::get(host.url(&path)).await.unwrap();
+        let mut response = get_named(host.url(&path)).await;
         host.wait_for_log(PATIENCE, "under a paused reader, on purpose")
             .await
             .expect("it panics while nobody reads");
@@ -110,7 +126,7 @@ async fn a_panic_under_a_paused_reader_loses_and_tears_nothing() {
         while let Ok(Some(chunk)) = response.chunk().await {
             text += &String::from_utf8_lossy(&chunk);
         }
-        let words = text.strip_suffix("data: panic in unknown\n\n");
+        let words = text.strip_suffix("data: panic in one-of-a-kind\n\n");
         let words = words.unwrap_or_else(|| panic!("{bytes}: no last words"));
         let events = words.split_terminator("\n\n").enumerate();
         for (index, event) in events {
