@@ -9,6 +9,7 @@ pub(crate) mod hex;
 pub mod limit;
 pub mod log;
 pub mod ports;
+pub mod redact;
 pub mod request_id;
 pub mod scope;
 pub mod sse;

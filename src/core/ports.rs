@@ -14,6 +14,8 @@ use bytes::Bytes;
 pub use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
+use super::redact;
+
 /// A point on a [`Clock`]'s monotonic axis, in nanoseconds from a start that
 /// only that clock knows. Points of different clocks (and of different
 /// component instances) must not be compared.
@@ -91,6 +93,15 @@ pub enum StoreError {
     /// that is too large, a reserved key).
     #[error("the key-value store refused: {0}")]
     Refused(String),
+}
+
+impl StoreError {
+    /// [`Unavailable`](Self::Unavailable), with what the host says of it. A
+    /// host's text may name where the store is, and with it the password, which
+    /// is left out: errors are logged, and shown to who asks for the log.
+    pub fn unavailable(text: &str) -> Self {
+        Self::Unavailable(redact::user_info(text))
+    }
 }
 
 /// A key-value store without expiry: Spin's `default` store, or another host's.

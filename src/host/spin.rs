@@ -21,6 +21,7 @@ type Stores = (Option<Arc<dyn KeyValue>>, Option<Arc<dyn Counters>>);
 pub(super) fn stores() -> Stores {
     let store = Store::open(STORE)
         .map(|store| Arc::new(SpinStore(store)) as Arc<dyn KeyValue>)
+        .map_err(|error| store_error(&error))
         .inspect_err(|error| tracing::warn!(%error, "no key-value store"))
         .ok();
     #[cfg(feature = "counters")]
@@ -33,7 +34,7 @@ pub(super) fn stores() -> Stores {
 struct SpinStore(Store);
 
 fn store_error(error: &Error) -> StoreError {
-    StoreError::Unavailable(error.to_string())
+    StoreError::unavailable(&error.to_string())
 }
 
 // The calls block the guest, so each runs when it is polled and is then ready.
@@ -98,15 +99,16 @@ mod counters {
 
     pub(super) fn open() -> Option<Arc<dyn Counters>> {
         let bucket = store::open(STORE)
-            .inspect_err(|error| tracing::warn!(?error, "no atomic counters"))
+            .map_err(store_error)
+            .inspect_err(|error| tracing::warn!(%error, "no atomic counters"))
             .ok()?;
         Some(Arc::new(SpinCounters(bucket)))
     }
 
     fn store_error(error: Error) -> StoreError {
-        StoreError::Unavailable(match error {
-            Error::NoSuchStore => "no such store".into(),
-            Error::AccessDenied => "access denied".into(),
+        StoreError::unavailable(match &error {
+            Error::NoSuchStore => "no such store",
+            Error::AccessDenied => "access denied",
             Error::Other(message) => message,
         })
     }

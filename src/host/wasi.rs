@@ -37,7 +37,8 @@ pub(super) fn stores() -> Stores {
     // `wasmtime serve` knows its one store by the empty name.
     let store = store::open("")
         .map(|bucket| Arc::new(WasiStore(bucket)) as Arc<dyn KeyValue>)
-        .inspect_err(|error| tracing::warn!(?error, "no key-value store"))
+        .map_err(store_error)
+        .inspect_err(|error| tracing::warn!(%error, "no key-value store"))
         .ok();
     (store, None)
 }
@@ -45,9 +46,9 @@ pub(super) fn stores() -> Stores {
 struct WasiStore(Bucket);
 
 fn store_error(error: Error) -> StoreError {
-    StoreError::Unavailable(match error {
-        Error::NoSuchStore => "no such store".into(),
-        Error::AccessDenied => "access denied".into(),
+    StoreError::unavailable(match &error {
+        Error::NoSuchStore => "no such store",
+        Error::AccessDenied => "access denied",
         Error::Other(message) => message,
     })
 }

@@ -166,6 +166,31 @@ async fn nothing_that_is_secret_is_logged_at_any_level() {
     }
 }
 
+/// A host's own text may say where its store is, and how to get in.
+#[tokio::test]
+async fn a_store_in_trouble_does_not_tell_its_password() {
+    let dj = start().await;
+    dj.upstreams.anthropic().script(Script::text(["x"]));
+    let fault = format!("cannot reach redis://user:{FORGED}@redis.internal:6379/0: refused");
+    dj.host.store().fail(Some(fault));
+    let client = reqwest::Client::new();
+    let post = |path: &str| client.post(dj.host.url(path)).headers(secrets(ADMIN));
+    let run = "0".repeat(32);
+    let stop = send(post(&format!("/api/chat-stream/{run}/stop"))).await;
+    assert_eq!(stop.status(), 503);
+    assert_eq!(send(post("/api/admin/sweep")).await.status(), 503);
+    let body = json!({ "message": PROMPT, "debug": true });
+    let chat = send(post("/api/chat-stream/message").json(&body)).await;
+    let mut chat = Chat::read(chat);
+    chat.rest().await;
+    settled(&dj.host).await;
+    // It is told that the store fails, and where it is.
+    for text in [chat.text(), dj.host.logs().join("\n")] {
+        assert!(!text.contains(FORGED), "{text}");
+        assert!(text.contains("redis://***@redis.internal:6379/0"), "{text}");
+    }
+}
+
 #[tokio::test]
 async fn an_answer_has_one_line_with_what_it_used() {
     let dj = Dj::start(&[]).await;
