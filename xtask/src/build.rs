@@ -85,13 +85,14 @@ fn component(package: &str) -> Command {
     command
 }
 
-/// Builds what Spin runs: the very command that `spin.toml` names.
+/// What cargo is told for the component that Spin runs: the very command that
+/// `spin.toml` names, so that `spin build` and this build the same.
+const SPIN: [&str; 4] = ["build", "--release", "--target", TARGET];
+
+/// Builds what Spin runs.
 pub(crate) fn spin() -> Result<()> {
     ensure_target()?;
-    step(
-        "build the component (Spin)",
-        cargo().args(["build", "--release", "--target", TARGET]),
-    )
+    step("build the component (Spin)", cargo().args(SPIN))
 }
 
 /// Builds what plain WASI hosts run.
@@ -163,4 +164,30 @@ pub(crate) fn all() -> Result<()> {
         println!("{}", path.display());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The value of `name` in the table `table` of `spin.toml`.
+    fn named(table: &str, name: &str) -> String {
+        let manifest = std::fs::read_to_string(root().join("spin.toml")).expect("spin.toml");
+        let mut lines = manifest.lines().skip_while(|line| *line != table).skip(1);
+        let lines = lines.by_ref().take_while(|line| !line.starts_with('['));
+        let mut values = lines.filter_map(|line| line.strip_prefix(name)?.strip_prefix(" = "));
+        let value = values.next().unwrap_or_else(|| panic!("{table} {name}"));
+        value.trim_matches('"').to_owned()
+    }
+
+    #[test]
+    fn spin_build_builds_the_same() {
+        let command = named("[component.spinlane.build]", "command");
+        assert_eq!(command, format!("cargo {}", SPIN.join(" ")));
+        let source = named("[component.spinlane]", "source");
+        assert_eq!(
+            PathBuf::from(source),
+            wasm("target".as_ref(), "spinlane.wasm")
+        );
+    }
 }
