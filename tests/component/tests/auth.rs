@@ -243,7 +243,8 @@ async fn a_playlist_is_made_and_changed_as_the_model_asks() {
 
 #[tokio::test]
 async fn a_page_on_another_origin_gets_a_token_for_a_code() {
-    let dj = Dj::start_public(&[("frontend_url", "http://127.0.0.1:9")]).await;
+    let frontend = ("frontend_url", "http://127.0.0.1:9");
+    let dj = Dj::start_public(&[frontend, ("log_level", "trace")]).await;
     let mut browser = Browser::new(&dj);
     let back = browser.consent("/api/auth/login?state=abc", "agree").await;
     let page = location(&browser.get(&back).await);
@@ -270,35 +271,78 @@ async fn a_page_on_another_origin_gets_a_token_for_a_code() {
     let answer: Value = good.into_iter().next().unwrap().json().await.unwrap();
     let token = answer["token"].as_str().unwrap();
     assert_eq!(json(bearer(&dj, token).await, 200).await["connected"], true);
+    settled(&dj.host).await;
+    let mut secrets = dj.upstreams.tokens().secrets();
+    secrets.extend([one_time.to_owned(), token.to_owned()]);
+    given_away_nowhere(&dj, &secrets);
 }
 
-#[tokio::test]
-async fn neither_store_nor_log_gives_a_session_away() {
-    let dj = Dj::start_public(&[]).await;
-    let mut browser = Browser::new(&dj);
-    let login = location(&browser.get("/api/auth/login").await);
-    let back = browser.consent("/api/auth/login", "agree").await;
-    browser.get(&back).await;
-    let session = browser.session();
-    create_playlist(&mut browser).await;
-    settled(&dj.host).await;
-    let mut secrets = dj.upstreams.tokens().all();
-    // The application's own, and the user's two.
-    assert!(secrets.len() >= 2, "{}", secrets.len());
-    secrets.extend([
-        session,
-        KEY.to_owned(),
-        part(&login, "state"),
-        part(&back, "code"),
-    ]);
-    let dump = dj.host.store().dump();
-    assert!(dump.keys().any(|key| key.starts_with("session:")));
-    let stored = dump
+/// Nothing that opens an account is in the log, at its most talkative, or in
+/// the store.
+fn given_away_nowhere(dj: &Dj, secrets: &[String]) {
+    let lines = dj.host.logs();
+    assert!(lines.iter().any(|line| line.contains("/api/auth/callback")));
+    let stored = dj.host.store().dump();
+    assert!(stored.keys().any(|key| key.starts_with("session:")));
+    let stored = stored
         .into_iter()
         .map(|(key, value)| format!("{key} {}", String::from_utf8_lossy(&value)));
-    for text in stored.chain([dj.host.logs().join("\n")]) {
-        for secret in &secrets {
+    for text in stored.chain(lines) {
+        for secret in secrets {
             assert!(!text.contains(secret), "{secret} is in {text}");
         }
+    }
+}
+
+/// From the login to the logout: what the browser keeps meanwhile, what it is
+/// sent with, what Spotify gives, the renewal of that, and sessions that are
+/// none.
+#[tokio::test]
+async fn neither_store_nor_log_gives_a_session_away() {
+    let dj = Dj::start_public(&[("log_level", "trace")]).await;
+    dj.upstreams.tokens().rotate(true);
+    let mut browser = Browser::new(&dj);
+    let login = location(&browser.get("/api/auth/login").await);
+    let abandoned = browser.cookies[LOGIN].clone();
+    let back = browser.consent("/api/auth/login", "agree").await;
+    let under_way = browser.cookies[LOGIN].clone();
+    assert_eq!(location(&browser.get(&back).await), "/");
+    let session = browser.session();
+    create_playlist(&mut browser).await;
+    dj.upstreams.tokens().expire_all();
+    create_playlist(&mut browser).await;
+    assert_eq!(
+        json(bearer(&dj, &session).await, 200).await["connected"],
+        true
+    );
+    // The code and the cookie once more, where they are worth nothing.
+    browser.cookies.insert(LOGIN.into(), under_way.clone());
+    assert_eq!(code(browser.get(&back).await, 400).await, "login_code");
+    settled(&dj.host).await;
+    let mut secrets = dj.upstreams.tokens().secrets();
+    // The application's token, the user's two, twice, the code, the verifier.
+    assert!(secrets.len() >= 7, "{}", secrets.len());
+    secrets.extend([
+        session.clone(),
+        abandoned,
+        under_way,
+        KEY.to_owned(),
+        part(&login, "state"),
+        part(&back, "state"),
+        part(&back, "code"),
+    ]);
+    given_away_nowhere(&dj, &secrets);
+
+    browser.post("/api/auth/logout", &json!({})).await;
+    assert_eq!(
+        code(bearer(&dj, &session).await, 401).await,
+        "session_invalid"
+    );
+    browser.cookies.insert(SESSION.into(), session);
+    assert_eq!(browser.whoami().await["connected"], false);
+    settled(&dj.host).await;
+    let log = dj.host.logs().join("\n");
+    for secret in &secrets {
+        assert!(!log.contains(secret), "{secret} is in the log");
     }
 }

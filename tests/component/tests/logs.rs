@@ -42,7 +42,8 @@ async fn start() -> Dj {
 
 fn secrets(token: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    let cookie = format!("__Host-session={COOKIE}; other={COOKIE}");
+    let cookie =
+        format!("__Host-spinlane-session={COOKIE}; __Host-spinlane-login={COOKIE}; other={COOKIE}");
     headers.insert("cookie", cookie.parse().expect("a header"));
     headers.insert("x-admin-token", token.parse().expect("a header"));
     headers
@@ -75,7 +76,10 @@ async fn use_everything(dj: &Dj) {
     ] {
         for method in [reqwest::Method::GET, reqwest::Method::POST] {
             let request = client.request(method, url(path)).headers(secrets(FORGED));
-            drop(send(request.bearer_auth(BEARER)).await);
+            // A Bearer wins over the cookie, which is read without one.
+            let with_bearer = request.try_clone().expect("it has no body");
+            drop(send(with_bearer.bearer_auth(BEARER)).await);
+            drop(send(request).await);
         }
     }
     let stop = format!("/api/chat-stream/{PATH}/stop");
@@ -89,6 +93,7 @@ async fn use_everything(dj: &Dj) {
         json!({ "message": PROMPT, "mode": "create" }),
     ] {
         drop(send(chat(&body).headers(secrets(FORGED)).bearer_auth(BEARER)).await);
+        drop(send(chat(&body).headers(secrets(FORGED))).await);
     }
     let broken = client.post(url("/api/chat-stream/message"));
     let broken = broken.header("content-type", "application/json");

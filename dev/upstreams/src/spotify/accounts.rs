@@ -234,6 +234,7 @@ fn exchange(
     if verifier.is_empty() {
         return Err(("invalid_request", "code_verifier required"));
     }
+    tokens.note_verifier(verifier);
     let code = tokens.redeem(params.text("code"));
     let code = code.ok_or(("invalid_grant", "Invalid authorization code"))?;
     if code.grant.client != client.id {

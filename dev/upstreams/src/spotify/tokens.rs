@@ -23,6 +23,8 @@ struct State {
     access: HashMap<String, Access>,
     refresh: HashMap<String, Grant>,
     codes: HashMap<String, (Code, Instant)>,
+    /// All that only its bearer may know, given out or shown.
+    secrets: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -84,6 +86,7 @@ impl Tokens {
             access: HashMap::new(),
             refresh: HashMap::new(),
             codes: HashMap::new(),
+            secrets: Vec::new(),
         })))
     }
 
@@ -126,12 +129,16 @@ impl Tokens {
         self.state().refresh.len()
     }
 
-    /// Every token that is good or was, for tests that look for them where they
-    /// must not be.
-    pub fn all(&self) -> Vec<String> {
-        let state = self.state();
-        let all = state.access.keys().chain(state.refresh.keys());
-        all.cloned().collect()
+    /// Every token and code that was given out, good or not any more, and every
+    /// verifier that was shown: for tests that look for them where they must not
+    /// be.
+    pub fn secrets(&self) -> Vec<String> {
+        self.state().secrets.clone()
+    }
+
+    /// A client has shown `verifier`.
+    pub(super) fn note_verifier(&self, verifier: &str) {
+        self.state().secrets.push(verifier.to_owned());
     }
 
     /// Back to the beginning: no tokens, lives of an hour, no rotation.
@@ -143,6 +150,7 @@ impl Tokens {
         state.access.clear();
         state.refresh.clear();
         state.codes.clear();
+        state.secrets.clear();
     }
 
     /// Tokens of the user, as if the consent had been given.
@@ -156,8 +164,7 @@ impl Tokens {
 
     pub(super) fn grant_user(&self, grant: Grant) -> Granted {
         let mut state = self.state();
-        let refresh = format!("AQ{}", state.dice.base62(120));
-        state.refresh.insert(refresh.clone(), grant.clone());
+        let refresh = state.refresh_token(grant.clone());
         state.issue(Some(grant), Some(refresh))
     }
 
@@ -173,9 +180,7 @@ impl Tokens {
         let mut news = None;
         if state.rotate {
             state.refresh.remove(token);
-            let fresh = format!("AQ{}", state.dice.base62(120));
-            state.refresh.insert(fresh.clone(), grant.clone());
-            news = Some(fresh);
+            news = Some(state.refresh_token(grant.clone()));
         }
         Some(state.issue(Some(grant), news))
     }
@@ -183,6 +188,7 @@ impl Tokens {
     pub(super) fn code(&self, code: Code) -> String {
         let mut state = self.state();
         let name = format!("AQ{}", state.dice.base62(160));
+        state.secrets.push(name.clone());
         let until = Instant::now() + CODE;
         state.codes.insert(name.clone(), (code, until));
         name
@@ -219,8 +225,16 @@ impl Tokens {
 }
 
 impl State {
+    fn refresh_token(&mut self, grant: Grant) -> String {
+        let token = format!("AQ{}", self.dice.base62(120));
+        self.secrets.push(token.clone());
+        self.refresh.insert(token.clone(), grant);
+        token
+    }
+
     fn issue(&mut self, grant: Option<Grant>, refresh_token: Option<String>) -> Granted {
         let access_token = format!("BQ{}", self.dice.base62(140));
+        self.secrets.push(access_token.clone());
         let scope = grant.as_ref().map(|grant| grant.scopes.join(" "));
         let access = Access {
             grant,
