@@ -8,8 +8,10 @@
 pub mod browser;
 pub mod chat;
 pub mod hosts;
+pub mod panics;
 pub mod redis;
 pub mod suite;
+pub mod wire;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};

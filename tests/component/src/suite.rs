@@ -8,9 +8,13 @@ use spinlane_upstreams::{Anthropic, Counts};
 
 use crate::PATIENCE;
 use crate::chat::{last, prompt, said, send};
+use crate::wire::Connection;
 
 /// Within this a client that went must have ended the upstream call.
 const DISCONNECT: Duration = Duration::from_secs(2);
+
+/// With this variable set [`all`] is to be run: silence is filled every 200 ms.
+pub const HEARTBEAT: (&str, &str) = ("heartbeat_ms", "200");
 
 /// All of it, on the host at `origin` whose upstream is `anthropic`.
 ///
@@ -18,6 +22,9 @@ const DISCONNECT: Duration = Duration::from_secs(2);
 /// When something does not hold.
 pub async fn all(origin: &str, anthropic: &Anthropic) {
     streams_an_answer(origin, anthropic).await;
+    burst_is_relayed_whole_and_in_order(origin, anthropic).await;
+    silence_is_filled_with_heartbeats(origin, anthropic).await;
+    head_requests_are_answered_without_a_body(origin).await;
     head_comes_before_the_upstream(origin, anthropic).await;
     client_that_goes_ends_the_call(origin, anthropic).await;
     bad_requests_are_answered(origin, anthropic).await;
@@ -51,6 +58,58 @@ pub async fn streams_an_answer(origin: &str, anthropic: &Anthropic) {
         ended.map(|counts| (counts.finished, counts.cancelled)),
         Ok((1, 0))
     );
+}
+
+/// 10,000 deltas that come at once arrive, each, in their order.
+///
+/// # Panics
+/// When they do not.
+pub async fn burst_is_relayed_whole_and_in_order(origin: &str, anthropic: &Anthropic) {
+    anthropic.reset();
+    let words: Vec<String> = (0..10_000).map(|n| format!("{n} ")).collect();
+    anthropic.script(Script::text(words.clone()));
+    let frames = prompt(origin).await.rest().await;
+    assert_eq!(said(&frames), words);
+    assert_eq!(last(&frames), ("done", &Value::Null));
+}
+
+/// While the upstream says nothing the client is told that it is still there.
+///
+/// # Panics
+/// When it is not.
+pub async fn silence_is_filled_with_heartbeats(origin: &str, anthropic: &Anthropic) {
+    anthropic.reset();
+    let silence = Duration::from_millis(1_100);
+    anthropic.script(Script::text(["a", "b"]).silence_after(1, silence));
+    let mut chat = prompt(origin).await;
+    let frames = chat.rest().await;
+    assert_eq!(said(&frames), ["a", "b"]);
+    let text = chat.text();
+    let (_, silent) = text.split_once("\"a\"}\n\n").expect("the first delta");
+    let (silent, _) = silent.split_once("id:").expect("the second");
+    let heartbeats = silent.matches(": heartbeat\n\n").count();
+    let all = heartbeats * ": heartbeat\n\n".len();
+    assert_eq!(silent.len(), all, "{silent:?}");
+    assert!((3..=5).contains(&heartbeats), "{heartbeats}");
+}
+
+/// HEAD is answered with the head that GET has, and nothing after it: the next
+/// answer on the connection begins right there.
+///
+/// # Panics
+/// When it is not.
+pub async fn head_requests_are_answered_without_a_body(origin: &str) {
+    let mut connection = Connection::open(origin).await;
+    for path in ["/", "/health"] {
+        let head = connection.ask("HEAD", path, "dj").await;
+        let get = connection.ask("GET", path, "dj").await;
+        let body = connection.body(&get).await;
+        assert_eq!((head.status, get.status), (200, 200), "{path}");
+        assert!(!body.is_empty(), "{path}");
+        for name in ["content-length", "content-type", "etag", "cache-control"] {
+            assert_eq!(head.field(name), get.field(name), "{path}: {name}");
+        }
+    }
 }
 
 /// The head and the first frame do not wait for an upstream that takes 5 s.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::future::join_all;
+use spinlane_component_tests::{PATIENCE, fixture, get, get_named, hosts, panics, settled};
 use spinlane_component_tests::{
     PATIENCE, REQUEST_ID, fixture, get, get_named, hosts, settled, start_upstreams,
 };
@@ -29,25 +30,7 @@ async fn an_instance_lives_until_its_work_is_done() {
 #[tokio::test]
 async fn a_panic_before_the_head_is_a_500() {
     let host = fixture().await;
-    let response = get_named(host.url("/panic/before")).await;
-    assert_eq!(response.status(), 500);
-    // What every answer has, and what this application gives to every one.
-    for (name, value) in [
-        ("content-type", "application/problem+json"),
-        ("cache-control", "no-store"),
-        ("x-content-type-options", "nosniff"),
-        ("x-request-id", REQUEST_ID),
-        ("access-control-allow-origin", "*"),
-    ] {
-        let found = response.headers().get(name);
-        assert_eq!(found.map(|value| value.as_bytes()), Some(value.as_bytes()));
-    }
-    let problem: serde_json::Value = response.json().await.unwrap();
-    assert_eq!(
-        (&problem["status"], &problem["code"]),
-        (&500.into(), &"internal".into())
-    );
-    assert_eq!(problem["context"]["requestId"], REQUEST_ID);
+    panics::before_the_head(&host.url("")).await;
     for line in [
         "panic in request one",
         "one-of-a-kind was answered with 500",
@@ -99,14 +82,7 @@ async fn the_text_of_a_panic_is_logged_if_it_is_a_literal() {
 #[tokio::test]
 async fn a_panic_after_the_head_ends_the_stream_with_a_frame() {
     let host = fixture().await;
-    let mut response = get_named(host.url("/panic/after")).await;
-    assert_eq!(response.status(), 200);
-    let mut text = String::new();
-    // The connection may break after the last frame: the guest has trapped.
-    while let Ok(Some(chunk)) = response.chunk().await {
-        text += &String::from_utf8_lossy(&chunk);
-    }
-    assert_eq!(text, "data: first\n\ndata: panic in one-of-a-kind\n\n");
+    panics::after_the_head(&host.url("")).await;
     let line = host.wait_for_log(PATIENCE, "one-of-a-kind was answered with 200");
     line.await.expect("the log has its end");
 }

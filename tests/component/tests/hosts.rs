@@ -4,56 +4,108 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use spinlane_component_tests::{KEY, built, hosts, repository, start_upstreams, suite};
+use serde_json::Value;
+use spinlane_component_tests::hosts::Process;
+use spinlane_component_tests::wire::Connection;
+use spinlane_component_tests::{KEY, built, hosts, panics, repository, start_upstreams, suite};
+use tempfile::TempDir;
 use tokio::process::Command;
 use wasmparser::{Parser, Payload};
+
+/// `wasmtime serve` with `component`, where there is a wasmtime.
+async fn wasmtime(component: &str, variables: &[(&str, &str)]) -> Option<Process> {
+    let port = hosts::free_port();
+    let mut command = Command::new(hosts::program("SPINLANE_WASMTIME")?);
+    command
+        .args(["serve", "-S", "cli", "-S", "keyvalue"])
+        .arg("--addr")
+        .arg(format!("127.0.0.1:{port}"));
+    for (name, value) in variables {
+        let name = name.to_ascii_uppercase();
+        command.args(["--env", &format!("SPINLANE_{name}={value}")]);
+    }
+    command.arg(built(component));
+    Some(hosts::start(&mut command, port).await)
+}
+
+/// Spin with what `manifest` says, where there is a Spin.
+async fn spin(manifest: &str, variables: &[(&str, &str)]) -> Option<(Process, TempDir)> {
+    let port = hosts::free_port();
+    let state = tempfile::tempdir().expect("a folder for its store");
+    let mut command = Command::new(hosts::program("SPINLANE_SPIN")?);
+    command
+        .current_dir(repository(""))
+        .args(["up", "--listen", &format!("127.0.0.1:{port}"), "--from"])
+        .arg(repository(manifest))
+        .arg("--state-dir")
+        .arg(state.path());
+    for (name, value) in variables {
+        let name = name.to_ascii_uppercase();
+        command.env(format!("SPIN_VARIABLE_{name}"), value);
+    }
+    Some((hosts::start(&mut command, port).await, state))
+}
 
 /// The plain-WASI build, under `wasmtime serve`.
 #[tokio::test]
 async fn wasmtime_serve() {
-    let Some(wasmtime) = hosts::program("SPINLANE_WASMTIME") else {
-        return;
-    };
     let upstreams = start_upstreams().await;
     let anthropic = upstreams.anthropic();
-    let port = hosts::free_port();
-    let mut command = Command::new(wasmtime);
-    command
-        .args(["serve", "-S", "cli", "-S", "keyvalue"])
-        .arg("--addr")
-        .arg(format!("127.0.0.1:{port}"))
-        .args(["--env", &format!("SPINLANE_ANTHROPIC_API_KEY={KEY}")])
-        .args([
-            "--env",
-            &format!("SPINLANE_ANTHROPIC_BASE_URL={}", anthropic.origin()),
-        ])
-        .arg(built("SPINLANE_WASI_COMPONENT"));
-    let process = hosts::start(&mut command, port).await;
+    let variables = [
+        ("anthropic_api_key", KEY),
+        ("anthropic_base_url", &anthropic.origin()),
+        suite::HEARTBEAT,
+    ];
+    let Some(process) = wasmtime("SPINLANE_WASI_COMPONENT", &variables).await else {
+        return;
+    };
     suite::all(&process.origin, anthropic).await;
+    // This host lets it through, and the application cannot be asked: it is
+    // refused as the application would.
+    let mut connection = Connection::open(&process.origin).await;
+    let head = connection.ask("GET", "/health", "no host").await;
+    assert_eq!(head.status, 400);
+    for (name, value) in [
+        ("content-type", "application/problem+json"),
+        ("cache-control", "no-store"),
+        ("x-content-type-options", "nosniff"),
+    ] {
+        assert_eq!(head.field(name), Some(value));
+    }
+    let problem: Value = serde_json::from_str(&connection.body(&head).await).expect("JSON");
+    assert_eq!(problem["code"], "bad_request");
+    let id = problem["context"]["requestId"].as_str();
+    assert_eq!(head.field("x-request-id"), id);
+}
+
+#[tokio::test]
+async fn panics_under_wasmtime_serve() {
+    if let Some(process) = wasmtime("SPINLANE_WASI_FIXTURE", &[]).await {
+        panics::all(&process.origin).await;
+    }
 }
 
 /// The Spin build, under Spin: the very file that the embedded host runs.
 #[tokio::test]
 async fn spin_up() {
-    let Some(spin) = hosts::program("SPINLANE_SPIN") else {
-        return;
-    };
     let upstreams = start_upstreams().await;
     let anthropic = upstreams.anthropic();
-    let port = hosts::free_port();
-    let state = tempfile::tempdir().expect("a folder for its store");
-    let mut command = Command::new(spin);
-    command
-        .current_dir(repository(""))
-        .args(["up", "--listen", &format!("127.0.0.1:{port}"), "--from"])
-        .arg(repository("spin.toml"))
-        .arg("--state-dir")
-        .arg(state.path())
-        .env("SPIN_VARIABLE_ANTHROPIC_API_KEY", KEY)
-        .env("SPIN_VARIABLE_CALLER_LIMIT", "off")
-        .env("SPIN_VARIABLE_ANTHROPIC_BASE_URL", anthropic.origin());
-    let process = hosts::start(&mut command, port).await;
-    suite::all(&process.origin, anthropic).await;
+    let variables = [
+        ("anthropic_api_key", KEY),
+        ("anthropic_base_url", &anthropic.origin()),
+        ("caller_limit", "off"),
+        suite::HEARTBEAT,
+    ];
+    if let Some((process, _state)) = spin("spin.toml", &variables).await {
+        suite::all(&process.origin, anthropic).await;
+    }
+}
+
+#[tokio::test]
+async fn panics_under_spin() {
+    if let Some((process, _state)) = spin("tests/fixture/spin.toml", &[]).await {
+        panics::all(&process.origin).await;
+    }
 }
 
 /// The interfaces that a component imports.
