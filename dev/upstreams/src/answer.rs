@@ -33,7 +33,10 @@ pub(crate) fn body(pieces: VecDeque<Piece>, guard: Guard) -> Body {
     let steps = stream::unfold((pieces, guard), |(mut pieces, mut guard)| async move {
         loop {
             match pieces.pop_front() {
-                Some(Piece::Write(bytes)) => return Some((Ok(bytes), (pieces, guard))),
+                Some(Piece::Write(bytes)) => {
+                    guard.sent();
+                    return Some((Ok(bytes), (pieces, guard)));
+                }
                 Some(Piece::Wait(time)) => tokio::time::sleep(time).await,
                 Some(Piece::Hang) => futures::future::pending().await,
                 Some(Piece::Cut) => {

@@ -58,6 +58,9 @@ pub struct Call {
     pub status: Option<u16>,
     /// When it began, since the stand-in was started.
     pub started: Duration,
+    /// When each piece of the answer's body was handed over to be sent.
+    #[serde(skip)]
+    pub sent: Vec<Instant>,
     /// When it ended, and how; `None` while it is under way.
     pub ended: Option<(Duration, Outcome)>,
 }
@@ -136,6 +139,7 @@ impl Calls {
             traceparent: request.traceparent,
             status: None,
             started: self.begin.elapsed(),
+            sent: Vec::new(),
             ended: None,
         });
         let era = state.era;
@@ -152,12 +156,13 @@ impl Calls {
         }
     }
 
-    fn head(&self, guard: &Guard, status: u16) {
+    /// Notes something of a call, unless it is from before a reset.
+    fn note(&self, guard: &Guard, note: impl FnOnce(&mut Call)) {
         let mut state = self.state();
         if state.era == guard.era
             && let Some(call) = state.call(guard.number)
         {
-            call.status = Some(status);
+            note(call);
         }
     }
 
@@ -226,7 +231,12 @@ impl Guard {
 
     /// Notes the status of the head that is about to go.
     pub(crate) fn head(&self, status: u16) {
-        self.calls.head(self, status);
+        self.calls.note(self, |call| call.status = Some(status));
+    }
+
+    /// Notes that a piece of the body goes now.
+    pub(crate) fn sent(&self) {
+        self.calls.note(self, |call| call.sent.push(Instant::now()));
     }
 
     pub(crate) fn number(&self) -> u64 {
