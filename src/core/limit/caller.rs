@@ -5,8 +5,15 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::shared::Shared;
+use super::shared::{Shared, trail};
 use crate::core::hex;
+
+/// Notes of the counters in use, by the first byte of a caller's hash: a bounded
+/// number of them, however many callers there are.
+type Shard = u8;
+
+/// So many windows ahead of the present no clock counts.
+const FARTHEST: u128 = 100;
 
 /// So many requests in so much time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,9 +42,10 @@ pub struct Decision {
 /// back at once. Over the border of two windows a caller can use both quotas.
 /// A refused request counts: who keeps asking is not let in sooner.
 ///
-/// Callers are hashed, so the store names nobody. A caller's old counter is
-/// removed at its next visit; those who never return are for the operator's
-/// sweep. Where the store fails, everybody is let in.
+/// Callers are hashed, so the store names nobody. Old counters are removed after
+/// the response of whoever comes later, that caller or another whose hash begins
+/// with the same byte. What more than 64 of these in a window leave, or a race,
+/// is for the operator's sweep. Where the store fails, everybody is let in.
 #[derive(Clone, Debug)]
 pub struct CallerLimit {
     shared: Shared,
@@ -59,14 +67,15 @@ impl CallerLimit {
     pub async fn check(&self, caller: &str) -> Option<Decision> {
         let digest = Sha256::digest(caller.as_bytes());
         let offset = u64::from_be_bytes(std::array::from_fn(|at| digest[at + 16]));
-        let window = self.quota.window.as_nanos().max(1);
+        let window = self.window();
         let now = self.shared.unix().as_nanos() + u128::from(offset) % window;
         let (period, into) = (now / window, now % window);
         let caller = hex::encode(&digest[..16]);
-        let name = |period: u128| format!("caller:{}:{caller}:{period}", self.series);
-        let count = self.shared.increment(&name(period), 1).await?;
+        let counter = format!("{caller}:{period}");
+        let name = format!("{}:{counter}", self.series());
+        let count = self.shared.increment(&name, 1).await?;
         if count == 1 {
-            self.shared.remove(&name(period.saturating_sub(1))).await;
+            self.clean_up(digest[0], counter);
         }
         let limit = i64::from(self.quota.requests.get());
         let reset = u64::try_from(window - into).unwrap_or(u64::MAX);
@@ -77,22 +86,56 @@ impl CallerLimit {
         })
     }
 
+    /// Notes a new counter and removes old ones, after the response.
+    fn clean_up(&self, shard: Shard, counter: String) {
+        let this = self.clone();
+        self.shared.after_response(async move {
+            let series = this.series();
+            let note = format!("{series}:{shard:02x}");
+            let own = parse(&counter);
+            let is_past = |noted: &str| match (parse(noted), own) {
+                (Some((caller, period)), Some((own, present))) if caller == own => period < present,
+                (Some((_, period)), _) => this.is_unused(period),
+                (None, _) => false,
+            };
+            trail::note(&this.shared, &note, &series, &counter, 0, is_past).await;
+        });
+    }
+
     /// Whether `counter`, by its name in the store, is that of a window of this
-    /// quota that is over for whomever it counts.
+    /// quota that is over for whomever it counts, or that will not come before
+    /// windows had another length.
     pub fn is_over(&self, counter: &str) -> bool {
-        let period = counter
-            .strip_prefix("caller:")
-            .and_then(|rest| rest.strip_prefix(self.series)?.strip_prefix(':'))
-            .and_then(|rest| rest.split_once(':')?.1.parse::<u128>().ok());
+        let rest = counter.strip_prefix(&self.series());
+        let period = rest.and_then(|rest| parse(rest.strip_prefix(':')?));
+        period.is_some_and(|(_, period)| self.is_unused(period))
+    }
+
+    fn is_unused(&self, period: u128) -> bool {
         // Windows of callers begin up to one window before those of time.
-        let present = self.shared.unix().as_nanos() / self.quota.window.as_nanos().max(1);
-        period.is_some_and(|period| period < present)
+        let present = self.shared.unix().as_nanos() / self.window();
+        period < present || period > present + FARTHEST
+    }
+
+    fn series(&self) -> String {
+        format!("caller:{}", self.series)
+    }
+
+    /// Nanoseconds, not 0.
+    fn window(&self) -> u128 {
+        self.quota.window.as_nanos().max(1)
     }
 
     /// What is enforced.
     pub const fn quota(&self) -> Quota {
         self.quota
     }
+}
+
+/// Whose counter it is and of which window.
+fn parse(counter: &str) -> Option<(&str, u128)> {
+    let (caller, period) = counter.split_once(':')?;
+    Some((caller, period.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -129,9 +172,62 @@ mod tests {
             assert!(!limit(&world).check("a").await.unwrap().allowed);
             world.clock.advance(Duration::from_nanos(1));
             assert!(limit(&world).check("a").await.unwrap().allowed);
-            // The earlier window's counter is gone.
-            assert_eq!(world.store.counters_len(), 2);
         });
+        // The earlier window's counter is gone.
+        world.drain();
+        assert_eq!(world.store.counters_len(), 2);
+    }
+
+    #[test]
+    fn who_returns_after_many_windows_leaves_one_counter() {
+        let world = World::new();
+        for _ in 0..20 {
+            let before = world.store.calls();
+            world.run(limit(&world).check("a")).unwrap();
+            // Nothing else before a response may begin.
+            assert_eq!(world.store.calls() - before, 1);
+            world.drain();
+            world.clock.advance(3 * limit(&world).quota().window);
+        }
+        assert_eq!(world.store.counters_len(), 1);
+    }
+
+    #[test]
+    fn those_who_never_return_are_removed_by_others() {
+        let world = World::new();
+        for n in 0..3_000 {
+            world.run(limit(&world).check(&n.to_string())).unwrap();
+            world.drain();
+            world.clock.advance(Duration::from_secs(10));
+        }
+        // About those of two windows and of the shards' last visitors, and notes.
+        let (counters, notes) = (world.store.counters_len(), world.store.len());
+        assert!(counters <= 500 && notes <= 256, "{counters}, {notes} notes");
+    }
+
+    /// Also when windows had another length: none of those that may be in use,
+    /// by clocks and callers that differ, and all others.
+    #[test]
+    fn counters_of_other_windows_are_over() {
+        let world = World::new();
+        world.run(limit(&world).check("a")).unwrap();
+        let counters = world.store.counters();
+        let name = counters.keys().next().unwrap().clone();
+        let with_window = |secs| {
+            let quota = Quota {
+                window: Duration::from_secs(secs),
+                ..limit(&world).quota()
+            };
+            CallerLimit {
+                quota,
+                ..limit(&world)
+            }
+        };
+        assert!(!with_window(600).is_over(&name));
+        assert!(with_window(60).is_over(&name));
+        assert!(with_window(3_600).is_over(&name));
+        world.clock.advance(Duration::from_secs(1_200));
+        assert!(with_window(600).is_over(&name));
     }
 
     #[test]

@@ -29,7 +29,7 @@ mod health;
 mod lane;
 mod pause;
 mod rate;
-mod trail;
+pub(super) mod trail;
 
 pub use adapted::SharedLimit;
 pub use health::Health;
@@ -91,6 +91,11 @@ impl Shared {
 
     pub(super) async fn remove(&self, name: &str) {
         self.watched(self.counters.remove(name)).await;
+    }
+
+    /// Does what no response has to wait for.
+    pub(super) fn after_response(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.spawner.after_response(Box::pin(task));
     }
 
     /// Whether the store is used, and not left alone.

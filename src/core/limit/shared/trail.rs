@@ -14,34 +14,50 @@ const KEPT: usize = 64;
 /// that ended `grace` periods before `present`. Best effort: the limits do not
 /// depend on it.
 pub(super) async fn begun(shared: &Shared, series: &str, period: u64, present: u64, grace: u64) {
-    let key = key(series);
-    let (past, mut recent): (Vec<u64>, Vec<u64>) = noted(shared, series)
-        .await
-        .partition(|noted: &u64| noted.saturating_add(grace) < present);
+    let is_past = |noted: &str| {
+        let noted: Option<u64> = noted.parse().ok();
+        noted.is_some_and(|noted| noted.saturating_add(grace) < present)
+    };
+    note(shared, series, series, &period.to_string(), grace, is_past).await;
+}
+
+/// Notes in `note` that `counter` of `series` is in use, and removes those noted
+/// there that are past. Besides the present ones `more` may be in use.
+pub(in crate::core::limit) async fn note(
+    shared: &Shared,
+    note: &str,
+    series: &str,
+    counter: &str,
+    more: u64,
+    is_past: impl Fn(&str) -> bool,
+) {
+    let key = key(note);
+    let noted = read(shared, note).await;
+    let noted = noted.split(',').filter(|noted| !noted.is_empty());
+    let (past, mut recent): (Vec<&str>, Vec<&str>) = noted.partition(|noted| is_past(noted));
     for old in past {
-        shared.remove(&name(series, old)).await;
+        shared.remove(&format!("{series}:{old}")).await;
     }
-    recent.push(period);
-    let from = recent.len().saturating_sub(KEPT);
-    let recent: Vec<String> = recent[from..].iter().map(u64::to_string).collect();
-    shared.set(&key, recent.join(",").as_bytes()).await;
+    recent.push(counter);
+    let kept = KEPT + usize::try_from(more).unwrap_or(0);
+    let from = recent.len().saturating_sub(kept);
+    shared.set(&key, recent[from..].join(",").as_bytes()).await;
 }
 
 /// Whether the counter of `period` is in use, by a plain read: asking the
 /// counter itself would make one that nobody removes.
 pub(super) async fn is_used(shared: &Shared, series: &str, period: u64) -> bool {
-    noted(shared, series).await.any(|noted| noted == period)
+    let noted = read(shared, series).await;
+    noted.split(',').any(|noted| noted.parse() == Ok(period))
 }
 
-fn key(series: &str) -> String {
-    format!("limits:{series}")
+fn key(note: &str) -> String {
+    format!("limits:{note}")
 }
 
-async fn noted(shared: &Shared, series: &str) -> impl Iterator<Item = u64> {
-    let noted = shared.get(&key(series)).await.unwrap_or_default();
-    let noted = String::from_utf8(noted).unwrap_or_default();
-    let numbers: Vec<u64> = noted.split(',').filter_map(|n| n.parse().ok()).collect();
-    numbers.into_iter()
+async fn read(shared: &Shared, note: &str) -> String {
+    let noted = shared.get(&key(note)).await.unwrap_or_default();
+    String::from_utf8(noted).unwrap_or_default()
 }
 
 /// The period of `counter`, if it is one of `series`.
