@@ -347,12 +347,13 @@ impl Orchestrator {
     fn next_try(&self, call: &Call, outcome: &Outcome, attempts: u32) -> Next {
         let ports = &self.0.ports;
         if let Some(wait) = outcome.retry_after() {
-            // The lane is paused for as long, and waits for it there.
+            // The lane is paused for as long, and the next attempt waits for it
+            // there. The backoff runs meanwhile, and is all that there is where
+            // the upstream says "at once", or its clock is behind.
             let wait = wait.min(self.0.gate.limits.longest_pause);
-            return match self.0.gate.allow_pause(call, wait) {
-                Ok(()) => Next::After(Duration::ZERO),
-                Err(error) => Next::Paused(error),
-            };
+            if let Err(error) = self.0.gate.allow_pause(call, wait) {
+                return Next::Paused(error);
+            }
         }
         let wait = self.0.gate.limits.retry.backoff(attempts, &*ports.entropy);
         let late = |deadline: Instant| deadline < ports.clock.now() + wait;

@@ -194,6 +194,23 @@ fn a_pause_beyond_the_deadline_fails_at_once() {
     assert_eq!(upstream.calls.lock().unwrap().len(), 1);
 }
 
+/// "At once", and a date that has passed by the upstream's clock: the backoff
+/// stands between the attempts all the same.
+#[test]
+fn a_pause_of_no_length_leaves_the_backoff() {
+    for value in ["0", "Thu, 01 Jan 2015 00:00:00 GMT"] {
+        let upstream = Upstream::new(&[(429, Some(value))]);
+        let (door, budget) = (upstream.orchestrator(), Budget::default());
+        let start = upstream.world.clock.now();
+        let answered = upstream
+            .world
+            .run(door.run(call("x", &budget).repeatable()));
+        assert_eq!(answered.unwrap().stats.attempts, 3);
+        let at = upstream.called_at(start);
+        assert!(at[0] < at[1] && at[1] < at[2], "{at:?}");
+    }
+}
+
 #[test]
 fn a_hostile_retry_after_is_capped() {
     let upstream = Upstream::new(&[(429, Some("99999999999999999999"))]);
