@@ -109,7 +109,7 @@ impl Gate {
             rate: limits.rate.map(|(rate, burst)| {
                 SharedRate::new(shared.clone(), &format!("lane-{name}"), rate, burst)
             }),
-            pause: SharedPause::new(shared.clone(), name),
+            pause: SharedPause::new(shared.clone(), name, self.limits.longest_pause),
             limit: SharedLimit::new(shared.clone(), name),
         });
         Entry {
@@ -313,3 +313,6 @@ fn refused(lane: &Lane, error: LaneError) -> CallError {
         error => error.into(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,6 +43,10 @@ use std::time::Duration;
 
 use crate::core::ports::{BoxFuture, Clock, Counters, KeyValue, Ports, Spawner, StoreError};
 
+/// How much the clocks of two machines may differ, and how long a guest may be
+/// held up, in sum.
+pub const SKEW: Duration = Duration::from_millis(250);
+
 /// The caller's own deadline comes before its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no free slot within the time that the caller has")]
