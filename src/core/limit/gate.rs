@@ -2,8 +2,11 @@
 //! in this instance and, where it is shared, in the store.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use futures::future::{Either, pending, select};
 
 use super::adaptive::{Adaptive, Sample};
 use super::call::{Call, CallError};
@@ -18,6 +21,9 @@ use crate::core::ports::{Clock, Instant, Ports};
 /// A ticket or a look at the pause that is older counts as stale: the call was
 /// held up after it.
 const STALE: Duration = Duration::from_millis(50);
+
+/// Who waits for a slot of the store looks so often whether its lane was paused.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What a caller is told that found no free slot in the store: nobody there
 /// knows how long the others will take.
@@ -154,10 +160,13 @@ impl Gate {
             deadline: call.deadline,
         };
         entry.adopt().await;
+        // Makes a pause that another instance asked for known to the lane here:
+        // who has no time for it is refused before it waits for anything.
+        entry.paused_until().await;
         let lane = &entry.lane;
         let granted = lane.acquire(ask).await;
         let permit = granted.map_err(|error| refused(lane, error))?;
-        let _lease = entry.lease(call).await?;
+        let _lease = self.lease(call, entry).await?;
         let mut slot = Slot { _lease, permit };
         loop {
             let mut launch = self.global.acquire(ask).await?;
@@ -179,6 +188,32 @@ impl Gate {
             drop(launch);
             self.allow_pause(call, until - self.clock.now())?;
             self.clock.sleep_until(until).await;
+        }
+    }
+
+    /// A slot of the store. A pause beyond the call's deadline that comes
+    /// meanwhile ends the wait.
+    async fn lease(&self, call: &Call, entry: &Entry) -> Result<Option<Lease>, CallError> {
+        let (lease, paused) = (pin!(entry.lease(call)), pin!(self.paused(call, entry)));
+        match select(lease, paused).await {
+            Either::Left((lease, _)) => lease,
+            Either::Right((error, _)) => Err(error),
+        }
+    }
+
+    /// Resolves when the lane is paused for longer than `call` may wait, at the
+    /// latest a second after any instance has learned of it.
+    async fn paused(&self, call: &Call, entry: &Entry) -> CallError {
+        if call.deadline.is_none() || entry.shared.is_none() {
+            return pending().await;
+        }
+        loop {
+            self.clock.sleep(LOOK).await;
+            if let Some(until) = entry.paused_until().await
+                && let Err(error) = self.allow_pause(call, until - self.clock.now())
+            {
+                return error;
+            }
         }
     }
 

@@ -91,3 +91,33 @@ fn no_clock_ends_a_pause_early() {
         assert!((2 * SECOND..3 * SECOND).contains(&waited), "{waited:?}");
     }
 }
+
+/// A lane that is full, and paused by another instance beyond the deadline.
+#[test]
+fn a_pause_beyond_the_deadline_fails_at_once_in_all_instances() {
+    let world = World::new();
+    let limits = limits(LaneConfig::new(1));
+    let begin = world.clock.now();
+    let until = |deadline| call("x").until(deadline);
+    world.run(async {
+        let _held = enter(&world, &limits, call("x")).await.unwrap();
+        let pausing = async {
+            world.clock.sleep(5 * SECOND).await;
+            let other = instance(&world, &limits, Duration::ZERO);
+            other.pause(&other.entry(&"x".into()), 60 * SECOND).await;
+        };
+        // One who waits already, and one who comes later.
+        let waiting = enter(&world, &limits, until(begin + 30 * SECOND));
+        let (refused, ()) = futures::join!(waiting, pausing);
+        assert!(matches!(refused, Err(CallError::Deadline { .. })));
+        let now = world.clock.now();
+        assert!(now - begin <= 6 * SECOND, "{:?}", now - begin);
+        let refused = enter(&world, &limits, until(begin + 30 * SECOND)).await;
+        let Err(CallError::Deadline { retry_after, .. }) = refused else {
+            panic!("expected a refusal by the pause");
+        };
+        assert!(retry_after >= 58 * SECOND, "{retry_after:?}");
+        assert_eq!(world.clock.now(), now);
+    });
+    world.drain();
+}
