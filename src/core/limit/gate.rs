@@ -14,7 +14,7 @@ use super::config::{Limits, Scope};
 use super::global::{GLOBAL, Global};
 use super::lane::{Ask, Lane, LaneError, LaneName, Permit};
 use super::shared::{
-    Health, Lease, LeaseTimes, Shared, SharedLane, SharedLimit, SharedPause, SharedRate,
+    Health, Lease, LeaseTimes, NoSlot, Shared, SharedLane, SharedLimit, SharedPause, SharedRate,
 };
 use crate::core::ports::{Clock, Instant, Ports};
 
@@ -24,10 +24,6 @@ const STALE: Duration = Duration::from_millis(50);
 
 /// Who waits for a slot of the store looks so often whether its lane was paused.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// What a caller is told that found no free slot in the store: nobody there
-/// knows how long the others will take.
-const COME_AGAIN: Duration = Duration::from_secs(1);
 
 /// The limits of all lanes.
 ///
@@ -111,7 +107,8 @@ impl Gate {
         let limits = config.limits;
         let adaptive = |adaptive| Adaptive::new(adaptive, limits.concurrency);
         let shared = self.shared.as_ref().map(|(shared, _)| SharedEntry {
-            slots: SharedLane::new(shared.clone(), name, LeaseTimes::default()),
+            slots: SharedLane::new(shared.clone(), name, LeaseTimes::default())
+                .bounded(limits.queue),
             rate: limits.rate.map(|(rate, burst)| {
                 SharedRate::new(shared.clone(), &format!("lane-{name}"), rate, burst)
             }),
@@ -298,9 +295,18 @@ impl Entry {
         };
         let limit = self.lane.snapshot().limit;
         let lease = shared.slots.acquire(limit, call.deadline, |_| ()).await;
-        let lease = lease.map_err(|_| CallError::Busy {
-            lane: call.lane.clone(),
-            retry_after: self.lane.retry_after().max(COME_AGAIN),
+        // Whoever knows of the longer wait: other instances, or this one.
+        let retry_after = |wait: Duration| wait.max(self.lane.retry_after());
+        let lane = || call.lane.clone();
+        let lease = lease.map_err(|error| match error {
+            NoSlot::TooLate { wait } => CallError::Busy {
+                lane: lane(),
+                retry_after: retry_after(wait),
+            },
+            NoSlot::Full { wait, .. } => CallError::Shed {
+                lane: lane(),
+                retry_after: retry_after(wait),
+            },
         })?;
         Ok(Some(lease))
     }

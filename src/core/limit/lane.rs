@@ -43,7 +43,8 @@ pub struct LaneLimits {
     pub concurrency: u32,
     /// A rate of starts, and its burst.
     pub rate: Option<(Rate, u32)>,
-    /// Waiters beyond which the lane turns callers away.
+    /// Waiters beyond which the lane turns callers away: in this instance, and
+    /// in the shared scope in all.
     pub queue: usize,
 }
 

@@ -121,3 +121,81 @@ fn a_pause_beyond_the_deadline_fails_at_once_in_all_instances() {
     });
     world.drain();
 }
+
+/// Calls of `took` each on a lane of `limit`, all at once and with a deadline.
+/// Returns what those are told that found no slot, in order of asking.
+fn told(limit: u32, calls: usize, took: Duration, patience: Duration) -> Vec<Duration> {
+    let world = World::new();
+    let limits = limits(LaneConfig::new(limit));
+    let deadline = world.clock.now() + patience;
+    let results = world.run(join_all((0..calls).map(|_| async {
+        let entered = enter(&world, &limits, call("x").until(deadline)).await;
+        let slot = match entered {
+            Ok((slot, _)) => slot,
+            Err(error) => return error.retry_after(),
+        };
+        world.clock.sleep(took).await;
+        drop(slot);
+        None
+    })));
+    world.drain();
+    results.into_iter().flatten().collect()
+}
+
+#[test]
+fn who_finds_no_slot_is_told_when_one_is_likely() {
+    // Nobody moved up: it takes longer than what was waited.
+    let told_of_long = told(2, 50, 40 * SECOND, 30 * SECOND);
+    assert_eq!(told_of_long.len(), 48);
+    let all = told_of_long.iter();
+    assert!(all.clone().all(|wait| *wait >= 30 * SECOND));
+    assert!(all.clone().all(|wait| *wait <= 600 * SECOND));
+    // Ten times five at a time in two seconds, and 30 left: twelve seconds more
+    // for the last, by the pace so far.
+    let told_of_short = told(5, 60, 2 * SECOND, 10 * SECOND);
+    let last = *told_of_short.last().unwrap();
+    assert!((8 * SECOND..20 * SECOND).contains(&last), "{last:?}");
+    assert!(told_of_short[0] < last);
+}
+
+#[test]
+fn the_bound_of_a_queue_holds_over_all_instances() {
+    let world = World::new();
+    let limits = limits(LaneConfig {
+        limits: LaneLimits {
+            queue: 2,
+            ..LaneLimits::concurrency(1)
+        },
+        ..LaneConfig::new(1)
+    });
+    world.run(async {
+        let held = enter(&world, &limits, call("x")).await.unwrap();
+        let begin = world.clock.now();
+        let mut waiting: Vec<_> = (0..2)
+            .map(|_| enter(&world, &limits, call("x")).boxed_local())
+            .collect();
+        for waiting in &mut waiting {
+            assert!(waiting.now_or_never().is_none());
+        }
+        for _ in 0..3 {
+            let patient = call("x").until(begin + 30 * SECOND);
+            let refused = enter(&world, &limits, patient).await;
+            let Err(CallError::Shed { retry_after, .. }) = refused else {
+                panic!("expected a refusal by the queue");
+            };
+            assert!(retry_after >= SECOND, "{retry_after:?}");
+        }
+        assert_eq!(world.clock.now(), begin);
+        drop(held);
+        for waiting in waiting {
+            drop(waiting.await.unwrap());
+        }
+        assert!(world.clock.now() - begin <= 2 * SECOND);
+        // Those that were turned away leave no hole.
+        world.clock.sleep(3 * SECOND).await;
+        let now = world.clock.now();
+        drop(enter(&world, &limits, call("x")).await.unwrap());
+        assert_eq!(world.clock.now(), now);
+    });
+    world.drain();
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::channel::oneshot;
 use futures::future::{Either, select};
 
-use super::{Shared, TooLate, trail};
+use super::{Shared, trail};
 use crate::core::ports::Instant;
 
 /// Tickets are in the low half of a lane's counter, returns in the high half.
@@ -18,6 +18,66 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// And at least this often.
 const LOOK_AT_LEAST: Duration = Duration::from_secs(1);
+
+/// What a call is assumed to take before anything is known of it; no wait that
+/// is announced is shorter.
+const FIRST_GUESS: Duration = Duration::from_secs(1);
+
+/// And none is longer: until then others have given up, or the upstream is well.
+const LONGEST_GUESS: Duration = Duration::from_secs(300);
+
+/// Why there is no slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoSlot {
+    /// The caller's deadline came first.
+    #[error("no free slot before the deadline: one is likely in {} s", .wait.as_secs())]
+    TooLate {
+        /// When one is likely to be free: by the pace at which the caller moved
+        /// up. Where it did not, not before those ahead have each taken as long
+        /// as it has waited. From 1 s to 5 min.
+        wait: Duration,
+    },
+    /// More wait than may: turned away without waiting.
+    #[error("{waiting} calls wait already: a slot is likely in {} s", .wait.as_secs())]
+    Full {
+        /// How many wait, in all instances.
+        waiting: u64,
+        /// As for [`NoSlot::TooLate`], a call taking a second.
+        wait: Duration,
+    },
+}
+
+/// What a waiter learns of the pace at which the line moves.
+struct Pace {
+    since: Instant,
+    /// Of what period the last look was. In a new one all line up anew, which
+    /// moves nobody up.
+    period: u64,
+    ahead: u64,
+    /// By how many places it moved up.
+    moved: u64,
+}
+
+impl Pace {
+    fn see(&mut self, period: u64, ahead: u64) {
+        if period == self.period {
+            self.moved += self.ahead.saturating_sub(ahead);
+        }
+        (self.period, self.ahead) = (period, ahead);
+    }
+
+    /// How long those ahead are likely to take.
+    fn wait(&self, now: Instant, limit: u32) -> Duration {
+        let waited = (now - self.since).max(FIRST_GUESS).as_nanos();
+        let (ahead, moved) = (u128::from(self.ahead.max(1)), u128::from(self.moved));
+        let nanos = match moved {
+            0 => waited.saturating_mul(ahead.div_ceil(limit.max(1).into())),
+            moved => waited.saturating_mul(ahead) / moved,
+        };
+        let wait = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        wait.clamp(FIRST_GUESS, LONGEST_GUESS)
+    }
+}
 
 /// How long leases last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +119,8 @@ pub struct SharedLane {
     shared: Shared,
     series: Arc<str>,
     times: LeaseTimes,
+    /// Waiters beyond which callers are turned away.
+    queue: u64,
     owed: Owed,
 }
 
@@ -169,8 +231,18 @@ impl SharedLane {
             shared,
             series: format!("lane:{name}").into(),
             times,
+            queue: u64::MAX,
             owed: Owed::default(),
         }
+    }
+
+    /// The same, turning callers away beyond so many waiters in all instances.
+    /// Who has given up counts as a waiter until its turn, or until its lease
+    /// period ends.
+    #[must_use]
+    pub fn bounded(self, queue: usize) -> Self {
+        let queue = u64::try_from(queue).unwrap_or(u64::MAX);
+        Self { queue, ..self }
     }
 
     /// Takes one of `limit` slots, and resolves when it is free. `waiting` is
@@ -179,14 +251,14 @@ impl SharedLane {
     /// Dropping the future gives the turn to the next, as an own task.
     ///
     /// # Errors
-    /// [`TooLate`] at `deadline`.
+    /// [`NoSlot`] at `deadline`, and at once where too many wait.
     pub async fn acquire(
         &self,
         limit: u32,
         deadline: Option<Instant>,
         mut waiting: impl FnMut(u64),
-    ) -> Result<Lease, TooLate> {
-        let begin = self.shared.clock.now();
+    ) -> Result<Lease, NoSlot> {
+        let mut pace: Option<Pace> = None;
         let mut place = Place {
             lane: self.clone(),
             limit,
@@ -194,7 +266,7 @@ impl SharedLane {
             entered: false,
         };
         loop {
-            let Some(ahead) = place.look().await else {
+            let Some((period, ahead)) = place.look().await else {
                 // Left alone: whatever tickets there are end with their period.
                 place.entered = true;
                 return Ok(Lease::unlimited());
@@ -204,10 +276,23 @@ impl SharedLane {
             }
             waiting(ahead);
             let now = self.shared.clock.now();
+            let newcomer = pace.is_none();
+            let pace = pace.get_or_insert(Pace {
+                since: now,
+                period,
+                ahead,
+                moved: 0,
+            });
+            pace.see(period, ahead);
+            let wait = pace.wait(now, limit);
+            if newcomer && ahead > self.queue {
+                let waiting = ahead - 1;
+                return Err(NoSlot::Full { waiting, wait });
+            }
             let next = now + self.pause(ahead, limit);
             let next = deadline.map_or(next, |deadline| next.min(deadline));
             if next <= now {
-                return Err(TooLate { wait: now - begin });
+                return Err(NoSlot::TooLate { wait });
             }
             self.shared.clock.sleep_until(next).await;
         }
@@ -233,8 +318,13 @@ impl SharedLane {
     /// The further back, the less often, within bounds.
     fn pause(&self, ahead: u64, limit: u32) -> Duration {
         let rounds = u32::try_from(ahead / u64::from(limit.max(1))).unwrap_or(u32::MAX);
-        LOOK.saturating_mul(rounds.saturating_add(1))
-            .min(LOOK_AT_LEAST)
+        let pause = LOOK.saturating_mul(rounds.saturating_add(1));
+        // Nobody waits for the turn of one that was turned away, before those
+        // of the whole queue: a crowd of them must not use up the store.
+        match ahead > self.queue {
+            true => pause,
+            false => pause.min(LOOK_AT_LEAST),
+        }
     }
 
     fn period_at(&self, unix: Duration) -> u64 {
@@ -354,19 +444,19 @@ struct Place {
 }
 
 impl Place {
-    /// How many are ahead in the periods that count now. `None` while the store
-    /// is left alone.
+    /// In which of the periods that count now others are ahead, and how many.
+    /// `None` while the store is left alone.
     ///
     /// Near the end of a period the next one counts as well, but its ticket is
     /// only taken by who could go otherwise: who took it while waiting could
     /// come before a holder that has yet to renew, and so make one too many.
-    async fn look(&mut self) -> Option<u64> {
+    async fn look(&mut self) -> Option<(u64, u64)> {
         let (now, next) = self.lane.periods();
         self.tickets.retain(|ticket| ticket.period >= now);
         let ahead = self.look_at(now).await?;
         match next {
-            Some(next) if ahead == 0 => self.look_at(next).await,
-            _ => Some(ahead),
+            Some(next) if ahead == 0 => Some((next, self.look_at(next).await?)),
+            _ => Some((now, ahead)),
         }
     }
 

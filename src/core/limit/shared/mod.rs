@@ -33,7 +33,7 @@ pub(super) mod trail;
 
 pub use adapted::SharedLimit;
 pub use health::Health;
-pub use lane::{Lease, LeaseTimes, SharedLane};
+pub use lane::{Lease, LeaseTimes, NoSlot, SharedLane};
 pub use pause::SharedPause;
 pub use rate::{SharedRate, Window};
 
