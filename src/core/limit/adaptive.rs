@@ -36,7 +36,9 @@ pub struct Sample {
 ///
 /// - A good answer while at least half of the limit is in use raises it by
 ///   `1 / limit`: by one for each round of calls. A lane that nobody fills
-///   learns nothing, so its limit stays.
+///   learns nothing, so its limit stays. Both are counted within an instance:
+///   where each makes few calls the limit does not rise step by step, but is
+///   back at the configured one when there was no overload for a minute.
 /// - Overload lowers it to nine tenths, at least by one, once for all
 ///   calls that were under way together: they met the same overload.
 #[derive(Debug)]
@@ -90,40 +92,46 @@ impl Adaptive {
         })
     }
 
-    /// Learns from `sample`. Returns the new limit if it has changed.
+    /// Learns from `sample`. Returns the limit where others have to know of it:
+    /// it has changed, or overload has held it at its minimum.
     pub fn learn(&self, sample: Sample) -> Option<u32> {
         let bad = sample.overloaded || sample.ended - sample.launched > self.limits.slow;
         self.with(|state| {
-            let before = state.limit;
-            match bad {
+            let learned = match bad {
                 true => self.lower(state, sample),
                 false => self.raise(state, sample),
-            }
-            (state.limit != before).then_some(state.limit)
+            };
+            learned.then_some(state.limit)
         })
     }
 
-    fn lower(&self, state: &mut State, sample: Sample) {
+    /// Whether `sample` counts. It does at the minimum too, or what was learned
+    /// would be forgotten while the overload lasts.
+    fn lower(&self, state: &mut State, sample: Sample) -> bool {
         // Launched before the last decrease: it has been answered for.
         if state.lowered.is_some_and(|at| sample.launched <= at) {
-            return;
+            return false;
         }
         let tenths = u64::from(state.limit) * 9 / 10;
         let lower = u32::try_from(tenths).unwrap_or(u32::MAX);
         state.limit = lower.min(state.limit - 1).max(self.limits.min);
         state.lowered = Some(sample.ended);
         state.good = 0;
+        true
     }
 
-    fn raise(&self, state: &mut State, sample: Sample) {
+    /// Whether the limit has risen.
+    fn raise(&self, state: &mut State, sample: Sample) -> bool {
         if state.limit >= self.max || sample.in_flight.saturating_mul(2) < state.limit {
-            return;
+            return false;
         }
         state.good += 1;
-        if state.good >= state.limit {
+        let risen = state.good >= state.limit;
+        if risen {
             state.limit += 1;
             state.good = 0;
         }
+        risen
     }
 
     fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
@@ -172,8 +180,8 @@ mod tests {
         assert_eq!(limit.learn(sample(0, 2_001, false, 4)), Some(3));
         assert_eq!(
             limit.learn(sample(3_000, 9_000, false, 4)),
-            None,
-            "the minimum"
+            Some(3),
+            "the minimum, told again"
         );
     }
 
@@ -219,7 +227,10 @@ mod tests {
             for (launched, took, overloaded, in_flight) in samples {
                 let before = limit.limit();
                 let changed = limit.learn(sample(launched, took, overloaded, in_flight));
-                prop_assert_eq!(changed, (limit.limit() != before).then_some(limit.limit()));
+                let minimum = limit.limit() == min.clamp(1, max.max(1));
+                prop_assert!(changed.is_none_or(|changed| changed == limit.limit()));
+                prop_assert!(changed.is_some() || limit.limit() == before);
+                prop_assert!(changed.is_none() || limit.limit() != before || minimum);
                 prop_assert!(limit.limit() <= max.max(1));
                 prop_assert!(limit.limit() >= min.clamp(1, max.max(1)));
             }

@@ -199,3 +199,25 @@ fn the_bound_of_a_queue_holds_over_all_instances() {
     });
     world.drain();
 }
+
+/// An upstream that stays overloaded: what was learned of it stays known.
+#[test]
+fn lasting_overload_is_not_forgotten() {
+    let world = World::new();
+    let limits = limits(
+        LaneConfig::new(2).adaptive(crate::core::limit::AdaptiveLimits {
+            min: 1,
+            slow: 10 * SECOND,
+        }),
+    );
+    for round in 0..20 {
+        let gate = instance(&world, &limits, Duration::ZERO);
+        let entry = gate.entry(&"x".into());
+        drop(world.run(gate.enter(&call("x"), &entry)).unwrap());
+        let expected = if round == 0 { 2 } else { 1 };
+        assert_eq!(entry.lane.snapshot().limit, expected, "round {round}");
+        let now = world.clock.now();
+        world.clock.advance(10 * SECOND);
+        world.run(entry.learn(now, world.clock.now(), true));
+    }
+}
