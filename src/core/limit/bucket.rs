@@ -75,16 +75,17 @@ pub enum NotTaken {
     TooHeavy(#[from] TooHeavy),
 }
 
-/// More tokens asked at once than the bucket can hold: no wait would help.
+/// More tokens asked at once than the rate's burst allows: no wait would help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a call of weight {weight} can never start where the burst is {burst}: split it, or raise the burst"
+    "a call of weight {weight} can never start where {heaviest} is the heaviest: split it, or raise the burst"
 )]
 pub struct TooHeavy {
     /// Tokens asked for.
     pub weight: u32,
-    /// Tokens that a full bucket holds.
-    pub burst: u32,
+    /// Tokens that a call may take at once: the burst, or about a quarter of it
+    /// in the shared scope.
+    pub heaviest: u32,
 }
 
 /// A token bucket: over any interval `t` it admits at most `rate × t + burst`.
@@ -213,9 +214,9 @@ impl TokenBucket {
 
     /// When a call of `weight` may start, and `full_at` after it.
     fn place(&self, now: Instant, weight: u32) -> Result<(Instant, u128), TooHeavy> {
-        let burst = self.burst;
-        if weight > burst {
-            return Err(TooHeavy { weight, burst });
+        let heaviest = self.burst;
+        if weight > heaviest {
+            return Err(TooHeavy { weight, heaviest });
         }
         // Within a pause the call is placed at the pause's end, not at `now`:
         // else all that is reserved meanwhile would start together then.
@@ -285,8 +286,8 @@ mod tests {
     #[test]
     fn what_can_never_be_admitted_is_said_so() {
         let mut bucket = TokenBucket::new(rate(1, SECOND), 0);
-        let (weight, burst) = (2, 1);
-        let heavy = TooHeavy { weight, burst };
+        let (weight, heaviest) = (2, 1);
+        let heavy = TooHeavy { weight, heaviest };
         assert_eq!(
             bucket.try_acquire(at(0), weight),
             Err(NotTaken::TooHeavy(heavy))

@@ -14,7 +14,8 @@ use super::config::{Limits, Scope};
 use super::global::{GLOBAL, Global};
 use super::lane::{Ask, Lane, LaneError, LaneName, Permit};
 use super::shared::{
-    Health, Lease, LeaseTimes, NoSlot, Shared, SharedLane, SharedLimit, SharedPause, SharedRate,
+    Health, Lease, LeaseTimes, NoSlot, NoTicket, Shared, SharedLane, SharedLimit, SharedPause,
+    SharedRate,
 };
 use crate::core::ports::{Clock, Instant, Ports};
 
@@ -335,9 +336,12 @@ impl Entry {
 
 async fn take(rate: &SharedRate, call: &Call, name: &LaneName) -> Result<(), CallError> {
     let taken = rate.acquire(call.weight, call.deadline).await;
-    taken.map_err(|late| CallError::Busy {
-        lane: name.clone(),
-        retry_after: late.wait,
+    taken.map_err(|error| match error {
+        NoTicket::TooLate(late) => CallError::Busy {
+            lane: name.clone(),
+            retry_after: late.wait,
+        },
+        NoTicket::TooHeavy(heavy) => heavy.into(),
     })
 }
 

@@ -81,8 +81,8 @@ impl Acquire {
         if let Some(bucket) = &state.bucket
             && weight > bucket.burst()
         {
-            let burst = bucket.burst();
-            return Err(TooHeavy { weight, burst }.into());
+            let heaviest = bucket.burst();
+            return Err(TooHeavy { weight, heaviest }.into());
         }
         let (lane, waiting) = (self.lane.0.name.clone(), state.waiters());
         if waiting >= state.queue {

@@ -137,7 +137,13 @@ fn a_rate_of_its_own_is_waited_for_exactly() {
         ..Ask::default()
     });
     let heavy = heavy.now_or_never().unwrap().unwrap_err();
-    assert_eq!(heavy, LaneError::TooHeavy(TooHeavy { weight, burst: 2 }));
+    assert_eq!(
+        heavy,
+        LaneError::TooHeavy(TooHeavy {
+            weight,
+            heaviest: 2
+        })
+    );
     assert_eq!(world.clock.pending_timers(), 0);
 }
 

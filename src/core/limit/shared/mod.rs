@@ -12,10 +12,13 @@
 //! increments: one for the global rate, two for the lane; a fourth where the
 //! lane has a rate of its own (two more where it begins in the last part of a
 //! lease period, which makes it take the next lease at once). A heavy call's
-//! tickets are taken together. Both assume that clocks of
-//! machines differ by less than [`LeaseTimes::overlap`] / 2, and that a guest
-//! is not held up for longer than that; beyond it a limit may be exceeded for
-//! as long.
+//! tickets are taken together.
+//!
+//! All assume that clocks of machines differ, and guests are held up, by no more
+//! than [`SKEW`] in sum. Within it nobody calls during a pause, lanes hold, and
+//! so do rates whose burst is at least a second's worth. Lanes bear four times
+//! as much ([`LeaseTimes::overlap`] / 2); a rate of a smaller burst, or with more
+//! skew, is passed by what comes in that time ([`SharedRate`]).
 //!
 //! Where the store fails, or takes a second, [`Health`] leaves it alone for a
 //! while and all of these fail open: limits then hold within an instance only,
@@ -35,7 +38,7 @@ pub use adapted::SharedLimit;
 pub use health::Health;
 pub use lane::{Lease, LeaseTimes, NoSlot, SharedLane};
 pub use pause::SharedPause;
-pub use rate::{SharedRate, Window};
+pub use rate::{NoTicket, SharedRate, Window};
 
 use std::fmt;
 use std::sync::Arc;

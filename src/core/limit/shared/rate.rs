@@ -2,15 +2,29 @@
 
 use std::time::Duration;
 
-use super::{Shared, TooLate, trail};
-use crate::core::limit::Rate;
+use super::{SKEW, Shared, TooLate, trail};
+use crate::core::limit::{Rate, TooHeavy};
 use crate::core::ports::Instant;
 
-/// Windows of which the counter may still be asked for, by a late clock.
+/// Windows of which the counter may still be asked for, and the time for which
+/// it may whatever their length: by a clock that is late, or by a call to a slow
+/// store.
 const GRACE: u64 = 8;
+const GRACE_TIME: Duration = SKEW.saturating_add(Duration::from_secs(1));
 
 /// So many windows ahead of the present nobody waits for a ticket.
 const FARTHEST: u64 = 100_000;
+
+/// Why there are no tickets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoTicket {
+    /// They are due after the deadline.
+    #[error(transparent)]
+    TooLate(#[from] TooLate),
+    /// They never are.
+    #[error(transparent)]
+    TooHeavy(#[from] TooHeavy),
+}
 
 /// A rate by tickets of time windows.
 ///
@@ -19,19 +33,27 @@ const FARTHEST: u64 = 100_000;
 /// full before it, and tries again in the one that is likely its own.
 ///
 /// With three eighths of the burst in each window an interval of `t` meets at
-/// most `t` / window + 2 windows, and so at most rate × `t` + 3/4 burst; the
-/// last quarter is for clocks that differ, by up to a quarter of the time that
-/// the burst takes, or else for calls that weigh up to a quarter of the burst.
-/// (Of a heavy call's tickets the last count for all; what it took of earlier
-/// windows is idle meanwhile.) Bursts below 8 leave less room for both. With a
-/// burst of 1 even two windows are too many: there a call waits for the end of
-/// its window, so that calls are whole windows apart.
+/// most `t` / window + 2 windows, and so at most rate × `t` + 3/4 burst. Clocks
+/// that differ, or guests that are held up after they have their ticket, by `s`
+/// in sum make it rate × (`t` + `s`) + 3/4 burst: within rate × `t` + burst as
+/// long as `s` is no more than the time of a quarter of the burst, which is
+/// [`SKEW`] where the burst is a second's worth. A burst of 2 leaves no room: it
+/// is passed by what comes in `s`. With a burst of 1 even two windows are too
+/// many: there a call waits for the end of its window, so that calls are whole
+/// windows apart.
+///
+/// Of a heavy call's tickets the last count for all; what it took of earlier
+/// windows is idle meanwhile. So it may take no more of those than two full
+/// windows leave of the burst, about a quarter, and then uses the same room as
+/// clocks do.
 #[derive(Clone)]
 pub struct SharedRate {
     shared: Shared,
     series: String,
     tickets: u32,
     window: Duration,
+    /// What a call may weigh.
+    heaviest: u32,
     /// Whether calls start at the ends of windows only.
     apart: bool,
 }
@@ -67,6 +89,7 @@ impl SharedRate {
             series: format!("rate:{name}"),
             tickets,
             window: rate.time_for(tickets.into()).max(Duration::from_millis(1)),
+            heaviest: (burst.saturating_sub(2 * tickets) + 1).min(burst).max(1),
             apart: burst < 2,
         }
     }
@@ -76,8 +99,10 @@ impl SharedRate {
     /// Dropping the future while it waits wastes what it has taken.
     ///
     /// # Errors
-    /// [`TooLate`] when that would be after `deadline`.
-    pub async fn acquire(&self, weight: u32, deadline: Option<Instant>) -> Result<(), TooLate> {
+    /// [`NoTicket`]: when that would be after `deadline`, or at once when the
+    /// call is too heavy.
+    pub async fn acquire(&self, weight: u32, deadline: Option<Instant>) -> Result<(), NoTicket> {
+        self.check(weight)?;
         let clock = &self.shared.clock;
         let (tickets, mut left) = (u64::from(self.tickets), u64::from(weight));
         let mut window = self.window_at(clock.unix());
@@ -90,7 +115,10 @@ impl SharedRate {
             if left == 0 {
                 break;
             }
-            if drawn > 0 {
+            if drawn == 0 {
+                // Somebody else's tickets lie between: a call's are together.
+                left = weight.into();
+            } else {
                 // The rest in advance, before the next window begins: so there
                 // is no more than one such call in a window.
                 window += 1;
@@ -103,7 +131,19 @@ impl SharedRate {
             window = window.max(self.window_at(clock.unix()));
         }
         let window = window + u64::from(self.apart);
-        self.begin_of(window, deadline).await
+        Ok(self.begin_of(window, deadline).await?)
+    }
+
+    /// Whether a call of `weight` can ever have its tickets.
+    ///
+    /// # Errors
+    /// [`TooHeavy`].
+    pub fn check(&self, weight: u32) -> Result<(), TooHeavy> {
+        let heaviest = self.heaviest;
+        match weight > heaviest {
+            true => Err(TooHeavy { weight, heaviest }),
+            false => Ok(()),
+        }
     }
 
     /// Waits until `window` has begun.
@@ -130,7 +170,7 @@ impl SharedRate {
         let before = u64::try_from(number).unwrap_or(n).saturating_sub(n);
         if before == 0 {
             let present = self.window_at(self.shared.clock.unix());
-            trail::begun(&self.shared, &self.series, window, present, GRACE).await;
+            trail::begun(&self.shared, &self.series, window, present, self.grace()).await;
         }
         Some(before)
     }
@@ -157,8 +197,14 @@ impl SharedRate {
     pub fn is_over(&self, counter: &str) -> bool {
         let present = self.window_at(self.shared.clock.unix());
         trail::period_of(&self.series, counter).is_some_and(|window| {
-            window.saturating_add(GRACE) < present || window > present + FARTHEST
+            window.saturating_add(self.grace()) < present || window > present + FARTHEST
         })
+    }
+
+    /// In windows.
+    fn grace(&self) -> u64 {
+        let windows = GRACE_TIME.as_nanos().div_ceil(self.window.as_nanos());
+        u64::try_from(windows).unwrap_or(u64::MAX).max(GRACE)
     }
 
     fn window_at(&self, unix: Duration) -> u64 {

@@ -76,6 +76,37 @@ fn the_rate_is_used_and_never_passed() {
     assert!(took <= 1_200.0 / 40.0 / 0.95, "{took} s");
 }
 
+/// Windows of a few milliseconds: a clock that is ahead must not remove those
+/// that others still use.
+#[test]
+fn short_windows_are_kept_for_late_clocks() {
+    let world = World::new();
+    let times = Mutex::new(Vec::new());
+    let begin = world.clock.now();
+    let skews = [0, 30].map(millis);
+    world.run(join_all(skews.map(|ahead| {
+        let rate = SharedRate::new(instance(&world, ahead), "all", rate(1_000), 8);
+        let (times, clock) = (&times, &world.clock);
+        async move {
+            // Each window is asked for twice as much as it has, in small steps.
+            for _ in 0..400 {
+                for _ in 0..2 {
+                    let acquired = rate.acquire(1, Some(clock.now())).await;
+                    if acquired.is_ok() {
+                        times.lock().unwrap().push(clock.now() - begin);
+                    }
+                }
+                clock.sleep(MILLI / 2).await;
+            }
+        }
+    })));
+    let times = times.into_inner().unwrap();
+    // Clocks that differ by 30 ms may add the tokens of 30 ms.
+    check_rate(&times, 1_000, 8 + 30).unwrap();
+    // All that the windows have, and not more: the tickets of windows 0 to 76.
+    assert!(times.len() <= 3 * 78, "{}", times.len());
+}
+
 /// Windows far ahead are in use, and the present one still counts.
 #[test]
 fn a_long_queue_does_not_make_newcomers_pass() {
@@ -111,7 +142,8 @@ proptest! {
         let world = World::new();
         let begin = world.clock.now();
         let admitted = Mutex::new(Vec::new());
-        let heaviest = (burst - 2 * (burst * 3 / 8).max(1).min(burst / 2)).max(1);
+        // The same as `SharedRate`'s.
+        let heaviest = (burst.saturating_sub(2 * (burst * 3 / 8).max(1)) + 1).min(burst);
         let weights = calls.iter().map(|(start, weight)| {
             (*start, 1 + (f64::from(heaviest - 1) * weight * weight).round() as u32)
         });
@@ -163,6 +195,22 @@ fn a_heavy_call_costs_one_increment() {
     });
 }
 
+/// A call that weighs more than windows leave room for would break the bound.
+#[test]
+fn what_is_too_heavy_is_refused() {
+    let world = World::new();
+    for (burst, heaviest) in [(1, 1), (2, 1), (5, 4), (8, 3), (10, 5), (40, 11)] {
+        let rate = SharedRate::new(instance(&world, Duration::ZERO), "all", rate(40), burst);
+        assert!(world.run(rate.acquire(heaviest, None)).is_ok(), "{burst}");
+        let before = world.store.calls();
+        assert!(
+            world.run(rate.acquire(heaviest + 1, None)).is_err(),
+            "{burst}"
+        );
+        assert_eq!(world.store.calls(), before);
+    }
+}
+
 #[test]
 fn a_ticket_beyond_the_deadline_is_refused_at_once() {
     let world = World::new();
@@ -176,6 +224,9 @@ fn a_ticket_beyond_the_deadline_is_refused_at_once() {
             .acquire(1, Some(begin + 100 * MILLI))
             .await
             .unwrap_err();
+        let NoTicket::TooLate(refused) = refused else {
+            panic!("{refused}");
+        };
         assert!(refused.wait > 100 * MILLI, "{refused:?}");
         assert_eq!(world.clock.now(), begin);
     });
