@@ -348,7 +348,22 @@ impl Model {
             Step::Pass(ms) => self.clock.advance(ms * MS),
             Step::Cancel(_) | Step::Release(_) => {}
         }
-        self.settle()
+        self.settle()?;
+        self.nobody_is_forgotten()
+    }
+
+    /// Nobody waits where a slot is free, a token there and no pause: a wake-up
+    /// that was lost must not be made good by a later one.
+    fn nobody_is_forgotten(&self) -> Result<(), TestCaseError> {
+        let now = self.clock.now();
+        let idle = self.lane.0.with(|state| {
+            let token = |bucket: &TokenBucket| bucket.available(now) > 0;
+            let slot = state.in_flight < state.limit && state.paused_until <= now;
+            slot && state.bucket.as_ref().is_none_or(token)
+        });
+        let waiting = self.callers.len();
+        prop_assert!(!idle || waiting == 0, "{waiting} wait for nothing");
+        Ok(())
     }
 
     /// Lets all that is left end: nobody may be forgotten.
