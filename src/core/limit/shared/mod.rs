@@ -9,10 +9,10 @@
 //! - [`SharedLimit`]: what an adaptive lane has learned. One plain read.
 //!
 //! So a call that does not wait and ends within its first lease costs three
-//! increments: one for the global rate, two for the lane; a fourth where the
-//! lane has a rate of its own (two more where it begins in the last part of a
-//! lease period, which makes it take the next lease at once). A heavy call's
-//! tickets are taken together.
+//! increments: one for the global rate, two for the lane. It costs five where it
+//! begins in the last 2 s of the 10 s of a lease period ([`LeaseTimes`]): there
+//! it takes, and gives back, a lease of the next period too. A lane with a rate
+//! of its own costs one more. A heavy call's tickets are taken together.
 //!
 //! All assume that clocks of machines differ, and guests are held up, by no more
 //! than [`SKEW`] in sum. Within it nobody calls during a pause, lanes hold, and

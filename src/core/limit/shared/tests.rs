@@ -369,8 +369,9 @@ fn a_lease_is_renewed_for_as_long_as_it_is_held() {
     world.drain();
 }
 
-#[test]
-fn a_call_that_does_not_wait_costs_three_increments() {
+/// What a call costs that does not wait and begins `into` a lease period:
+/// tickets and returns, and calls of the store.
+fn cost(into: Duration) -> (i64, u64) {
     let world = World::new();
     let rate = SharedRate::new(instance(&world, Duration::ZERO), "all", rate(40), 40);
     let lane = lane(&world, Duration::ZERO);
@@ -379,20 +380,34 @@ fn a_call_that_does_not_wait_costs_three_increments() {
         // Tickets of the rate, tickets and returns of the lane.
         ((sum & 0xffff_ffff) + (sum >> 32), world.store.calls())
     };
+    let call = || {
+        world.run(async {
+            rate.acquire(1, None).await.unwrap();
+            drop(lane.acquire(5, None, |_| {}).await.unwrap());
+        });
+        world.drain();
+    };
+    let period = LeaseTimes::default().period.as_nanos();
+    assert_eq!(world.clock.unix().as_nanos() % period, 0);
+    world.clock.advance(into);
     // The first of a period notes it; after that there is nothing to note.
-    world.run(async {
-        rate.acquire(1, None).await.unwrap();
-        drop(lane.acquire(5, None, |_| {}).await.unwrap());
-    });
-    world.drain();
+    call();
     let (before, calls) = counters();
-    world.run(async {
-        rate.acquire(1, None).await.unwrap();
-        drop(lane.acquire(5, None, |_| {}).await.unwrap());
-    });
-    world.drain();
+    call();
     let (after, calls_after) = counters();
-    assert_eq!((after - before, calls_after - calls), (3, 3));
+    (after - before, calls_after - calls)
+}
+
+#[test]
+fn a_call_that_does_not_wait_costs_three_increments() {
+    let LeaseTimes { period, overlap } = LeaseTimes::default();
+    for into in [Duration::ZERO, period / 2, period - overlap - MILLI] {
+        assert_eq!(cost(into), (3, 3), "{into:?}");
+    }
+    // It holds a lease of the next period as well.
+    for into in [period - overlap, period - MILLI] {
+        assert_eq!(cost(into), (5, 5), "{into:?}");
+    }
 }
 
 /// The slot that an instance gives back is free for its own next call at once,
