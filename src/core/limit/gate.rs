@@ -15,7 +15,7 @@ use super::global::{GLOBAL, Global};
 use super::lane::{Ask, Lane, LaneError, LaneName, Permit};
 use super::shared::{
     Health, Lease, LeaseTimes, NoSlot, NoTicket, Shared, SharedLane, SharedLimit, SharedPause,
-    SharedRate,
+    SharedRate, Tickets,
 };
 use crate::core::ports::{Clock, Instant, Ports};
 
@@ -58,6 +58,15 @@ struct SharedEntry {
 pub(super) struct Slot {
     _lease: Option<Lease>,
     permit: Permit,
+}
+
+/// How waiting for a launch ended.
+enum Turn {
+    Go(Permit),
+    /// The lane is paused until then.
+    Paused(Instant),
+    /// The tickets were due before there was a launch.
+    Lapsed,
 }
 
 impl Gate {
@@ -166,27 +175,97 @@ impl Gate {
         let permit = granted.map_err(|error| refused(lane, error))?;
         let _lease = self.lease(call, entry).await?;
         let mut slot = Slot { _lease, permit };
+        let mut hold = false;
         loop {
-            let mut launch = self.global.acquire(ask).await?;
-            // The lane may have been paused while the call waited: an answer
-            // that came meanwhile, here or in another instance, asked for it.
-            let mut pause = entry.paused_until().await;
-            if pause.is_none() {
-                let looked = self.clock.now();
-                self.tickets(call, entry).await?;
-                if self.clock.now() - looked > STALE {
-                    pause = entry.paused_until().await;
+            match self.turn(call, entry, ask, hold).await? {
+                Turn::Go(mut launch) => {
+                    slot.permit.launch();
+                    launch.launch();
+                    return Ok((slot, launch));
                 }
+                Turn::Paused(until) => {
+                    self.allow_pause(call, until - self.clock.now())?;
+                    self.clock.sleep_until(until).await;
+                }
+                Turn::Lapsed => hold = true,
             }
-            let Some(until) = pause else {
-                slot.permit.launch();
-                launch.launch();
-                return Ok((slot, launch));
-            };
-            drop(launch);
-            self.allow_pause(call, until - self.clock.now())?;
-            self.clock.sleep_until(until).await;
         }
+    }
+
+    /// Waits for a launch and for the tickets of the store.
+    ///
+    /// A launch is taken first, so that tickets do not lapse while others'
+    /// launches last; but it is left to others until tickets that are still to
+    /// come are due. Who then finds none in time has lost its tickets, and
+    /// keeps its launch (`hold`) when it comes again.
+    async fn turn(
+        &self,
+        call: &Call,
+        entry: &Entry,
+        ask: Ask,
+        hold: bool,
+    ) -> Result<Turn, CallError> {
+        let mut launch = self.global.acquire(ask).await?;
+        // The lane may have been paused while the call waited: an answer that
+        // came meanwhile, here or in another instance, asked for it.
+        if let Some(until) = entry.paused_until().await {
+            return Ok(Turn::Paused(until));
+        }
+        let looked = self.clock.now();
+        let tickets = self.tickets(call, entry).await?;
+        let due_in = tickets.map_or(Duration::ZERO, |all| all.due_in(self.clock.unix()));
+        if !due_in.is_zero() {
+            let due = self.clock.now() + due_in;
+            if hold {
+                self.clock.sleep_until(due).await;
+            } else {
+                drop(launch);
+                self.clock.sleep_until(due).await;
+                launch = self.global.acquire(ask).await?;
+            }
+        }
+        if self.clock.now() - looked > STALE
+            && let Some(until) = entry.paused_until().await
+        {
+            return Ok(Turn::Paused(until));
+        }
+        let lapsed = tickets.is_some_and(|all| all.are_over(self.clock.unix(), STALE));
+        Ok(match lapsed && !hold {
+            true => Turn::Lapsed,
+            false => Turn::Go(launch),
+        })
+    }
+
+    /// Takes the call's tickets of the store: of the global rate, and of the
+    /// lane's where it has one, for the same time. Whichever has the longer line
+    /// goes first, so that the other has tickets left for when the first are
+    /// due; only where others come between are they taken anew.
+    async fn tickets(&self, call: &Call, entry: &Entry) -> Result<Option<Tickets>, CallError> {
+        let Some((_, global)) = &self.shared else {
+            return Ok(None);
+        };
+        let lane = entry.shared.as_ref();
+        let Some(lane) = lane.and_then(|shared| shared.rate.as_ref()) else {
+            return take(global, call, GLOBAL, Duration::ZERO).await;
+        };
+        let global = global.clone().beside(lane);
+        let mut rates = [(lane, &*call.lane), (&global, GLOBAL)];
+        if global.line().await > lane.line().await {
+            rates.reverse();
+        }
+        let mut other: Option<Tickets> = None;
+        for (rate, name) in rates.into_iter().cycle() {
+            let from = other.map_or(Duration::ZERO, |tickets| tickets.begins());
+            let Some(tickets) = take(rate, call, name, from).await? else {
+                break;
+            };
+            let both = other.and_then(|other| other.and(tickets));
+            if both.is_some() {
+                return Ok(both);
+            }
+            other = Some(tickets);
+        }
+        Ok(None)
     }
 
     /// A slot of the store. A pause beyond the call's deadline that comes
@@ -212,28 +291,6 @@ impl Gate {
             {
                 return error;
             }
-        }
-    }
-
-    /// Takes the call's tickets of the store, and waits until they are due. The
-    /// lane's rate is taken again if the global one was long in coming: the
-    /// upstream sees starts, not tickets.
-    async fn tickets(&self, call: &Call, entry: &Entry) -> Result<(), CallError> {
-        let Some((_, global)) = &self.shared else {
-            return Ok(());
-        };
-        let lane = entry
-            .shared
-            .as_ref()
-            .and_then(|shared| shared.rate.as_ref());
-        if let Some(rate) = lane {
-            take(rate, call, &call.lane).await?;
-        }
-        let taken = self.clock.now();
-        take(global, call, &LaneName::Borrowed(GLOBAL)).await?;
-        match lane {
-            Some(rate) if self.clock.now() - taken > STALE => take(rate, call, &call.lane).await,
-            _ => Ok(()),
         }
     }
 
@@ -334,11 +391,16 @@ impl Entry {
     }
 }
 
-async fn take(rate: &SharedRate, call: &Call, name: &LaneName) -> Result<(), CallError> {
-    let taken = rate.acquire(call.weight, call.deadline).await;
+async fn take(
+    rate: &SharedRate,
+    call: &Call,
+    name: &str,
+    from: Duration,
+) -> Result<Option<Tickets>, CallError> {
+    let taken = rate.reserve(call.weight, from, call.deadline).await;
     taken.map_err(|error| match error {
         NoTicket::TooLate(late) => CallError::Busy {
-            lane: name.clone(),
+            lane: name.to_owned().into(),
             retry_after: late.wait,
         },
         NoTicket::TooHeavy(heavy) => heavy.into(),

@@ -200,6 +200,130 @@ fn the_bound_of_a_queue_holds_over_all_instances() {
     world.drain();
 }
 
+/// When and with what weight calls started.
+type Starts = RefCell<Vec<(Duration, u32)>>;
+
+/// At most `rate` × t + `burst` over every interval between two starts.
+fn check(starts: &Starts, rate: u32, burst: u32) -> Result<(), TestCaseError> {
+    let mut starts = starts.borrow().clone();
+    starts.sort();
+    for (first, (begin, _)) in starts.iter().enumerate() {
+        let mut sum = 0;
+        for (end, weight) in &starts[first..] {
+            sum += weight;
+            let span = (*end - *begin).as_secs_f64();
+            let allowed = f64::from(rate) * span + f64::from(burst);
+            prop_assert!(f64::from(sum) <= allowed + 1e-9, "{sum} in {span} s");
+        }
+    }
+    Ok(())
+}
+
+/// The global rate is asked for more than it has, and a lane for more than its
+/// own: neither loses tickets to the other.
+#[test]
+fn two_rates_that_are_used_up_waste_nothing() {
+    let world = World::new();
+    let mut limits = limits(LaneConfig::new(10));
+    limits.lanes.get_mut("x").unwrap().limits.rate = rated(5, 5);
+    limits.other_lanes = LaneConfig::new(60);
+    let (all, of_lane) = (Starts::default(), Starts::default());
+    let (begin, length) = (world.clock.now(), 30 * SECOND);
+    let callers = |lane: &'static str, count| {
+        let (world, limits, all, of_lane) = (&world, &limits, &all, &of_lane);
+        join_all((0..count).map(move |_| async move {
+            while world.clock.now() - begin < length {
+                let entered = enter(world, limits, call(lane)).await.unwrap();
+                let at = world.clock.now() - begin;
+                all.borrow_mut().push((at, 1));
+                if lane == "x" {
+                    of_lane.borrow_mut().push((at, 1));
+                }
+                world.clock.sleep(20 * MILLI).await;
+                drop(entered);
+            }
+        }))
+    };
+    world.run(async { futures::join!(callers("x", 15), callers("y", 50)) });
+    world.drain();
+    check(&all, 40, 40).unwrap();
+    check(&of_lane, 5, 5).unwrap();
+    let counts = (all.borrow().len(), of_lane.borrow().len());
+    assert!(counts.0 >= 40 * 30 * 95 / 100, "{counts:?}");
+    assert!(counts.1 >= 5 * 30 * 90 / 100, "{counts:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    /// Any global rate and any rate of a lane: both hold, for all instances.
+    #[test]
+    fn both_rates_hold_together(
+        global in (1..60_u32, 1..60_u32),
+        lane in (1..20_u32, 1..20_u32),
+        calls in prop::collection::vec((0..4_000_u64, any::<bool>(), 0..400_u64), 1..80),
+    ) {
+        let world = World::new();
+        let mut limits = limits(LaneConfig::new(10));
+        (limits.rate, limits.burst) = rated(global.0, global.1).unwrap();
+        limits.lanes.get_mut("x").unwrap().limits.rate = rated(lane.0, lane.1);
+        let (all, of_lane) = (Starts::default(), Starts::default());
+        let begin = world.clock.now();
+        world.run(join_all(calls.iter().map(|(start, rated, took)| {
+            let (world, limits, all, of_lane) = (&world, &limits, &all, &of_lane);
+            async move {
+                world.clock.sleep(Duration::from_millis(*start)).await;
+                let lane = if *rated { "x" } else { "y" };
+                let entered = enter(world, limits, call(lane)).await.unwrap();
+                let at = world.clock.now() - begin;
+                all.borrow_mut().push((at, 1));
+                if *rated {
+                    of_lane.borrow_mut().push((at, 1));
+                }
+                world.clock.sleep(Duration::from_millis(*took)).await;
+                drop(entered);
+            }
+        })));
+        world.drain();
+        check(&all, global.0, global.1)?;
+        check(&of_lane, lane.0, lane.1)?;
+    }
+}
+
+/// Calls that wait for the store's tickets leave the launches of their instance
+/// to others.
+#[test]
+fn waiting_for_tickets_is_no_launch() {
+    let world = World::new();
+    let mut limits = limits(LaneConfig::new(10));
+    limits.lanes.get_mut("x").unwrap().limits.rate = rated(1, 8);
+    limits.launches = 2;
+    world.run(async {
+        // Another instance has used up the rate of the lane.
+        let other = instance(&world, &limits, Duration::ZERO);
+        for _ in 0..3 {
+            drop(other.enter(&call("x"), &other.entry(&"x".into())).await);
+        }
+        let gate = instance(&world, &limits, Duration::ZERO);
+        let (x, y) = (gate.entry(&"x".into()), gate.entry(&"y".into()));
+        let soon = world.clock.now() + SECOND;
+        let (call_x, call_y) = (call("x"), call("y").until(soon));
+        let mut waiting: Vec<_> = (0..2)
+            .map(|_| gate.enter(&call_x, &x).boxed_local())
+            .collect();
+        for waiting in &mut waiting {
+            assert!(waiting.now_or_never().is_none());
+        }
+        let begin = world.clock.now();
+        drop(gate.enter(&call_y, &y).await.unwrap());
+        assert_eq!(world.clock.now(), begin);
+        for waiting in waiting {
+            drop(waiting.await.unwrap());
+        }
+    });
+    world.drain();
+}
+
 /// An upstream that stays overloaded: what was learned of it stays known.
 #[test]
 fn lasting_overload_is_not_forgotten() {

@@ -38,7 +38,7 @@ pub use adapted::SharedLimit;
 pub use health::Health;
 pub use lane::{Lease, LeaseTimes, NoSlot, SharedLane};
 pub use pause::SharedPause;
-pub use rate::{NoTicket, SharedRate, Window};
+pub use rate::{NoTicket, SharedRate, Tickets, Window};
 
 use std::fmt;
 use std::sync::Arc;

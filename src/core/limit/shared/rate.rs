@@ -29,8 +29,8 @@ pub enum NoTicket {
 /// A rate by tickets of time windows.
 ///
 /// Time is cut into windows, each with a counter; the first `tickets` of a
-/// window may go. Whoever comes later has its number tell how many windows are
-/// full before it, and tries again in the one that is likely its own.
+/// window may go. Whoever comes later takes a ticket of a window to come: of the
+/// one in which the line of all before it ends.
 ///
 /// With three eighths of the burst in each window an interval of `t` meets at
 /// most `t` / window + 2 windows, and so at most rate × `t` + 3/4 burst. Clocks
@@ -56,6 +56,40 @@ pub struct SharedRate {
     heaviest: u32,
     /// Whether calls start at the ends of windows only.
     apart: bool,
+    /// Whether a call then takes a second window, to start anywhere in it.
+    wide: bool,
+}
+
+/// Tickets that were taken: when they may be used, since the epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tickets {
+    begins: Duration,
+    ends: Duration,
+}
+
+impl Tickets {
+    /// When they are due.
+    pub const fn begins(&self) -> Duration {
+        self.begins
+    }
+
+    /// How long it is until then.
+    pub const fn due_in(&self, unix: Duration) -> Duration {
+        self.begins.saturating_sub(unix)
+    }
+
+    /// Whether they have lapsed for more than `grace`: a call that starts so
+    /// much later would come on top of those of later windows.
+    pub fn are_over(&self, unix: Duration, grace: Duration) -> bool {
+        unix >= self.ends + grace
+    }
+
+    /// When these and `others` may be used.
+    pub fn and(self, others: Self) -> Option<Self> {
+        let begins = self.begins.max(others.begins);
+        let ends = self.ends.min(others.ends);
+        (begins < ends).then_some(Self { begins, ends })
+    }
 }
 
 /// A window of a [`SharedRate`].
@@ -91,47 +125,110 @@ impl SharedRate {
             window: rate.time_for(tickets.into()).max(Duration::from_millis(1)),
             heaviest: (burst.saturating_sub(2 * tickets) + 1).min(burst).max(1),
             apart: burst < 2,
+            wide: false,
         }
     }
 
-    /// Takes `weight` tickets, and resolves when they are due. One increment
-    /// where they are due at once, and one more for each further window.
-    /// Dropping the future while it waits wastes what it has taken.
+    /// The same rate, for calls that need tickets of another as well which are
+    /// good for an instant only: so that both can be had together.
+    #[must_use]
+    pub(in crate::core::limit) fn beside(self, other: &Self) -> Self {
+        let wide = self.apart && other.apart;
+        Self { wide, ..self }
+    }
+
+    /// Takes `weight` tickets, and resolves when they are due. Dropping the
+    /// future while it waits wastes what it has taken.
     ///
     /// # Errors
-    /// [`NoTicket`]: when that would be after `deadline`, or at once when the
-    /// call is too heavy.
+    /// As [`reserve`](Self::reserve).
     pub async fn acquire(&self, weight: u32, deadline: Option<Instant>) -> Result<(), NoTicket> {
+        if let Some(tickets) = self.reserve(weight, Duration::ZERO, deadline).await? {
+            let clock = &self.shared.clock;
+            clock.sleep(tickets.due_in(clock.unix())).await;
+        }
+        Ok(())
+    }
+
+    /// Takes `weight` tickets that are due at `from` (since the epoch) or later,
+    /// without waiting until they are. One increment where there are some at
+    /// that time, else two, and one more for each that others come before; each
+    /// further window of a heavy call costs one as well. `None` while the store
+    /// is left alone.
+    ///
+    /// # Errors
+    /// [`NoTicket`]: when they would be due after `deadline`, before any is
+    /// taken; and when the call is too heavy.
+    pub async fn reserve(
+        &self,
+        weight: u32,
+        from: Duration,
+        deadline: Option<Instant>,
+    ) -> Result<Option<Tickets>, NoTicket> {
         self.check(weight)?;
-        let clock = &self.shared.clock;
-        let (tickets, mut left) = (u64::from(self.tickets), u64::from(weight));
-        let mut window = self.window_at(clock.unix());
+        let (each, all) = (
+            u64::from(self.tickets),
+            u64::from(weight) + u64::from(self.wide),
+        );
+        let (mut left, mut window) = (all, self.window_at(from.max(self.shared.unix())));
         loop {
+            self.in_time(window, deadline)?;
             let Some(before) = self.draw(window, left).await else {
-                return Ok(());
+                return Ok(None);
             };
-            let drawn = left.min(tickets.saturating_sub(before));
+            let drawn = left.min(each.saturating_sub(before));
             left -= drawn;
             if left == 0 {
-                break;
+                return Ok(Some(self.tickets_of(window)));
             }
-            if drawn == 0 {
-                // Somebody else's tickets lie between: a call's are together.
-                left = weight.into();
-            } else {
-                // The rest in advance, before the next window begins: so there
-                // is no more than one such call in a window.
+            if drawn > 0 {
+                // The rest at once, so that there is no more than one such call
+                // in a window.
                 window += 1;
                 continue;
             }
-            // As many windows on as the tries before this one fill.
-            window += before / tickets;
-            self.begin_of(window, deadline).await?;
-            // A guest that was held up takes a ticket of the present.
-            window = window.max(self.window_at(clock.unix()));
+            // Somebody else's tickets lie between: a call's are together.
+            left = all;
+            // As many windows on as the tries before this one fill, or where the
+            // line of all who have tickets ends.
+            window = (window + before / each).max(self.line_end().await);
         }
-        let window = window + u64::from(self.apart);
-        Ok(self.begin_of(window, deadline).await?)
+    }
+
+    /// Since the epoch, the beginning of the window in which the line of those
+    /// ends who have tickets. A plain read.
+    pub(in crate::core::limit) async fn line(&self) -> Duration {
+        self.start_of(self.line_end().await)
+    }
+
+    async fn line_end(&self) -> u64 {
+        let latest = trail::latest(&self.shared, &self.series).await;
+        let farthest = self.window_at(self.shared.unix()) + FARTHEST;
+        latest.filter(|latest| *latest <= farthest).unwrap_or(0)
+    }
+
+    /// When tickets of `window` may be used.
+    fn tickets_of(&self, window: u64) -> Tickets {
+        match self.apart && !self.wide {
+            true => {
+                let begins = self.start_of(window + 1);
+                let ends = begins + Duration::from_nanos(1);
+                Tickets { begins, ends }
+            }
+            false => Tickets {
+                begins: self.start_of(window),
+                ends: self.start_of(window + 1),
+            },
+        }
+    }
+
+    fn in_time(&self, window: u64, deadline: Option<Instant>) -> Result<(), TooLate> {
+        let clock = &self.shared.clock;
+        let wait = self.tickets_of(window).due_in(clock.unix());
+        match deadline.is_some_and(|deadline| clock.now() + wait > deadline) && !wait.is_zero() {
+            true => Err(TooLate { wait }),
+            false => Ok(()),
+        }
     }
 
     /// Whether a call of `weight` can ever have its tickets.
@@ -144,21 +241,6 @@ impl SharedRate {
             true => Err(TooHeavy { weight, heaviest }),
             false => Ok(()),
         }
-    }
-
-    /// Waits until `window` has begun.
-    async fn begin_of(&self, window: u64, deadline: Option<Instant>) -> Result<(), TooLate> {
-        let clock = &self.shared.clock;
-        let wait = self.start_of(window).saturating_sub(clock.unix());
-        if wait.is_zero() {
-            return Ok(());
-        }
-        let due = clock.now() + wait;
-        if deadline.is_some_and(|deadline| due > deadline) {
-            return Err(TooLate { wait });
-        }
-        clock.sleep_until(due).await;
-        Ok(())
     }
 
     /// Tries for `n` tickets of `window`. Returns how many were tried for

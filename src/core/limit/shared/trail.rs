@@ -6,9 +6,12 @@
 
 use super::Shared;
 
-/// Periods that are remembered. More than that can only be ahead of the present
-/// where calls wait for a rate that is far too low for them.
+/// Counters that a note remembers, besides those that are kept for late clocks.
 const KEPT: usize = 64;
+
+/// Periods ahead of the present that are remembered as well. There are more only
+/// where calls wait for a rate that is far too low for them.
+const AHEAD: u64 = 256;
 
 /// Notes that the counter of `period` of `series` is in use, and removes those
 /// that ended `grace` periods before `present`. Best effort: the limits do not
@@ -18,7 +21,8 @@ pub(super) async fn begun(shared: &Shared, series: &str, period: u64, present: u
         let noted: Option<u64> = noted.parse().ok();
         noted.is_some_and(|noted| noted.saturating_add(grace) < present)
     };
-    note(shared, series, series, &period.to_string(), grace, is_past).await;
+    let (counter, more) = (period.to_string(), grace.saturating_add(AHEAD));
+    note(shared, series, series, &counter, more, is_past).await;
 }
 
 /// Notes in `note` that `counter` of `series` is in use, and removes those noted
@@ -49,6 +53,15 @@ pub(in crate::core::limit) async fn note(
 pub(super) async fn is_used(shared: &Shared, series: &str, period: u64) -> bool {
     let noted = read(shared, series).await;
     noted.split(',').any(|noted| noted.parse() == Ok(period))
+}
+
+/// The latest period of which the counter is in use.
+pub(super) async fn latest(shared: &Shared, series: &str) -> Option<u64> {
+    let noted = read(shared, series).await;
+    noted
+        .split(',')
+        .filter_map(|noted| noted.parse().ok())
+        .max()
 }
 
 fn key(note: &str) -> String {
