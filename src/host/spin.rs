@@ -99,14 +99,14 @@ mod counters {
 
     pub(super) fn open() -> Option<Arc<dyn Counters>> {
         let bucket = store::open(STORE)
-            .map_err(store_error)
+            .map_err(|error| store_error(&error))
             .inspect_err(|error| tracing::warn!(%error, "no atomic counters"))
             .ok()?;
         Some(Arc::new(SpinCounters(bucket)))
     }
 
-    fn store_error(error: Error) -> StoreError {
-        StoreError::unavailable(match &error {
+    fn store_error(error: &Error) -> StoreError {
+        StoreError::unavailable(match error {
             Error::NoSuchStore => "no such store",
             Error::AccessDenied => "access denied",
             Error::Other(message) => message,
@@ -123,17 +123,28 @@ mod counters {
             name: &'a str,
             delta: i64,
         ) -> BoxFuture<'a, Result<i64, StoreError>> {
-            async move { atomics::increment(&self.0, &key(name), delta).map_err(store_error) }
-                .boxed()
+            async move {
+                atomics::increment(&self.0, &key(name), delta).map_err(|error| store_error(&error))
+            }
+            .boxed()
         }
 
         fn remove<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
-            async move { self.0.delete(&key(name)).map_err(store_error) }.boxed()
+            async move {
+                self.0
+                    .delete(&key(name))
+                    .map_err(|error| store_error(&error))
+            }
+            .boxed()
         }
 
         fn names(&self) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
             async move {
-                let keys = self.0.list_keys(None).map_err(store_error)?.keys;
+                let keys = self
+                    .0
+                    .list_keys(None)
+                    .map_err(|error| store_error(&error))?
+                    .keys;
                 Ok(keys
                     .iter()
                     .filter_map(|key| key.strip_prefix(COUNTER_PREFIX))

@@ -339,7 +339,7 @@ async fn neither_store_nor_log_gives_a_session_away() {
         "session_invalid"
     );
     browser.cookies.insert(SESSION.into(), session);
-    assert_eq!(browser.whoami().await["connected"], false);
+    assert_eq!(whoami(&mut browser).await["connected"], false);
     settled(&dj.host).await;
     let log = dj.host.logs().join("\n");
     for secret in &secrets {

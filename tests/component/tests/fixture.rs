@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::future::join_all;
-use spinlane_component_tests::{PATIENCE, fixture, get, get_named, hosts, panics, settled};
 use spinlane_component_tests::{
-    PATIENCE, REQUEST_ID, fixture, get, get_named, hosts, settled, start_upstreams,
+    PATIENCE, fixture, get, get_named, hosts, panics, settled, start_upstreams,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
