@@ -23,6 +23,10 @@ use crate::core::ports::{Clock, Instant, Ports};
 /// held up after it.
 const STALE: Duration = Duration::from_millis(50);
 
+/// So often tickets of two rates are taken that were to be for the same time,
+/// and are not because others came between. It takes two, seldom three.
+const TRIES: usize = 32;
+
 /// Who waits for a slot of the store looks so often whether its lane was paused.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -254,10 +258,10 @@ impl Gate {
             rates.reverse();
         }
         let mut other: Option<Tickets> = None;
-        for (rate, name) in rates.into_iter().cycle() {
+        for (rate, name) in rates.into_iter().cycle().take(TRIES) {
             let from = other.map_or(Duration::ZERO, |tickets| tickets.begins());
             let Some(tickets) = take(rate, call, name, from).await? else {
-                break;
+                return Ok(None);
             };
             let both = other.and_then(|other| other.and(tickets));
             if both.is_some() {
@@ -265,7 +269,11 @@ impl Gate {
             }
             other = Some(tickets);
         }
-        Ok(None)
+        let due_in = |tickets: Tickets| tickets.due_in(self.clock.unix());
+        Err(CallError::Busy {
+            lane: call.lane.clone(),
+            retry_after: other.map_or(Duration::ZERO, due_in),
+        })
     }
 
     /// A slot of the store. A pause beyond the call's deadline that comes

@@ -290,6 +290,24 @@ proptest! {
     }
 }
 
+/// Rates of a burst of 1 are good for an instant at a time, and two of them meet
+/// all the same, whatever their periods.
+#[test]
+fn two_rates_without_a_burst_meet() {
+    for (global, lane) in [(1, 1), (2, 3), (3, 2), (7, 5)] {
+        let world = World::new();
+        let mut limits = limits(LaneConfig::new(10));
+        (limits.rate, limits.burst) = rated(global, 1).unwrap();
+        limits.lanes.get_mut("x").unwrap().limits.rate = rated(lane, 1);
+        let deadline = world.clock.now() + 30 * SECOND;
+        for _ in 0..3 {
+            let entered = world.run(enter(&world, &limits, call("x").until(deadline)));
+            drop(entered.unwrap());
+        }
+        world.drain();
+    }
+}
+
 /// Calls that wait for the store's tickets leave the launches of their instance
 /// to others.
 #[test]

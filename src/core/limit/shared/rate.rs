@@ -170,7 +170,7 @@ impl SharedRate {
             u64::from(self.tickets),
             u64::from(weight) + u64::from(self.wide),
         );
-        let (mut left, mut window) = (all, self.window_at(from.max(self.shared.unix())));
+        let (mut left, mut window) = (all, self.first_window(from));
         loop {
             self.in_time(window, deadline)?;
             let Some(before) = self.draw(window, left).await else {
@@ -193,6 +193,18 @@ impl SharedRate {
             // line of all who have tickets ends.
             window = (window + before / each).max(self.line_end().await);
         }
+    }
+
+    /// The first window of which tickets may be used at `from` or later.
+    fn first_window(&self, from: Duration) -> u64 {
+        let window = match (self.apart, self.wide) {
+            // The second of two is the one that contains it,
+            (true, true) => self.window_at(from).saturating_sub(1),
+            // or it ends then.
+            (true, false) => self.window_at(from.saturating_sub(Duration::from_nanos(1))),
+            (false, _) => self.window_at(from),
+        };
+        window.max(self.window_at(self.shared.unix()))
     }
 
     /// Since the epoch, the beginning of the window in which the line of those
