@@ -2,6 +2,7 @@
 
 use http::{HeaderMap, HeaderName};
 
+use super::hex;
 use super::ports::Entropy;
 
 /// Carries it, both ways.
@@ -26,7 +27,7 @@ fn harmless(id: &str) -> bool {
 fn fresh(entropy: &dyn Entropy) -> String {
     let mut bytes = [0; 8];
     entropy.fill(&mut bytes);
-    format!("{:016x}", u64::from_be_bytes(bytes))
+    hex::encode(&bytes)
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ type Stores = (Option<Arc<dyn KeyValue>>, Option<Arc<dyn Counters>>);
 pub(super) fn stores() -> Stores {
     let store = Store::open(STORE)
         .map(|store| Arc::new(SpinStore(store)) as Arc<dyn KeyValue>)
-        .map_err(|error| store_error(&error))
+        .map_err(StoreError::from)
         .inspect_err(|error| tracing::warn!(%error, "no key-value store"))
         .ok();
     #[cfg(feature = "counters")]
@@ -33,8 +33,10 @@ pub(super) fn stores() -> Stores {
 
 struct SpinStore(Store);
 
-fn store_error(error: &Error) -> StoreError {
-    StoreError::unavailable(&error.to_string())
+impl From<Error> for StoreError {
+    fn from(error: Error) -> Self {
+        Self::unavailable(&error.to_string())
+    }
 }
 
 // The calls block the guest, so each runs when it is polled and is then ready.
@@ -42,7 +44,7 @@ impl KeyValue for SpinStore {
     fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, StoreError>> {
         async move {
             check_key(key)?;
-            self.0.get(key).map_err(|error| store_error(&error))
+            self.0.get(key).map_err(StoreError::from)
         }
         .boxed()
     }
@@ -50,7 +52,7 @@ impl KeyValue for SpinStore {
     fn set<'a>(&'a self, key: &'a str, value: &'a [u8]) -> BoxFuture<'a, Result<(), StoreError>> {
         async move {
             check_key(key)?;
-            self.0.set(key, value).map_err(|error| store_error(&error))
+            self.0.set(key, value).map_err(StoreError::from)
         }
         .boxed()
     }
@@ -58,14 +60,14 @@ impl KeyValue for SpinStore {
     fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
         async move {
             check_key(key)?;
-            self.0.delete(key).map_err(|error| store_error(&error))
+            self.0.delete(key).map_err(StoreError::from)
         }
         .boxed()
     }
 
     fn keys(&self) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
         async move {
-            let mut keys = self.0.get_keys().map_err(|error| store_error(&error))?;
+            let mut keys = self.0.get_keys().map_err(StoreError::from)?;
             keys.retain(|key| !key.starts_with(COUNTER_PREFIX));
             Ok(keys)
         }
@@ -99,18 +101,20 @@ mod counters {
 
     pub(super) fn open() -> Option<Arc<dyn Counters>> {
         let bucket = store::open(STORE)
-            .map_err(|error| store_error(&error))
+            .map_err(StoreError::from)
             .inspect_err(|error| tracing::warn!(%error, "no atomic counters"))
             .ok()?;
         Some(Arc::new(SpinCounters(bucket)))
     }
 
-    fn store_error(error: &Error) -> StoreError {
-        StoreError::unavailable(match error {
-            Error::NoSuchStore => "no such store",
-            Error::AccessDenied => "access denied",
-            Error::Other(message) => message,
-        })
+    impl From<Error> for StoreError {
+        fn from(error: Error) -> Self {
+            Self::unavailable(match &error {
+                Error::NoSuchStore => "no such store",
+                Error::AccessDenied => "access denied",
+                Error::Other(message) => message,
+            })
+        }
     }
 
     fn key(name: &str) -> String {
@@ -123,28 +127,17 @@ mod counters {
             name: &'a str,
             delta: i64,
         ) -> BoxFuture<'a, Result<i64, StoreError>> {
-            async move {
-                atomics::increment(&self.0, &key(name), delta).map_err(|error| store_error(&error))
-            }
-            .boxed()
+            async move { atomics::increment(&self.0, &key(name), delta).map_err(StoreError::from) }
+                .boxed()
         }
 
         fn remove<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
-            async move {
-                self.0
-                    .delete(&key(name))
-                    .map_err(|error| store_error(&error))
-            }
-            .boxed()
+            async move { self.0.delete(&key(name)).map_err(StoreError::from) }.boxed()
         }
 
         fn names(&self) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
             async move {
-                let keys = self
-                    .0
-                    .list_keys(None)
-                    .map_err(|error| store_error(&error))?
-                    .keys;
+                let keys = self.0.list_keys(None).map_err(StoreError::from)?.keys;
                 Ok(keys
                     .iter()
                     .filter_map(|key| key.strip_prefix(COUNTER_PREFIX))

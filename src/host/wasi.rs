@@ -37,7 +37,7 @@ pub(super) fn stores() -> Stores {
     // `wasmtime serve` knows its one store by the empty name.
     let store = store::open("")
         .map(|bucket| Arc::new(WasiStore(bucket)) as Arc<dyn KeyValue>)
-        .map_err(|error| store_error(&error))
+        .map_err(StoreError::from)
         .inspect_err(|error| tracing::warn!(%error, "no key-value store"))
         .ok();
     (store, None)
@@ -45,19 +45,21 @@ pub(super) fn stores() -> Stores {
 
 struct WasiStore(Bucket);
 
-fn store_error(error: &Error) -> StoreError {
-    StoreError::unavailable(match error {
-        Error::NoSuchStore => "no such store",
-        Error::AccessDenied => "access denied",
-        Error::Other(message) => message,
-    })
+impl From<Error> for StoreError {
+    fn from(error: Error) -> Self {
+        Self::unavailable(match &error {
+            Error::NoSuchStore => "no such store",
+            Error::AccessDenied => "access denied",
+            Error::Other(message) => message,
+        })
+    }
 }
 
 impl KeyValue for WasiStore {
     fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, StoreError>> {
         async move {
             check_key(key)?;
-            self.0.get(key).map_err(|error| store_error(&error))
+            self.0.get(key).map_err(StoreError::from)
         }
         .boxed()
     }
@@ -65,7 +67,7 @@ impl KeyValue for WasiStore {
     fn set<'a>(&'a self, key: &'a str, value: &'a [u8]) -> BoxFuture<'a, Result<(), StoreError>> {
         async move {
             check_key(key)?;
-            self.0.set(key, value).map_err(|error| store_error(&error))
+            self.0.set(key, value).map_err(StoreError::from)
         }
         .boxed()
     }
@@ -73,19 +75,12 @@ impl KeyValue for WasiStore {
     fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
         async move {
             check_key(key)?;
-            self.0.delete(key).map_err(|error| store_error(&error))
+            self.0.delete(key).map_err(StoreError::from)
         }
         .boxed()
     }
 
     fn keys(&self) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
-        async move {
-            Ok(self
-                .0
-                .list_keys(None)
-                .map_err(|error| store_error(&error))?
-                .keys)
-        }
-        .boxed()
+        async move { Ok(self.0.list_keys(None).map_err(StoreError::from)?.keys) }.boxed()
     }
 }

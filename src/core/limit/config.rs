@@ -88,12 +88,8 @@ pub struct Limits {
     pub longest_pause: Duration,
 }
 
-const fn per_second(n: u32) -> NonZeroU32 {
-    match NonZeroU32::new(n) {
-        Some(n) => n,
-        None => NonZeroU32::MIN,
-    }
-}
+/// Calls a second over all lanes.
+const RATE: NonZeroU32 = NonZeroU32::new(40).unwrap();
 
 impl Default for Limits {
     /// 40 calls a second over all lanes, each lane with 3 calls at a time until
@@ -101,8 +97,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             scope: Scope::default(),
-            rate: Rate::per_second(per_second(40)),
-            burst: 40,
+            rate: Rate::per_second(RATE),
+            burst: RATE.get(),
             launches: 10,
             queue: 10_000,
             lanes: BTreeMap::new(),

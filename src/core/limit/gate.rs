@@ -219,14 +219,12 @@ impl Gate {
         let tickets = self.tickets(call, entry).await?;
         let due_in = tickets.map_or(Duration::ZERO, |all| all.due_in(self.clock.unix()));
         if !due_in.is_zero() {
-            let due = self.clock.now() + due_in;
-            if hold {
-                self.clock.sleep_until(due).await;
-            } else {
-                drop(launch);
-                self.clock.sleep_until(due).await;
-                launch = self.global.acquire(ask).await?;
-            }
+            let kept = hold.then_some(launch);
+            self.clock.sleep(due_in).await;
+            launch = match kept {
+                Some(launch) => launch,
+                None => self.global.acquire(ask).await?,
+            };
         }
         if self.clock.now() - looked > STALE
             && let Some(until) = entry.paused_until().await

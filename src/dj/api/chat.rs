@@ -47,7 +47,7 @@ pub(crate) struct ChatRequest {
     #[garde(length(chars, max = 200))]
     #[schema(max_length = 200)]
     pub(crate) playlist_id: Option<String>,
-    /// Send the request's log as frames. Beyond development it takes the operator's
+    /// Send the request's log as frames. In production it takes the operator's
     /// token.
     #[serde(default)]
     #[garde(skip)]
@@ -78,7 +78,7 @@ impl From<ChatRequest> for Prompt {
     params((
         "x-admin-token" = Option<String>,
         Header,
-        description = "The operator's token: with it `debug` holds before real users as well."
+        description = "The operator's token: with it `debug` holds in production as well."
     )),
     request_body(
         content = ChatRequest,

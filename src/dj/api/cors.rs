@@ -3,7 +3,6 @@
 //! Everybody, without credentials; or, with `frontend_url` set, that origin
 //! alone, with credentials. Pages of other origins then learn nothing.
 
-use std::borrow::Cow;
 use std::convert::Infallible;
 use std::future::ready;
 use std::time::Duration;
@@ -61,37 +60,28 @@ pub(super) fn concerns(path: &str) -> bool {
 
 /// Pages of which origins may read answers.
 #[derive(Clone, Debug)]
-pub(super) enum Allowed<'a> {
+pub(super) enum Allowed {
     Everybody,
-    Only(Cow<'a, Origin>),
+    Only(Origin),
     Nobody,
 }
 
-impl<'a> Allowed<'a> {
+impl Allowed {
     /// As configured, also where something else of the configuration is
     /// malformed: the page has to say what.
-    pub(super) fn by(state: Result<&'a AppState, &'a ConfigErrors>) -> Self {
+    pub(super) fn by(state: Result<&AppState, &ConfigErrors>) -> Self {
         let frontend = match state {
             Ok(state) => &state.config.frontend_url,
             // One origin is meant, and nobody knows which.
             Err(errors) if errors.has("frontend_url") => return Self::Nobody,
             Err(errors) => &errors.frontend_url,
         };
-        let only = |frontend| Self::Only(Cow::Borrowed(frontend));
-        frontend.as_ref().map_or(Self::Everybody, only)
-    }
-
-    fn into_owned(self) -> Allowed<'static> {
-        match self {
-            Self::Everybody => Allowed::Everybody,
-            Self::Only(frontend) => Allowed::Only(Cow::Owned(frontend.into_owned())),
-            Self::Nobody => Allowed::Nobody,
-        }
+        frontend.clone().map_or(Self::Everybody, Self::Only)
     }
 }
 
 /// Lets `inner` answer `request`, which may come from another origin's page.
-pub(super) async fn answer<S>(inner: S, request: Request, allowed: Allowed<'_>) -> Response
+pub(super) async fn answer<S>(inner: S, request: Request, allowed: &Allowed) -> Response
 where
     S: Service<Request, Response = Response, Error = Infallible>,
 {
@@ -101,7 +91,7 @@ where
             .headers()
             .contains_key(ACCESS_CONTROL_REQUEST_METHOD);
     let answered = match preflight || request.method() != Method::OPTIONS {
-        true => layer(&allowed).layer(inner).oneshot(request).await,
+        true => layer(allowed).layer(inner).oneshot(request).await,
         false => inner.oneshot(request).await,
     };
     answered.unwrap_or_else(|never| match never {})
@@ -109,15 +99,15 @@ where
 
 /// What an answer to a request has for pages of other origins, whoever makes it.
 pub(super) struct Fields {
-    allowed: Allowed<'static>,
+    allowed: Allowed,
     origin: Option<HeaderValue>,
 }
 
 impl Fields {
     /// `None` where there is nothing for them.
-    pub(super) fn of(request: &Request, allowed: Allowed<'_>) -> Option<Self> {
+    pub(super) fn of(request: &Request, allowed: &Allowed) -> Option<Self> {
         concerns(request.uri().path()).then(|| Self {
-            allowed: allowed.into_owned(),
+            allowed: allowed.clone(),
             origin: request.headers().get(ORIGIN).cloned(),
         })
     }
@@ -137,7 +127,7 @@ impl Fields {
     }
 }
 
-fn layer(allowed: &Allowed<'_>) -> CorsLayer {
+fn layer(allowed: &Allowed) -> CorsLayer {
     let layer = CorsLayer::new()
         .allow_methods([Method::GET, Method::HEAD, Method::POST])
         .allow_headers(SENT)

@@ -41,7 +41,7 @@ pub(crate) struct EnrichRequest {
     #[garde(length(min = 1, max = 500), dive)]
     #[schema(min_items = 1, max_items = 500)]
     pub(crate) tracks: Vec<TrackQuery>,
-    /// Send the request's log as frames. Beyond development it takes the operator's
+    /// Send the request's log as frames. In production it takes the operator's
     /// token.
     #[serde(default)]
     #[garde(skip)]
@@ -125,7 +125,7 @@ pub(crate) struct EnrichAnswer {
     params((
         "x-admin-token" = Option<String>,
         Header,
-        description = "The operator's token: with it `debug` holds before real users as well."
+        description = "The operator's token: with it `debug` holds in production as well."
     )),
     request_body(
         content = EnrichRequest,

@@ -128,7 +128,7 @@ pub(super) async fn handle(
     };
     let added = context.answer.clone();
     if let Some(fallback) = request.extensions().get::<Fallback>() {
-        let cors = cors::Fields::of(&request, cors::Allowed::by(state));
+        let cors = cors::Fields::of(&request, &cors::Allowed::by(state));
         fallback.fill(Panicked::new(cors, added.clone(), asked.clone()));
     }
     let answer = share(state, routes, request, context);
@@ -164,7 +164,7 @@ async fn share(
         let context = context.clone();
         async move { Ok(route(state, routes, request, context).await) }
     });
-    cors::answer(inner, request, cors::Allowed::by(state)).await
+    cors::answer(inner, request, &cors::Allowed::by(state)).await
 }
 
 /// Lets the router answer, which is made when it is first needed.
