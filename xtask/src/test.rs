@@ -45,6 +45,10 @@ fn rust(filter: Option<&str>, not_run: &mut Vec<String>) -> Result<()> {
     tests.env("SPINLANE_FIXTURE", build::fixture_component());
     tests.env("SPINLANE_RELAY", build::relay_component());
     tests.env("SPINLANE_WASI_FIXTURE", build::wasi_fixture_component());
+    // Most component tests wait for a simulated upstream, and leave two cores idle.
+    if std::env::var_os("RUST_TEST_THREADS").is_none() {
+        tests.env("RUST_TEST_THREADS", "4");
+    }
     let redis = tools::system("redis-server", &["redis-server"]);
     let spin = on_path("spin").context("no `spin` on the PATH");
     for (what, variable, found) in [
