@@ -244,8 +244,41 @@ impl TokenBucket {
     }
 }
 
+/// What every rate promises, for the tests of all that have one.
+#[cfg(test)]
+pub(super) mod bound {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::Rate;
+
+    /// Checks every two of `starts`, each with its time and its weight: between
+    /// them start at most `rate` × t + `burst`.
+    pub(in crate::core::limit) fn holds(
+        starts: &[(Duration, u32)],
+        rate: Rate,
+        burst: u32,
+    ) -> Result<(), TestCaseError> {
+        let mut starts = starts.to_vec();
+        starts.sort_unstable();
+        let (tokens, per) = (u128::from(rate.tokens), u128::from(rate.per));
+        for (first, (begin, _)) in starts.iter().enumerate() {
+            let mut sum = 0;
+            for (end, weight) in &starts[first..] {
+                sum += u128::from(*weight);
+                let span = *end - *begin;
+                let may = span.as_nanos() * tokens + u128::from(burst) * per;
+                prop_assert!(sum * per <= may, "{sum} in {span:?}");
+            }
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::bound::holds;
     use super::*;
     use proptest::prelude::*;
 
@@ -358,21 +391,6 @@ mod tests {
         proptest::collection::vec((gap, step), 1..200)
     }
 
-    /// Checks every pair of admissions: `weight ≤ rate × t + burst`.
-    fn within(admitted: &mut [(u64, u32)], rate: Rate, burst: u32) -> Result<(), TestCaseError> {
-        admitted.sort_unstable();
-        for (first, (start, _)) in admitted.iter().enumerate() {
-            let mut sum = 0u128;
-            for (end, weight) in &admitted[first..] {
-                sum += u128::from(*weight);
-                let may = u128::from(end - start) * u128::from(rate.tokens)
-                    + u128::from(burst) * u128::from(rate.per);
-                prop_assert!(sum * u128::from(rate.per) <= may);
-            }
-        }
-        Ok(())
-    }
-
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2_000))]
 
@@ -389,13 +407,13 @@ mod tests {
                     Step::Pause(by) => bucket.pause_until(at(now + by)),
                     Step::Reserve(weight) => {
                         if let Ok(due) = bucket.reserve(at(now), weight) {
-                            admitted.push((due.as_nanos(), weight));
+                            admitted.push((Duration::from_nanos(due.as_nanos()), weight));
                         }
                     }
                     Step::Try(weight) => match bucket.clone().try_acquire(at(now), weight) {
                         Ok(()) => {
                             bucket.try_acquire(at(now), weight).unwrap();
-                            admitted.push((now, weight));
+                            admitted.push((Duration::from_nanos(now), weight));
                         }
                         Err(NotTaken::TooHeavy(_)) => prop_assert!(weight > burst),
                         Err(NotTaken::Wait(wait)) => {
@@ -408,7 +426,7 @@ mod tests {
                     },
                 }
             }
-            within(&mut admitted, rate, burst)?;
+            holds(&admitted, rate, burst)?;
         }
 
         #[test]

@@ -9,6 +9,7 @@ use futures::future::join_all;
 use proptest::prelude::*;
 
 use super::*;
+use crate::core::limit::bucket::bound::holds;
 use crate::core::limit::{Budget, LaneConfig, LaneLimits, Rate};
 use crate::core::testing::World;
 
@@ -203,20 +204,9 @@ fn the_bound_of_a_queue_holds_over_all_instances() {
 /// When and with what weight calls started.
 type Starts = RefCell<Vec<(Duration, u32)>>;
 
-/// At most `rate` × t + `burst` over every interval between two starts.
-fn check(starts: &Starts, rate: u32, burst: u32) -> Result<(), TestCaseError> {
-    let mut starts = starts.borrow().clone();
-    starts.sort();
-    for (first, (begin, _)) in starts.iter().enumerate() {
-        let mut sum = 0;
-        for (end, weight) in &starts[first..] {
-            sum += weight;
-            let span = (*end - *begin).as_secs_f64();
-            let allowed = f64::from(rate) * span + f64::from(burst);
-            prop_assert!(f64::from(sum) <= allowed + 1e-9, "{sum} in {span} s");
-        }
-    }
-    Ok(())
+fn check(starts: &Starts, per_second: u32, burst: u32) -> Result<(), TestCaseError> {
+    let rate = Rate::per_second(NonZeroU32::new(per_second).unwrap());
+    holds(&starts.borrow(), rate, burst)
 }
 
 /// The global rate is asked for more than it has, and a lane for more than its
