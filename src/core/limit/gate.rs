@@ -256,8 +256,14 @@ impl Gate {
             rates.reverse();
         }
         let mut other: Option<Tickets> = None;
-        for (rate, name) in rates.into_iter().cycle().take(TRIES) {
-            let from = other.map_or(Duration::ZERO, |tickets| tickets.begins());
+        for (tried, (rate, name)) in rates.into_iter().cycle().take(TRIES).enumerate() {
+            let from = match other {
+                None => Duration::ZERO,
+                // Once they may meet by luck. After that those that were taken
+                // are kept clear of, or they could be in the way for ever.
+                Some(tickets) if tried > 2 => tickets.clear(),
+                Some(tickets) => tickets.begins(),
+            };
             let Some(tickets) = take(rate, call, name, from).await? else {
                 return Ok(None);
             };

@@ -281,18 +281,19 @@ proptest! {
 }
 
 /// Rates of a burst of 1 are good for an instant at a time, and two of them meet
-/// all the same, whatever their periods.
+/// all the same: whatever their periods, wherever in these a call begins, and
+/// with calls of the global one between.
 #[test]
 fn two_rates_without_a_burst_meet() {
-    for (global, lane) in [(1, 1), (2, 3), (3, 2), (7, 5)] {
+    for (global, lane) in (1..=30).flat_map(|global| (1..=30).map(move |lane| (global, lane))) {
         let world = World::new();
         let mut limits = limits(LaneConfig::new(10));
         (limits.rate, limits.burst) = rated(global, 1).unwrap();
         limits.lanes.get_mut("x").unwrap().limits.rate = rated(lane, 1);
-        let deadline = world.clock.now() + 30 * SECOND;
-        for _ in 0..3 {
-            let entered = world.run(enter(&world, &limits, call("x").until(deadline)));
-            drop(entered.unwrap());
+        for (lane_of_call, phase) in [("y", 0), ("x", 1567), ("x", 0), ("y", 10), ("x", 333)] {
+            world.clock.advance(Duration::from_millis(phase));
+            let entered = world.run(enter(&world, &limits, call(lane_of_call)));
+            drop(entered.unwrap_or_else(|error| panic!("{global}, {lane}: {error}")));
         }
         world.drain();
     }

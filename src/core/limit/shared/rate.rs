@@ -65,12 +65,20 @@ pub struct SharedRate {
 pub struct Tickets {
     begins: Duration,
     ends: Duration,
+    /// From then on others of the same rate touch none of these.
+    clear: Duration,
 }
 
 impl Tickets {
     /// When they are due.
     pub const fn begins(&self) -> Duration {
         self.begins
+    }
+
+    /// From when another rate's tickets have to be, to be met anew by tickets of
+    /// this one, these being given up.
+    pub(in crate::core::limit) const fn clear(&self) -> Duration {
+        self.clear
     }
 
     /// How long it is until then.
@@ -88,7 +96,12 @@ impl Tickets {
     pub fn and(self, others: Self) -> Option<Self> {
         let begins = self.begins.max(others.begins);
         let ends = self.ends.min(others.ends);
-        (begins < ends).then_some(Self { begins, ends })
+        let clear = self.clear.max(others.clear);
+        (begins < ends).then_some(Self {
+            begins,
+            ends,
+            clear,
+        })
     }
 }
 
@@ -221,16 +234,19 @@ impl SharedRate {
 
     /// When tickets of `window` may be used.
     fn tickets_of(&self, window: u64) -> Tickets {
-        match self.apart && !self.wide {
-            true => {
-                let begins = self.start_of(window + 1);
-                let ends = begins + Duration::from_nanos(1);
-                Tickets { begins, ends }
-            }
-            false => Tickets {
-                begins: self.start_of(window),
-                ends: self.start_of(window + 1),
-            },
+        let next = self.start_of(window + 1);
+        let (begins, ends) = match self.apart && !self.wide {
+            true => (next, next + Duration::from_nanos(1)),
+            false => (self.start_of(window), next),
+        };
+        let clear = match self.wide {
+            true => self.start_of(window + 2),
+            false => begins,
+        };
+        Tickets {
+            begins,
+            ends,
+            clear,
         }
     }
 
