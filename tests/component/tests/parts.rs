@@ -1,4 +1,4 @@
-//! The parts without the DJ, in the fixture's component: limits, cache, waits.
+//! The parts without the DJ, in components of their own: the fixture, and the example.
 
 mod cache;
 mod fixture;
