@@ -112,7 +112,7 @@ impl Agent<'_> {
         if !goes_on {
             return Ok(Next::End(ending(stop_reason)));
         }
-        let Ok((said, calls)) = turn.finish() else {
+        let Ok((mut said, calls)) = turn.finish() else {
             return Ok(Next::End(too_long(progress)));
         };
         if stop_reason == Some(StopReason::ToolUse) && calls.is_empty() {
@@ -121,6 +121,11 @@ impl Agent<'_> {
         }
         if progress.turns >= MAX_TURNS {
             return Ok(Next::End(Ending::Incomplete(Reason::TurnLimit)));
+        }
+        if calls.is_empty() {
+            // After a pause it comes last, where the service refuses white space
+            // at the end.
+            Part::trim_last(&mut said);
         }
         conversation.assistant(said);
         if !calls.is_empty() {

@@ -232,6 +232,24 @@ async fn a_playlist_is_made_and_changed_as_the_model_asks() {
     }
     assert_eq!(playlists.name(id).as_deref(), Some("Dusk"));
 
+    // Places are those that the model has seen, whatever others have done since.
+    let anthropic = dj.upstreams.anthropic();
+    anthropic.reset();
+    let read = json!({"playlistId": id});
+    anthropic.push(Script::tools().use_tool("get_playlist_tracks", read));
+    let last = json!({"playlistId": id, "action": "reorder", "rangeStart": 2, "insertBefore": 1});
+    let moves = Script::tools().use_tool("modify_playlist", last);
+    anthropic.push(moves.head_delay(Duration::from_secs(1)));
+    anthropic.push(Script::text(["Done."]));
+    let response = browser.post("/api/chat-stream/message", &prompt).await;
+    let mut chat = Chat::read(response);
+    chat.next_of("tool_end").await;
+    playlists.rotate(id);
+    assert_eq!(playlists.tracks(id), Some(ids(&[1, 2, 3])));
+    let ended = chat.next_of("tool_end").await.data;
+    assert_ne!(ended["error"], true, "{ended}");
+    assert_eq!(playlists.tracks(id), Some(ids(&[2, 1, 3])), "2 before 1");
+
     // Another of the user's playlists than the one that is open stays as it is.
     let before = playlists.tracks(OWN_PLAYLIST);
     let input = json!({"playlistId": OWN_PLAYLIST, "action": "remove",

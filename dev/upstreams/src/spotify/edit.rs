@@ -37,6 +37,27 @@ impl Edit {
         }
     }
 
+    /// The same, meant for a playlist as it was `then`, for one as it is `now`:
+    /// a move is of the songs that were at its places, to where they go on.
+    pub(super) fn moved_on(self, then: &[Entry], now: &[Entry]) -> Self {
+        let place = |at: usize| {
+            let entry = then.get(at)?;
+            now.iter().position(|other| other == entry)
+        };
+        match self {
+            Self::Move {
+                start,
+                before,
+                length,
+            } => Self::Move {
+                start: place(start).unwrap_or(start),
+                before: place(before).unwrap_or(now.len()),
+                length,
+            },
+            other => other,
+        }
+    }
+
     pub(super) fn apply(self, entries: &mut Vec<Entry>) -> Result<(), Refusal> {
         let bounds = || error(400, "Index out of bounds.");
         match self {

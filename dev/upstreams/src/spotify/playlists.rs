@@ -44,6 +44,8 @@ struct Playlist {
     public: bool,
     version: u64,
     entries: Vec<Entry>,
+    /// What it held before, by its snapshot then.
+    past: Vec<(String, Vec<Entry>)>,
 }
 
 impl Playlists {
@@ -87,6 +89,19 @@ impl Playlists {
         Some(tracks.collect())
     }
 
+    /// Somebody else moves a playlist's first song to its end.
+    ///
+    /// # Panics
+    /// When there is no such playlist, or nothing in it.
+    pub fn rotate(&self, id: &str) {
+        let rotated = self.with(id, |list| {
+            list.past.push((list.snapshot(), list.entries.clone()));
+            list.version += 1;
+            list.entries.rotate_left(1);
+        });
+        rotated.expect("the playlist");
+    }
+
     fn with<T>(&self, id: &str, look: impl FnOnce(&mut Playlist) -> T) -> Option<T> {
         let mut state = self.state();
         let mut lists = state.lists.iter_mut();
@@ -103,6 +118,7 @@ impl Playlists {
             public,
             version: 1,
             entries: Vec::new(),
+            past: Vec::new(),
         };
         state.lists.push(playlist.clone());
         playlist
@@ -121,6 +137,7 @@ impl Shelf {
             public: list.public,
             version: 1,
             entries: list.entries,
+            past: Vec::new(),
         });
         Self {
             lists: lists.collect(),
@@ -134,6 +151,17 @@ impl Playlist {
         use base64::Engine;
         let text = format!("{},{}", self.version, self.id);
         base64::prelude::BASE64_STANDARD.encode(text)
+    }
+
+    /// What it held when its snapshot was this one.
+    fn at(&self, snapshot: &str) -> Result<Vec<Entry>, Refusal> {
+        if snapshot == self.snapshot() {
+            return Ok(self.entries.clone());
+        }
+        let mut past = self.past.iter().rev();
+        let then = past.find(|(known, _)| known == snapshot);
+        let then = then.map(|(_, entries)| entries.clone());
+        then.ok_or_else(|| error(400, "Invalid snapshot_id"))
     }
 }
 
@@ -230,7 +258,9 @@ impl World {
             if list.owner != USER {
                 return Err(error(403, "You cannot modify a playlist you don't own"));
             }
+            let before = (list.snapshot(), list.entries.clone());
             change(list)?;
+            list.past.push(before);
             list.version += 1;
             Ok(list.snapshot())
         });
@@ -400,8 +430,15 @@ pub(super) async fn edit(
     let edit = || {
         path_is_open(&world, &uri)?;
         let query = Params::new(uri.query().unwrap_or_default().as_bytes());
-        let edit = Edit::asked(&method, &query, &document(&body)?, &world.catalogue)?;
-        let snapshot = world.change(&headers, &id, |list| edit.apply(&mut list.entries))?;
+        let document = document(&body)?;
+        let edit = Edit::asked(&method, &query, &document, &world.catalogue)?;
+        let snapshot = world.change(&headers, &id, |list| {
+            let edit = match document["snapshot_id"].as_str() {
+                Some(snapshot) => edit.moved_on(&list.at(snapshot)?, &list.entries),
+                None => edit,
+            };
+            edit.apply(&mut list.entries)
+        })?;
         Ok(json!({"snapshot_id": snapshot}))
     };
     answer(status, edit())

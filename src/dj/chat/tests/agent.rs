@@ -455,7 +455,8 @@ fn a_pause_goes_on() {
     assert_eq!(said(&frames), ["One, ", "two."]);
     assert_eq!(last(&frames), ("done", &Value::Null));
     let messages = &show.asked()[1]["messages"];
-    let said = json!({"role": "assistant", "content": [{"type": "text", "text": "One, "}]});
+    // The service refuses a last message that ends in white space.
+    let said = json!({"role": "assistant", "content": [{"type": "text", "text": "One,"}]});
     assert_eq!(messages[1], said);
     // One that pauses for ever ends like one that calls for ever.
     let show = Show::new(vec![says(text("…"), "pause_turn")]);

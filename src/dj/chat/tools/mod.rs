@@ -13,9 +13,10 @@ mod search_tracks;
 mod toolbox;
 mod tracks;
 
+use std::collections::BTreeMap;
 use std::future::ready;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::FutureExt;
 use futures::future::try_join;
@@ -89,6 +90,9 @@ pub(super) struct Desk<'a> {
     output: &'a Output,
     /// The playlist that the request is about.
     playlist: Option<&'a str>,
+    /// The state in which each playlist was seen last, by its id: the places
+    /// that the model speaks of are those.
+    snapshots: Mutex<BTreeMap<String, String>>,
 }
 
 impl<'a> Desk<'a> {
@@ -108,7 +112,38 @@ impl<'a> Desk<'a> {
             observer,
             output,
             playlist,
+            snapshots: Mutex::default(),
         }
+    }
+
+    /// Notes the state in which the playlist `id` is now; `None` where the
+    /// service does not say.
+    fn seen(&self, id: &str, snapshot: Option<String>) {
+        let mut snapshots = self
+            .snapshots
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match snapshot {
+            Some(snapshot) => snapshots.insert(id.to_owned(), snapshot),
+            None => snapshots.remove(id),
+        };
+    }
+
+    /// The state in which the model has seen the playlist `id`; the present one
+    /// where it has not read it in this run.
+    async fn snapshot(&self, id: &str) -> Result<Option<String>, UpstreamError> {
+        let known = {
+            let snapshots = self.snapshots.lock();
+            let snapshots = snapshots.unwrap_or_else(PoisonError::into_inner);
+            snapshots.get(id).cloned()
+        };
+        if known.is_some() {
+            return Ok(known);
+        }
+        let playlist = self.spotify.playlist(id).await?;
+        let snapshot = playlist.and_then(|playlist| playlist.snapshot_id);
+        self.seen(id, snapshot.clone());
+        Ok(snapshot)
     }
 
     /// What other services know of `tracks`; tells the user how far it is.
@@ -134,6 +169,7 @@ impl<'a> Desk<'a> {
             let message = format!("there is no playlist `{id}`, or it is not public");
             ErrorObject::new(Code::NotFound, message)
         })?;
+        self.seen(&playlist.id, playlist.snapshot_id.clone());
         Ok((playlist, entries))
     }
 

@@ -90,14 +90,15 @@ fn stays_with(id: &str, asked: Option<&str>) -> Result<(), ErrorObject> {
 async fn add(id: &str, input: &Input, desk: &Desk<'_>) -> Result<String, ErrorObject> {
     let uris = needed(&input.track_ids, "add")?;
     let added = desk.spotify.add_tracks(id, &uris, input.position).await;
-    added.map_err(|error| not_changed(&error))?;
+    desk.seen(id, added.map_err(|error| not_changed(&error))?);
     Ok(format!("Added {} tracks", uris.len()))
 }
 
 async fn remove(id: &str, input: &Input, desk: &Desk<'_>) -> Result<String, ErrorObject> {
     let uris = needed(&input.track_ids, "remove")?;
-    let removed = desk.spotify.remove_tracks(id, &uris).await;
-    removed.map_err(|error| not_changed(&error))?;
+    let snapshot = snapshot(id, desk).await?;
+    let removed = desk.spotify.remove_tracks(id, &uris, snapshot).await;
+    desk.seen(id, removed.map_err(|error| not_changed(&error))?);
     Ok(format!("Removed {} tracks, wherever they were", uris.len()))
 }
 
@@ -111,8 +112,9 @@ async fn reorder(id: &str, input: &Input, desk: &Desk<'_>) -> Result<String, Err
         length,
         before,
     };
-    let moved = desk.spotify.reorder(id, step, None).await;
-    moved.map_err(|error| not_changed(&error))?;
+    let snapshot = snapshot(id, desk).await?;
+    let moved = desk.spotify.reorder(id, step, snapshot.as_deref()).await;
+    desk.seen(id, moved.map_err(|error| not_changed(&error))?);
     Ok(format!(
         "Moved {length} tracks from position {start} to before {before}"
     ))
@@ -126,6 +128,13 @@ async fn rename(id: &str, input: &Input, desk: &Desk<'_>) -> Result<String, Erro
     let renamed = desk.spotify.rename(id, name, description);
     renamed.await.map_err(|error| not_changed(&error))?;
     Ok("Renamed the playlist".into())
+}
+
+/// What a change is meant for: should others have changed the playlist since,
+/// the service does to their state what was meant for this one.
+async fn snapshot(id: &str, desk: &Desk<'_>) -> Result<Option<String>, ErrorObject> {
+    let snapshot = desk.snapshot(id).await;
+    snapshot.map_err(|error| error.object())
 }
 
 fn needed(ids: &[String], action: &str) -> Result<Vec<String>, ErrorObject> {

@@ -114,6 +114,13 @@ impl<'a> Part<'a> {
         }
     }
 
+    /// Takes the white space off the end of `parts`, should they end with text.
+    pub(crate) fn trim_last(parts: &mut [Part<'_>]) {
+        if let Some(Part::Text { text, .. }) = parts.last_mut() {
+            *text = Cow::Owned(text.trim_end().to_owned());
+        }
+    }
+
     /// Sets or takes away the breakpoint after this part, where its kind can
     /// have one.
     pub(crate) fn set_breakpoint(&mut self, set: bool) {

@@ -62,7 +62,7 @@ impl Spotify {
     }
 
     /// Removes every occurrence of these tracks, and gives the playlist's new
-    /// state.
+    /// state. `snapshot` is the state that this is meant for.
     ///
     /// # Errors
     /// When one of the calls fails: those before it have been done.
@@ -70,17 +70,22 @@ impl Spotify {
         &self,
         id: &str,
         uris: &[String],
+        mut snapshot: Option<String>,
     ) -> Result<Option<String>, UpstreamError> {
-        let mut snapshot = None;
         for uris in uris.chunks(PER_CALL) {
             let items: Vec<_> = uris.iter().map(|uri| json!({"uri": uri})).collect();
-            let ask = Ask::delete("remove tracks", self.items(id)?).json(&json!({"items": items}));
+            let mut body = json!({"items": items});
+            if let Some(snapshot) = &snapshot {
+                body["snapshot_id"] = snapshot.as_str().into();
+            }
+            let ask = Ask::delete("remove tracks", self.items(id)?).json(&body);
             snapshot = self.changed(&ask).await?;
         }
         Ok(snapshot)
     }
 
-    /// Moves tracks, and gives the playlist's new state.
+    /// Moves tracks, and gives the playlist's new state. Their places are those
+    /// in the state `snapshot`.
     ///
     /// # Errors
     /// When there is no good answer.

@@ -331,7 +331,11 @@ fn changes_say_what_they_should_and_are_sent_once() {
         let snapshot = spotify.add_tracks(ID, &uris, Some(5)).await.unwrap();
         assert_eq!(snapshot.as_deref(), Some("s1"));
         spotify.add_tracks(ID, &uris[..1], None).await.unwrap();
-        spotify.remove_tracks(ID, &uris[..2]).await.unwrap();
+        let snapshot = Some("s0".to_owned());
+        spotify
+            .remove_tracks(ID, &uris[..2], snapshot)
+            .await
+            .unwrap();
         spotify.reorder(ID, step, Some("s1")).await.unwrap();
         spotify.rename(ID, Some("Other"), None).await.unwrap();
         spotify.rename(ID, None, Some("a\r\nb")).await.unwrap();
@@ -369,7 +373,10 @@ fn changes_say_what_they_should_and_are_sent_once() {
     assert_eq!(bodies[3], json!({"uris": ["spotify:track:t0"]}));
     assert_eq!(
         bodies[4],
-        json!({"items": [{"uri": "spotify:track:t0"}, {"uri": "spotify:track:t1"}]})
+        json!({
+            "items": [{"uri": "spotify:track:t0"}, {"uri": "spotify:track:t1"}],
+            "snapshot_id": "s0",
+        })
     );
     assert_eq!(
         bodies[5],
