@@ -14,45 +14,60 @@ mod up;
 
 use std::process::ExitCode;
 
-const HELP: &str = "\
-cargo xtask COMMAND
+use clap::Parser;
+use spinlane_options::UpOptions;
 
-  up      run the DJ: component, simulated upstreams, host
-            --listen ADDR           where to listen (default 127.0.0.1:3000)
-            --variable NAME=VALUE   set a variable of spin.toml (repeatable)
-            --store PLACE           the key-value store: a file, or a redis:// address
-            --no-upstreams          no stand-ins: talk to the real services
-  build   build every component: Spin, Spin without counters, plain WASI, fixture
-  test    pass every test
-            --filter NAME           only Rust tests whose name contains NAME
-  bench   measure what limits, and relaying an answer, cost
-  lint    formatting and lints, native and wasm, warnings are errors
-";
+/// Everything that is done with this repository.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Command {
+    /// Run the DJ: component, simulated upstreams, host.
+    Up(UpOptions),
+    /// Build every component: Spin, Spin without counters, plain WASI, fixture.
+    Build,
+    /// Pass every test.
+    Test {
+        /// Only Rust tests whose name contains this.
+        #[arg(long, value_name = "NAME")]
+        filter: Option<String>,
+    },
+    /// Measure what limits, and relaying an answer, cost.
+    Bench,
+    /// Formatting and lints, native and wasm; warnings are errors.
+    Lint,
+}
 
 fn main() -> ExitCode {
-    let mut arguments = std::env::args().skip(1);
-    let command = arguments.next().unwrap_or_default();
-    let rest: Vec<String> = arguments.collect();
-    let result = match command.as_str() {
-        "up" => up::run(&rest),
-        "build" => build::all(),
-        "test" => test::run(&rest),
-        "lint" => lint::run(),
-        "bench" => bench::run(),
-        "" | "help" | "-h" | "--help" => {
-            print!("{HELP}");
-            return ExitCode::SUCCESS;
-        }
-        other => {
-            eprintln!("unknown command {other:?}\n\n{HELP}");
-            return ExitCode::from(2);
-        }
+    let result = match Command::parse() {
+        Command::Up(options) => up::run(&options),
+        Command::Build => build::all(),
+        Command::Test { filter } => test::run(filter.as_deref()),
+        Command::Bench => bench::run(),
+        Command::Lint => lint::run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("xtask: {error:#}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    #[test]
+    fn every_command_has_its_help() {
+        Command::command().debug_assert();
+        for command in ["up", "build", "test", "bench", "lint"] {
+            let help = Command::try_parse_from(["xtask", command, "--help"]).unwrap_err();
+            assert_eq!((help.kind(), help.exit_code()), (ErrorKind::DisplayHelp, 0));
+            let usage = format!("cargo xtask {command}");
+            assert!(help.to_string().contains(&usage), "{help}");
         }
     }
 }

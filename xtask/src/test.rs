@@ -9,12 +9,7 @@ use crate::steps::{beside, cargo, on_path, program, root, step};
 use crate::tools;
 use crate::{browser, build};
 
-pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    let filter = match arguments {
-        [] => None,
-        [flag, name] if flag == "--filter" => Some(name),
-        _ => bail!("test takes `--filter NAME` or nothing"),
-    };
+pub(crate) fn run(filter: Option<&str>) -> Result<()> {
     let mut not_run = Vec::new();
     build::ensure_target()?;
     beside(build::all, || {
@@ -23,7 +18,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
             cargo().args(["test", "--workspace", "--no-run"]),
         )
     })?;
-    rust(filter.map(String::as_str), &mut not_run)?;
+    rust(filter, &mut not_run)?;
     match filter {
         None => {
             npm(&mut not_run)?;

@@ -3,11 +3,12 @@
 use std::os::unix::process::CommandExt;
 
 use anyhow::{Context, Result};
+use spinlane_options::UpOptions;
 
 use crate::build;
 use crate::steps::{beside, cargo, program, step};
 
-pub(crate) fn run(arguments: &[String]) -> Result<()> {
+pub(crate) fn run(options: &UpOptions) -> Result<()> {
     build::ensure_target()?;
     beside(build::spin, || {
         step(
@@ -22,7 +23,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         .arg(build::spin_component())
         .arg("--state")
         .arg(build::target_dir().join("up"))
-        .args(arguments)
+        .args(options.arguments())
         .exec();
     Err(error).with_context(|| format!("cannot run {}", binary.display()))
 }

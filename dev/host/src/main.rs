@@ -1,26 +1,34 @@
 //! `spinlane-host`: runs a `spin.toml` without Spin.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
+use clap::Parser;
 use spinlane_host::Host;
+use spinlane_options::HostOptions;
 
-const HELP: &str = "\
-spinlane-host [OPTIONS]
-
-  --manifest FILE         the application (default spin.toml)
-  --component FILE        run this file instead of the manifest's
-  --listen ADDR           where to listen (default 127.0.0.1:3000)
-  --variable NAME=VALUE   set a variable (repeatable)
-  --store PLACE           keep the key-value store in this SQLite file, or at this
-                          redis:// address (default: in memory)
-  --cache DIR             keep compiled code here
-";
+/// Runs a spin.toml without Spin.
+#[derive(Debug, Parser)]
+#[command(name = "spinlane-host")]
+struct Options {
+    #[command(flatten)]
+    host: HostOptions,
+    /// The application.
+    #[arg(long, value_name = "FILE", default_value = "spin.toml")]
+    manifest: PathBuf,
+    /// Run this file instead of the manifest's component.
+    #[arg(long, value_name = "FILE")]
+    component: Option<PathBuf>,
+    /// Keep compiled code here.
+    #[arg(long, value_name = "FOLDER")]
+    cache: Option<PathBuf>,
+}
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run().await {
+    match run(Options::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("spinlane-host: {error:#}");
@@ -29,45 +37,25 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run() -> Result<()> {
-    // Not `args` and `vars`, which panic at what is no UTF-8.
-    let arguments = std::env::args_os().skip(1);
-    let mut arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
+async fn run(options: Options) -> Result<()> {
+    // Not `vars`, which panics at what is no UTF-8.
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let mut manifest = "spin.toml".to_owned();
-    let mut options = Vec::new();
-    while let Some(flag) = arguments.next() {
-        if matches!(flag.as_str(), "-h" | "--help") {
-            write!(std::io::stdout(), "{HELP}")?;
-            return Ok(());
-        }
-        let value = arguments
-            .next()
-            .with_context(|| format!("{flag} needs a value"))?;
-        match flag.as_str() {
-            "--manifest" => manifest = value,
-            _ => options.push((flag, value)),
-        }
-    }
-    let mut builder = Host::builder(manifest)
+    let mut builder = Host::builder(options.manifest)
         .environment(environment)
-        .listen(([127, 0, 0, 1], 3000).into())
+        .listen(options.host.listen)
         .print_logs(true);
-    for (flag, value) in options {
-        builder = match flag.as_str() {
-            "--component" => builder.component(value),
-            "--listen" => builder.listen(value.parse().context("--listen takes ADDRESS:PORT")?),
-            "--store" => builder.store(value),
-            "--cache" => builder.cache_dir(value),
-            "--variable" => {
-                let (name, value) = value
-                    .split_once('=')
-                    .context("--variable takes NAME=VALUE")?;
-                builder.variable(name, value)
-            }
-            other => bail!("unknown option {other}\n\n{HELP}"),
-        };
+    if let Some(component) = options.component {
+        builder = builder.component(component);
+    }
+    if let Some(store) = options.host.store {
+        builder = builder.store(store);
+    }
+    if let Some(folder) = options.cache {
+        builder = builder.cache_dir(folder);
+    }
+    for (name, value) in options.host.variables {
+        builder = builder.variable(name, value);
     }
     let host = builder.start().await?;
     writeln!(std::io::stdout(), "{}", host.url(""))?;
@@ -78,4 +66,15 @@ async fn run() -> Result<()> {
         _ = tokio::signal::ctrl_c() => {}
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Options::command().debug_assert();
+    }
 }

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
+use clap::Parser;
 use spinlane_host::Host;
 use spinlane_upstreams::Upstreams;
 use spinlane_upstreams::catalogue::DEMO_PLAYLIST;
@@ -33,11 +34,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<()> {
-    // Not `args`, which panics at what is no UTF-8.
-    let arguments = std::env::args_os().skip(1);
-    let arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
-    let options = Options::parse(arguments)?;
-    let plan = Plan::new(options.upstreams, |name| is_set(&options, name));
+    let options = Options::parse();
+    let plan = Plan::new(!options.up.no_upstreams, |name| is_set(&options, name));
     let upstreams = if plan.simulates() {
         let upstreams = Upstreams::start(spinlane_upstreams::Options::default()).await?;
         upstreams.latency(LATENCY);
@@ -60,6 +58,8 @@ async fn run() -> Result<()> {
 /// Whether a variable has a value.
 fn is_set(options: &Options, name: &str) -> bool {
     let explicit = options
+        .up
+        .host
         .variables
         .iter()
         .rev()
@@ -72,7 +72,7 @@ fn is_set(options: &Options, name: &str) -> bool {
 }
 
 fn store(options: &Options) -> std::path::PathBuf {
-    let given = options.store.clone();
+    let given = options.up.host.store.clone();
     given.unwrap_or_else(|| options.state.join("store.db"))
 }
 
@@ -81,7 +81,7 @@ async fn start(options: &Options, plan: Plan, upstreams: Option<&Upstreams>) -> 
         .environment(std::env::vars_os().filter_map(|(name, value)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         }))
-        .listen(options.listen)
+        .listen(options.up.host.listen)
         .store(store(options))
         .cache_dir(options.state.join("code"))
         .print_logs(true);
@@ -89,14 +89,14 @@ async fn start(options: &Options, plan: Plan, upstreams: Option<&Upstreams>) -> 
         host = host.component(component);
     }
     if !is_set(options, "public_url")
-        && let Some(url) = public_url(options.listen)
+        && let Some(url) = public_url(options.up.host.listen)
     {
         host = host.variable("public_url", url);
     }
     for (name, value) in upstreams.iter().flat_map(|all| plan.variables(all)) {
         host = host.variable(name, value);
     }
-    for (name, value) in &options.variables {
+    for (name, value) in &options.up.host.variables {
         host = host.variable(name, value);
     }
     host.start().await

@@ -1,102 +1,35 @@
 //! The command line.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use clap::Parser;
+use spinlane_options::UpOptions;
 
-/// What `cargo xtask up` was asked for.
-#[derive(Debug)]
+/// Runs the DJ: component, simulated upstreams, host. `cargo xtask up` builds
+/// all of them and then calls this.
+#[derive(Debug, Parser)]
+#[command(name = "spinlane-up")]
 pub(crate) struct Options {
+    #[command(flatten)]
+    pub(crate) up: UpOptions,
+    /// Run this file instead of the manifest's component.
+    #[arg(long, value_name = "FILE")]
     pub(crate) component: Option<PathBuf>,
     /// For the store and the compiled code.
+    #[arg(long, value_name = "FOLDER", default_value = "target/up")]
     pub(crate) state: PathBuf,
-    pub(crate) listen: SocketAddr,
-    pub(crate) variables: Vec<(String, String)>,
-    pub(crate) store: Option<PathBuf>,
-    pub(crate) upstreams: bool,
-}
-
-impl Options {
-    pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Self> {
-        let mut options = Self {
-            component: None,
-            state: PathBuf::from("target/up"),
-            listen: ([127, 0, 0, 1], 3000).into(),
-            variables: Vec::new(),
-            store: None,
-            upstreams: true,
-        };
-        let mut arguments = arguments.into_iter();
-        while let Some(flag) = arguments.next() {
-            let mut value = |what: &str| {
-                let value = arguments.next();
-                value.with_context(|| format!("{flag} needs {what}"))
-            };
-            match flag.as_str() {
-                "--component" => options.component = Some(value("a file")?.into()),
-                "--state" => options.state = value("a folder")?.into(),
-                "--store" => options.store = Some(value("a file or a redis:// address")?.into()),
-                "--no-upstreams" => options.upstreams = false,
-                "--listen" => {
-                    let text = value("ADDRESS:PORT")?;
-                    let address = text.parse();
-                    options.listen = address
-                        .with_context(|| format!("--listen takes ADDRESS:PORT, not {text:?}"))?;
-                }
-                "--variable" => {
-                    let text = value("NAME=VALUE")?;
-                    let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
-                    // The value may be a key: it is not repeated.
-                    let (name, value) = pair.context("--variable takes NAME=VALUE")?;
-                    options.variables.push((name.to_owned(), value.to_owned()));
-                }
-                other => bail!(
-                    "unknown option {other}: there are --listen, --variable, --store and \
-                     --no-upstreams"
-                ),
-            }
-        }
-        Ok(options)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn parse(arguments: &[&str]) -> Result<Options> {
-        Options::parse(arguments.iter().map(ToString::to_string))
-    }
+    use clap::CommandFactory;
 
     #[test]
-    fn options_are_read() {
-        let options = parse(&[
-            "--listen",
-            "127.0.0.1:0",
-            "--variable",
-            "a=b=c",
-            "--variable",
-            "d=",
-            "--no-upstreams",
-        ]);
-        let options = options.unwrap();
-        assert_eq!(options.listen.port(), 0);
-        assert_eq!(options.variables[0], ("a".into(), "b=c".into()));
-        assert_eq!(options.variables[1], ("d".into(), String::new()));
-        assert!(!options.upstreams);
-    }
-
-    #[test]
-    fn what_is_wrong_is_said_without_the_value() {
-        for (arguments, words) in [
-            (&["--listen", "3000"][..], "ADDRESS:PORT"),
-            (&["--listen"], "needs"),
-            (&["--variable", "sk-secret"], "NAME=VALUE"),
-            (&["--port", "1"], "--listen"),
-        ] {
-            let error = format!("{:#}", parse(arguments).unwrap_err());
-            assert!(error.contains(words) && !error.contains("sk-"), "{error}");
-        }
+    fn the_command_line_is_sound() {
+        Options::command().debug_assert();
+        let options = Options::try_parse_from(["spinlane-up", "--component", "x.wasm"]).unwrap();
+        assert_eq!(options.component, Some("x.wasm".into()));
+        assert_eq!(options.state, PathBuf::from("target/up"));
     }
 }

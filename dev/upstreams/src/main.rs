@@ -1,29 +1,54 @@
 //! `spinlane-upstreams`: the stand-ins as a program.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use spinlane_upstreams::{Options, Upstreams};
+use anyhow::Result;
+use clap::Parser;
+use spinlane_upstreams::Upstreams;
 use tokio::io::AsyncReadExt;
 
-const HELP: &str = "\
-spinlane-upstreams [OPTIONS]
+/// Where a service listens unless it is told: at a free port.
+const ANYWHERE: &str = "127.0.0.1:0";
 
-  --anthropic ADDR   where the Messages API listens (default 127.0.0.1:0)
-  --spotify ADDR, --spotify-accounts ADDR, --deezer ADDR, --lastfm ADDR
-                     where the others listen
-  --seed N           the same seed gives the same answers (default 1)
-  --latency-ms N     how long each call takes, the model's excepted (default 0)
-  --json             print the origins as one line of JSON
-  --until-stdin-closes
-                     end when standard input does, for a parent process
-";
+/// Simulates the upstream services.
+#[derive(Debug, Parser)]
+#[command(name = "spinlane-upstreams")]
+struct Options {
+    /// Where the Messages API listens.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = ANYWHERE)]
+    anthropic: SocketAddr,
+    /// Where Spotify's Web API does.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = ANYWHERE)]
+    spotify: SocketAddr,
+    /// Where Spotify's accounts service does.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = ANYWHERE)]
+    spotify_accounts: SocketAddr,
+    /// Where Deezer does.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = ANYWHERE)]
+    deezer: SocketAddr,
+    /// Where Last.fm does.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = ANYWHERE)]
+    lastfm: SocketAddr,
+    /// The same seed gives the same answers.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// How long each call takes in milliseconds, the model's excepted.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    latency_ms: u64,
+    /// Print the origins as one line of JSON.
+    #[arg(long)]
+    json: bool,
+    /// End when standard input does, for a parent process.
+    #[arg(long)]
+    until_stdin_closes: bool,
+}
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run().await {
+    match run(Options::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("spinlane-upstreams: {error:#}");
@@ -32,40 +57,23 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run() -> Result<()> {
-    let mut options = Options::default();
-    let (mut json, mut until_stdin_closes, mut latency) = (false, false, 0);
-    // Not `args`, which panics at what is no UTF-8.
-    let arguments = std::env::args_os().skip(1);
-    let mut arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
+async fn run(options: Options) -> Result<()> {
+    let Options {
+        json,
+        until_stdin_closes,
+        ..
+    } = options;
     let mut out = std::io::stdout();
-    while let Some(flag) = arguments.next() {
-        let mut value = || {
-            arguments
-                .next()
-                .with_context(|| format!("{flag} needs a value"))
-        };
-        match flag.as_str() {
-            "--anthropic" => options.anthropic = value()?.parse().context("--anthropic")?,
-            "--spotify" => options.spotify = value()?.parse().context("--spotify")?,
-            "--spotify-accounts" => {
-                options.spotify_accounts = value()?.parse().context("--spotify-accounts")?;
-            }
-            "--deezer" => options.deezer = value()?.parse().context("--deezer")?,
-            "--lastfm" => options.lastfm = value()?.parse().context("--lastfm")?,
-            "--seed" => options.seed = value()?.parse().context("--seed")?,
-            "--latency-ms" => latency = value()?.parse().context("--latency-ms")?,
-            "--json" => json = true,
-            "--until-stdin-closes" => until_stdin_closes = true,
-            "-h" | "--help" => {
-                write!(out, "{HELP}")?;
-                return Ok(());
-            }
-            other => bail!("unknown option {other}\n\n{HELP}"),
-        }
-    }
-    let upstreams = Upstreams::start(options).await?;
-    upstreams.latency(Duration::from_millis(latency));
+    let upstreams = Upstreams::start(spinlane_upstreams::Options {
+        seed: options.seed,
+        anthropic: options.anthropic,
+        spotify: options.spotify,
+        spotify_accounts: options.spotify_accounts,
+        deezer: options.deezer,
+        lastfm: options.lastfm,
+    });
+    let upstreams = upstreams.await?;
+    upstreams.latency(Duration::from_millis(options.latency_ms));
     let origins = [
         ("anthropic", upstreams.anthropic().origin()),
         ("spotify", upstreams.spotify().origin()),
@@ -96,4 +104,15 @@ async fn run() -> Result<()> {
         ended = tokio::signal::ctrl_c() => ended?,
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Options::command().debug_assert();
+    }
 }
