@@ -34,6 +34,13 @@ fn limits(config: &Config) -> Limits {
 const DEEZER_RATE: NonZeroU32 = NonZeroU32::new(10).unwrap();
 const LASTFM_RATE: NonZeroU32 = NonZeroU32::new(5).unwrap();
 
+/// The lane of Spotify's accounts service: where its Web API asks for a pause of
+/// hours, people log in all the same.
+pub(crate) const ACCOUNTS: &str = "spotify-accounts";
+
+/// Calls at a time of a lane that has no number of its own.
+const AT_A_TIME: NonZeroU32 = NonZeroU32::new(3).unwrap();
+
 /// A lane for each upstream.
 fn lanes(config: &Config) -> BTreeMap<LaneName, LaneConfig> {
     let at_a_time = &config.limits.lanes;
@@ -44,6 +51,7 @@ fn lanes(config: &Config) -> BTreeMap<LaneName, LaneConfig> {
     BTreeMap::from([
         ("anthropic".into(), lane(at_a_time.anthropic)),
         ("spotify".into(), lane(at_a_time.spotify)),
+        (ACCOUNTS.into(), lane(AT_A_TIME)),
         ("deezer".into(), lane(at_a_time.deezer).rate(DEEZER_RATE)),
         ("lastfm".into(), lane(at_a_time.lastfm).rate(LASTFM_RATE)),
     ])
@@ -101,6 +109,7 @@ mod tests {
             ("deezer", 10, Some(10)),
             ("lastfm", 10, Some(5)),
             ("spotify", 4, None),
+            ("spotify-accounts", 3, None),
         ];
         assert_eq!(lanes.collect::<Vec<_>>(), expected);
     }

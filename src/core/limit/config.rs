@@ -104,7 +104,7 @@ impl Default for Limits {
             lanes: BTreeMap::new(),
             other_lanes: LaneConfig::new(3),
             retry: RetryPolicy::default(),
-            longest_pause: Duration::from_secs(3_600),
+            longest_pause: Duration::from_secs(24 * 3_600),
         }
     }
 }

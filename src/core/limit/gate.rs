@@ -381,6 +381,18 @@ impl Entry {
         Ok(Some(lease))
     }
 
+    /// Ends the lane's pause, here and in the store; tells whether there was one.
+    pub(super) async fn end_pause(&self) -> bool {
+        let paused = self.paused_until().await.is_some();
+        if paused {
+            if let Some(shared) = &self.shared {
+                shared.pause.end().await;
+            }
+            self.lane.resume();
+        }
+        paused
+    }
+
     /// When the lane's pause ends. One that another instance has asked for
     /// becomes this instance's too, so that all its waiters know.
     async fn paused_until(&self) -> Option<Instant> {

@@ -296,6 +296,12 @@ impl Lane {
         wakers.into_iter().for_each(Waker::wake);
     }
 
+    /// Ends its pause, whoever asked for it.
+    pub fn resume(&self) {
+        self.0
+            .change(|state| state.paused_until = Instant::default());
+    }
+
     /// Changes the number of permits (0 counts as 1). Permits that are out
     /// beyond a smaller limit stay out.
     pub fn set_limit(&self, limit: u32) {

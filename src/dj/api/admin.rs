@@ -32,10 +32,12 @@ pub(super) struct SweepReport {
     counters: u64,
     /// Counters that nobody will use any more, and are gone.
     counters_removed: u64,
+    /// Lanes that an upstream had asked to pause, and that go on.
+    pauses_ended: u64,
 }
 
-impl From<Swept> for SweepReport {
-    fn from(swept: Swept) -> Self {
+impl SweepReport {
+    fn new(swept: Swept, pauses_ended: u64) -> Self {
         Self {
             keys: swept.keys,
             removed: swept.removed,
@@ -43,12 +45,14 @@ impl From<Swept> for SweepReport {
             foreign: swept.foreign,
             counters: swept.counters,
             counters_removed: swept.counters_removed,
+            pauses_ended,
         }
     }
 }
 
 /// Removes all that has expired from the store, and what limits have left
-/// behind. Lists the whole store, which has no paging: near 1.4 million keys
+/// behind; and ends the pauses that upstreams have asked for, which may be a day.
+/// Lists the whole store, which has no paging: near 1.4 million keys
 /// Spin's answer no longer fits into a component. Requests remove what they have
 /// left behind themselves, so this is for what crashes leave.
 #[utoipa::path(
@@ -81,11 +85,13 @@ pub(super) async fn sweep(
         let of_callers = |limits: &CallerLimits| limits.is_over(counter);
         app.upstreams.is_over(counter) || app.caller_limits.as_ref().is_some_and(of_callers)
     };
+    let pauses_ended = app.upstreams.end_pauses().await;
     let swept = app
         .cache
         .sweep_all(&stored::namespaces(&app), is_over)
         .await;
-    Ok(Json(swept.map_err(|error| trouble(&error))?.into()))
+    let swept = swept.map_err(|error| trouble(&error))?;
+    Ok(Json(SweepReport::new(swept, pauses_ended)))
 }
 
 fn trouble(error: &StoreError) -> Problem {

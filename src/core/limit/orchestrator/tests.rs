@@ -218,7 +218,41 @@ fn a_hostile_retry_after_is_capped() {
     let answered = upstream.world.run(door.run(call("x", &budget))).unwrap();
     assert!(matches!(answered.verdict, Verdict::Overloaded { .. }));
     let paused_for = door.lane(&"x".into()).snapshot().paused_for;
-    assert_eq!(paused_for, 3_600 * SECOND);
+    assert_eq!(paused_for, 24 * 3_600 * SECOND);
+}
+
+#[test]
+fn pauses_end_when_the_operator_says_so() {
+    for scope in [Scope::Shared, Scope::Instance] {
+        let upstream = Upstream::new(&[(429, Some("79892")), (200, None)]);
+        let limits = || Limits {
+            scope,
+            ..Limits::default()
+        };
+        let door = || Orchestrator::new(limits(), upstream.world.ports());
+        let first = door();
+        let (world, budget) = (&upstream.world, Budget::default());
+        let answered = world.run(first.run(call("x", &budget))).unwrap();
+        assert!(matches!(answered.verdict, Verdict::Overloaded { .. }));
+        let soon = || Call {
+            deadline: Some(world.clock.now() + SECOND),
+            ..call("x", &budget)
+        };
+        // Whoever shares the store is told how long it takes.
+        let other = match scope {
+            Scope::Shared => door(),
+            Scope::Instance => first,
+        };
+        let Err(CallError::Deadline { retry_after, .. }) = world.run(other.run(soon())) else {
+            panic!("it is paused");
+        };
+        let asked = 79_892 * SECOND;
+        assert!(asked <= retry_after && retry_after <= asked + SECOND);
+        assert_eq!(world.run(other.end_pauses()), 1);
+        assert_eq!(world.run(other.end_pauses()), 0);
+        assert_eq!(world.run(other.run(soon())).unwrap().verdict, Verdict::Good);
+        assert_eq!(world.run(other.status())[0].paused_for, Duration::ZERO);
+    }
 }
 
 #[test]

@@ -119,6 +119,12 @@ impl Shared {
         self.watched(key_value.get(key)).await.flatten()
     }
 
+    async fn delete(&self, key: &str) {
+        if let Some(key_value) = &self.key_value {
+            self.watched(key_value.delete(key)).await;
+        }
+    }
+
     async fn set(&self, key: &str, value: &[u8]) {
         if let Some(key_value) = &self.key_value {
             self.watched(key_value.set(key, value)).await;

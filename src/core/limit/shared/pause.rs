@@ -57,6 +57,11 @@ impl SharedPause {
         (!wait.is_zero()).then(|| self.shared.clock.now() + wait)
     }
 
+    /// Ends the pause. An instance that knows of it keeps to it.
+    pub async fn end(&self) {
+        self.shared.delete(&self.key).await;
+    }
+
     async fn note(&self, Noted { until, length }: Noted) {
         // Rounded up: never too early.
         let (until, length) = (until.as_millis() + 1, length.as_millis() + 1);

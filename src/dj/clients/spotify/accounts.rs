@@ -14,11 +14,12 @@ use crate::dj::clients::api::{Api, Ask, Complaint, Dialect, MAX_ANSWER, Meaning}
 use crate::dj::clients::{Failure, Service, UpstreamError};
 use crate::dj::config::Secret;
 use crate::dj::error::Code;
+use crate::dj::limits::ACCOUNTS;
 
 static SERVICE: Service = Service {
     name: "spotify",
     title: "Spotify",
-    key_variable: "spotify_client_secret",
+    key_variable: Some("spotify_client_secret"),
     url_variable: "spotify_accounts_url",
     not_found: "check the variable `spotify_accounts_url`",
     forbidden: None,
@@ -26,7 +27,7 @@ static SERVICE: Service = Service {
 
 static DIALECT: Dialect = Dialect {
     service: &SERVICE,
-    lane: "spotify",
+    lane: ACCOUNTS,
     inspect: Inspect::Body {
         limit: MAX_ANSWER,
         read: |_, _| Verdict::Good,
