@@ -18,11 +18,12 @@ const MANY: Policy = Policy {
     ..Policy::DEFAULT
 };
 
-/// Beats per minute.
-pub(crate) static BPM: Kind = Kind::new("bpm", 1).with_policy(MANY);
+/// Beats per minute, and of which recording. Of version 1, and of version 1 of
+/// the tags, some are another track's.
+pub(crate) static BPM: Kind = Kind::new("bpm", 2).with_policy(MANY);
 
 /// Tags, listeners and plays.
-pub(crate) static LASTFM: Kind = Kind::new("lastfm", 1).with_policy(MANY);
+pub(crate) static LASTFM: Kind = Kind::new("lastfm", 2).with_policy(MANY);
 
 /// Names and genres of artists.
 pub(crate) static ARTIST: Kind = Kind::new("artist", 1).with_policy(MANY);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::api::{Api, Ask, Complaint, Dialect, MAX_ANSWER, Meaning};
+use super::api::{Api, Ask, Complaint, Dialect, MAX_ANSWER, Meaning, lenient};
 use super::{Service, UpstreamError};
 use crate::core::limit::{Budget, Inspect, Observer, Verdict};
 use crate::dj::AppState;
@@ -16,7 +16,7 @@ use crate::dj::error::Code;
 static SERVICE: Service = Service {
     name: "deezer",
     title: "Deezer",
-    key_variable: "deezer_base_url",
+    key_variable: None,
     url_variable: "deezer_base_url",
     not_found: "check the variable `deezer_base_url`",
     forbidden: None,
@@ -33,14 +33,16 @@ static DIALECT: Dialect = Dialect {
 };
 
 /// Candidates that a search by name is given.
-const CANDIDATES: &str = "10";
+const CANDIDATES: &str = "25";
 
 /// A recording as Deezer has it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Recording {
     pub(crate) id: u64,
+    /// With its version, such as `(Live)`.
     pub(crate) title: String,
-    pub(crate) artist: String,
+    /// The main one first.
+    pub(crate) artists: Vec<String>,
     pub(crate) seconds: Option<u64>,
     /// Beats per minute, where they are known. A search does not tell.
     pub(crate) bpm: Option<f32>,
@@ -125,7 +127,11 @@ struct Track {
     #[serde(default)]
     title: Option<String>,
     #[serde(default)]
+    title_version: Value,
+    #[serde(default)]
     artist: Option<Artist>,
+    #[serde(default)]
+    contributors: Value,
     #[serde(default)]
     duration: Option<Value>,
     #[serde(default)]
@@ -141,10 +147,21 @@ struct Artist {
 impl Track {
     fn recording(self) -> Option<Recording> {
         let bpm = self.bpm.as_ref().and_then(Value::as_f64);
+        let mut title = self.title?;
+        // Some titles have their version beside them, and some in them as well.
+        let version = self.title_version.as_str().unwrap_or_default().trim();
+        if !title.ends_with(version) {
+            title = format!("{title} {version}");
+        }
+        let mut artists = vec![self.artist.and_then(|artist| artist.name)?];
+        let others = self.contributors.as_array().into_iter().flatten();
+        let others = others.filter_map(|artist| artist["name"].as_str());
+        artists.extend(others.map(str::to_owned));
+        artists.dedup();
         Some(Recording {
             id: self.id,
-            title: self.title?,
-            artist: self.artist.and_then(|artist| artist.name)?,
+            title,
+            artists,
             seconds: self.duration.as_ref().and_then(Value::as_u64),
             bpm: bpm.and_then(known_tempo),
         })
@@ -171,7 +188,7 @@ struct Error {
 
 /// The error that `body` is, if it is one.
 fn read_error(body: &[u8]) -> Option<Error> {
-    let answer: ErrorAnswer = serde_json::from_slice(body).ok()?;
+    let answer: ErrorAnswer = lenient::read(body).ok()?;
     Some(answer.error)
 }
 
@@ -194,7 +211,7 @@ impl Error {
             Self::QUOTA => Some(Meaning::Code(Code::RateLimited)),
             Self::BUSY => Some(Meaning::Code(Code::Overloaded)),
             Self::NO_DATA => Some(Meaning::Absent),
-            // Permission, token.
+            // Permission, token: not one of ours, it takes none.
             200 | 300 => Some(Meaning::Code(Code::UpstreamAuth)),
             // Parameters, queries.
             500..=600 => Some(Meaning::Code(Code::UpstreamRejected)),
@@ -224,14 +241,15 @@ mod tests {
     fn a_recording_is_read() {
         let (stage, deezer) = answering(Reply::Json(
             200,
-            json!({"id": 3135556, "title": "Harder", "duration": 224, "bpm": 123.4,
-                "artist": {"id": 27, "name": "Daft"}, "gain": -12.4, "contributors": []}),
+            json!({"id": 3135556, "title": "Harder", "title_version": "(Live)", "duration": 224,
+                "bpm": 123.4, "artist": {"id": 27, "name": "Daft"}, "gain": -12.4,
+                "contributors": [{"name": "Daft"}, null, {"name": "Punk"}, {"id": 1}]}),
         ));
         let found = stage.world.run(deezer.by_isrc("GBDUW0000059"));
         let expected = Recording {
             id: 3_135_556,
-            title: "Harder".into(),
-            artist: "Daft".into(),
+            title: "Harder (Live)".into(),
+            artists: vec!["Daft".into(), "Punk".into()],
             seconds: Some(224),
             bpm: Some(123.4),
         };
@@ -284,7 +302,7 @@ mod tests {
         for (code, expected, calls) in [
             (4, Code::RateLimited, 3),
             (700, Code::Overloaded, 3),
-            (300, Code::UpstreamAuth, 1),
+            (300, Code::UpstreamRejected, 1),
             (500, Code::UpstreamRejected, 1),
             (1, Code::UpstreamError, 1),
         ] {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::api::{Api, Ask, Complaint, Dialect, MAX_ANSWER, Meaning};
+use super::api::{Api, Ask, Complaint, Dialect, MAX_ANSWER, Meaning, lenient};
 use super::{Service, UpstreamError};
 use crate::core::limit::{Budget, Inspect, Observer, Verdict};
 use crate::dj::AppState;
@@ -19,7 +19,7 @@ use crate::dj::error::Code;
 static SERVICE: Service = Service {
     name: "lastfm",
     title: "Last.fm",
-    key_variable: "lastfm_api_key",
+    key_variable: Some("lastfm_api_key"),
     url_variable: "lastfm_base_url",
     not_found: "check the variable `lastfm_base_url`",
     forbidden: None,
@@ -44,6 +44,15 @@ pub(crate) struct TrackInfo {
     pub(crate) tags: Vec<String>,
     pub(crate) listeners: Option<u64>,
     pub(crate) playcount: Option<u64>,
+}
+
+/// A track as Last.fm calls it, which may be another one than was asked for: it
+/// corrects names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Described {
+    pub(crate) artist: String,
+    pub(crate) title: String,
+    pub(crate) info: TrackInfo,
 }
 
 /// The API with a key.
@@ -82,7 +91,7 @@ impl Lastfm {
         &self,
         artist: &str,
         title: &str,
-    ) -> Result<Option<TrackInfo>, UpstreamError> {
+    ) -> Result<Option<Described>, UpstreamError> {
         let ask = Ask::get("get a track's tags", "/2.0/").query(&[
             ("method", "track.getInfo"),
             ("artist", artist),
@@ -94,7 +103,7 @@ impl Lastfm {
         let Some(answer) = self.api.ask(&ask).await? else {
             return Ok(None);
         };
-        Ok(Some(answer.json::<TrackAnswer>()?.track.info()))
+        Ok(Some(answer.json::<TrackAnswer>()?.track.described()))
     }
 }
 
@@ -106,6 +115,10 @@ struct TrackAnswer {
 #[derive(Deserialize)]
 struct Track {
     #[serde(default)]
+    name: Value,
+    #[serde(default)]
+    artist: Value,
+    #[serde(default)]
     listeners: Value,
     #[serde(default)]
     playcount: Value,
@@ -114,6 +127,19 @@ struct Track {
 }
 
 impl Track {
+    fn described(&self) -> Described {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let artist = match &self.artist {
+            Value::Object(artist) => artist.get("name").map(text),
+            name => Some(text(name)),
+        };
+        Described {
+            artist: artist.unwrap_or_default(),
+            title: text(&self.name),
+            info: self.info(),
+        }
+    }
+
     fn info(&self) -> TrackInfo {
         let tags = match &self.toptags["tag"] {
             Value::Array(tags) => tags.as_slice(),
@@ -146,7 +172,7 @@ struct Error {
 
 /// The error that `body` is, if it is one.
 fn read_error(body: &[u8]) -> Option<Error> {
-    serde_json::from_slice(body).ok()
+    lenient::read(body).ok()
 }
 
 impl Error {
@@ -189,7 +215,7 @@ mod tests {
     use crate::dj::testing::{Reply, Stage, nobody};
     use serde_json::json;
 
-    fn ask(reply: Reply) -> (Result<Option<TrackInfo>, UpstreamError>, Stage) {
+    fn ask(reply: Reply) -> (Result<Option<Described>, UpstreamError>, Stage) {
         let stage = Stage::new(&[], move |_| reply.clone());
         let lastfm = Lastfm::new(&stage.app, nobody()).unwrap();
         let answer = stage
@@ -223,12 +249,34 @@ mod tests {
         ];
         for (track, expected) in cases {
             let (answer, _) = ask(Reply::Json(200, json!({"track": track})));
-            assert_eq!(answer, Ok(Some(expected)), "{track}");
+            assert_eq!(answer.unwrap().unwrap().info, expected, "{track}");
+        }
+        for artist in [json!({"name": "Cher"}), json!("Cher")] {
+            let track = json!({"name": "Believe", "artist": artist});
+            let (answer, _) = ask(Reply::Json(200, json!({"track": track})));
+            let answer = answer.unwrap().unwrap();
+            assert_eq!((&*answer.artist, &*answer.title), ("Cher", "Believe"));
+        }
+        for track in [json!({}), json!({"name": null, "artist": {"name": 7}})] {
+            let (answer, _) = ask(Reply::Json(200, json!({"track": track})));
+            assert_eq!(answer.unwrap().unwrap().artist, "");
         }
         let many: Vec<_> = (0..30).map(|n| json!({"name": format!("t{n}")})).collect();
         let track = json!({"track": {"toptags": {"tag": many}}});
         let (answer, _) = ask(Reply::Json(200, track));
-        assert_eq!(answer.unwrap().unwrap().tags.len(), TAGS);
+        assert_eq!(answer.unwrap().unwrap().info.tags.len(), TAGS);
+    }
+
+    #[test]
+    fn control_characters_in_its_json_are_read() {
+        let text = "{\"track\": {\"name\": \"A\tB\u{b}C\", \"artist\": {\"name\": \"D\nE\"},\r\n\
+            \"listeners\": \"7\", \"toptags\": {\"tag\": {\"name\": \"so\u{1}ul\"}}}}";
+        let (answer, _) = ask(Reply::Text(200, text));
+        let answer = answer.unwrap().unwrap();
+        assert_eq!((&*answer.title, &*answer.artist), ("A\tB\u{b}C", "D\nE"));
+        assert_eq!(answer.info.listeners, Some(7));
+        let (answer, _) = ask(Reply::Text(200, "{\"error\": 6, \"message\": \"no\u{7}\"}"));
+        assert_eq!(answer, Ok(None));
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! How fast a track is: Deezer knows the tempo of many recordings.
 
 use futures::FutureExt;
+use serde::{Deserialize, Serialize};
 
-use super::names::{self, Difference};
+use super::names::{self, Candidate};
 use super::purse::Purse;
 use super::sweep::{Known, Source};
 use crate::core::cache::{Key, Typed};
@@ -16,14 +17,39 @@ use crate::dj::{AppState, stored};
 const CALLS_BY_NAME: u32 = 2;
 const CALLS_BY_ISRC: u32 = 1;
 
-/// What is not called quite the same is the same recording only when it is as
-/// long, within so many seconds.
-const SAME_LENGTH: u64 = 15;
+/// A tempo, and the recording that has it: whoever finds it in the cache looks
+/// whether it is the one that was asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Tempo {
+    bpm: f32,
+    artists: Vec<String>,
+    title: String,
+    seconds: Option<u64>,
+}
 
-/// The tempo of tracks: by ISRC, then by artist and title. Either way a tempo
-/// that was found is remembered under both.
+impl Tempo {
+    fn of(recording: Recording) -> Option<Self> {
+        Some(Self {
+            bpm: recording.bpm?,
+            artists: recording.artists,
+            title: recording.title,
+            seconds: recording.seconds,
+        })
+    }
+
+    fn recording(&self) -> Candidate<'_> {
+        Candidate {
+            artists: &self.artists,
+            title: &self.title,
+            seconds: self.seconds,
+        }
+    }
+}
+
+/// The tempo of tracks: by ISRC, then by artist and title. One that was found by
+/// ISRC is remembered under both, where the names agree as well.
 pub(super) struct AudioEnrichment {
-    cache: Typed<f32>,
+    cache: Typed<Tempo>,
     deezer: Deezer,
 }
 
@@ -35,15 +61,20 @@ impl AudioEnrichment {
 
     async fn known(&self, track: &Track) -> Known<f32> {
         let mut calls = 0;
-        for (key, cost) in [
-            (by_isrc(track), CALLS_BY_ISRC),
-            (by_name(track), CALLS_BY_NAME),
-        ] {
-            let Some(key) = key else { continue };
+        if let Some(key) = by_isrc(track) {
             match self.cache.peek(&key).await {
-                Some(Some(bpm)) => return Known::Yes(Some(bpm)),
+                Some(Some(tempo)) if tempo.recording().is_coded_as(track) => {
+                    return Known::Yes(Some(tempo.bpm));
+                }
+                Some(_) => {}
+                None => calls += CALLS_BY_ISRC,
+            }
+        }
+        if let Some(key) = by_name(track) {
+            match self.cache.peek(&key).await {
+                Some(Some(tempo)) => return Known::Yes(Some(tempo.bpm)),
                 Some(None) => {}
-                None => calls += cost,
+                None => calls += CALLS_BY_NAME,
             }
         }
         match calls {
@@ -53,35 +84,37 @@ impl AudioEnrichment {
     }
 
     async fn find(&self, track: &Track, purse: Purse) -> Result<Option<f32>, UpstreamError> {
-        let (isrc, name) = (by_isrc(track), by_name(track));
-        if let Some(key) = &isrc {
-            let found = self.find_by_isrc(key, track, purse.clone()).await?;
-            if found.is_some() {
-                self.remember(name.as_ref(), found).await;
-                return Ok(found);
+        let name = by_name(track);
+        if let Some(key) = by_isrc(track)
+            && let Some(tempo) = self.find_by_isrc(&key, track, purse.clone()).await?
+            && tempo.recording().is_coded_as(track)
+        {
+            if let Some(name) = name
+                && tempo.recording().is_named_as(track)
+            {
+                self.cache.put(&name, Some(&tempo)).await;
             }
+            return Ok(Some(tempo.bpm));
         }
-        let Some(key) = &name else {
+        let Some(key) = name else {
             return Ok(None);
         };
-        let found = self.find_by_name(key, track, purse).await?;
-        if found.is_some() {
-            self.remember(isrc.as_ref(), found).await;
-        }
-        Ok(found)
+        let found = self.find_by_name(&key, track, purse).await?;
+        Ok(found.map(|tempo| tempo.bpm))
     }
 
+    /// What the service has under this code, whatever that is.
     async fn find_by_isrc(
         &self,
         key: &Key,
         track: &Track,
         purse: Purse,
-    ) -> Result<Option<f32>, UpstreamError> {
+    ) -> Result<Option<Tempo>, UpstreamError> {
         let deezer = self.deezer.clone();
         let isrc = track.isrc.clone().unwrap_or_default();
         let fetch = move || async move {
             let found = deezer.paid_by(purse.pay()).by_isrc(&isrc).await?;
-            Ok(found.and_then(|recording| recording.bpm))
+            Ok(found.and_then(Tempo::of))
         };
         self.cache.get_or_fetch(key, fetch).await
     }
@@ -91,28 +124,24 @@ impl AudioEnrichment {
         key: &Key,
         track: &Track,
         purse: Purse,
-    ) -> Result<Option<f32>, UpstreamError> {
+    ) -> Result<Option<Tempo>, UpstreamError> {
         let deezer = self.deezer.clone();
         let track = track.clone();
         let fetch = move || async move {
-            let title = names::plain(&track.title);
+            let title = names::searchable(&track.title);
             let found = deezer
                 .paid_by(purse.pay())
-                .search(track.artist(), title)
+                .search(track.artist(), &title)
                 .await?;
             let Some(best) = best(&track, &found) else {
                 return Ok(None);
             };
             let found = deezer.paid_by(purse.pay()).by_id(best.id).await?;
-            Ok(found.and_then(|recording| recording.bpm))
+            // Under the id there may be something else by now.
+            let same = |recording: &Recording| candidate(recording).is_named_as(&track);
+            Ok(found.filter(same).and_then(Tempo::of))
         };
         self.cache.get_or_fetch(key, fetch).await
-    }
-
-    async fn remember(&self, key: Option<&Key>, bpm: Option<f32>) {
-        if let Some(key) = key {
-            self.cache.put(key, bpm.as_ref()).await;
-        }
     }
 }
 
@@ -123,7 +152,9 @@ impl Source for AudioEnrichment {
 
     fn identity(track: &Track) -> String {
         let isrc = track.isrc.as_deref().unwrap_or_default();
-        [isrc, track.artist(), &track.title].join("\n")
+        let artists = track.artists.iter().map(|artist| artist.name.as_str());
+        let names: Vec<_> = [isrc, &track.title].into_iter().chain(artists).collect();
+        format!("{:?}\n{}", track.duration_ms, names.join("\n"))
     }
 
     fn known<'a>(&'a self, track: &'a Track) -> BoxFuture<'a, Known<f32>> {
@@ -143,27 +174,30 @@ fn by_isrc(track: &Track) -> Option<Key> {
     Some(Key::exact(["isrc", track.isrc.as_deref()?]))
 }
 
+/// By name and, where it is known, by length: a name may be of several
+/// recordings.
 fn by_name(track: &Track) -> Option<Key> {
     let (artist, title) = names::of(track)?;
-    Some(Key::new(["name", artist, title]))
+    let seconds = track.duration_ms.map(|millis| (millis / 1_000).to_string());
+    let seconds = seconds.unwrap_or_default();
+    Some(Key::new(["name", artist, title, &seconds]))
 }
 
-/// The candidate that is the track: the one whose name is nearest, and of these
-/// the one whose length is.
+fn candidate(recording: &Recording) -> Candidate<'_> {
+    Candidate {
+        artists: &recording.artists,
+        title: &recording.title,
+        seconds: recording.seconds,
+    }
+}
+
+/// The candidate that is the track; of several the one whose length is nearest.
 fn best<'a>(track: &Track, candidates: &'a [Recording]) -> Option<&'a Recording> {
-    let seconds = track.duration_ms.map(|millis| millis.div_ceil(1_000));
-    let rated = candidates.iter().filter_map(|candidate| {
-        let ours = (track.artist(), track.title.as_str());
-        let theirs = (candidate.artist.as_str(), candidate.title.as_str());
-        let difference = names::difference(ours, theirs)?;
-        let lengths = seconds.zip(candidate.seconds);
-        let apart = lengths.map_or(u64::MAX, |(ours, theirs)| ours.abs_diff(theirs));
-        let good = difference == Difference::None || apart <= SAME_LENGTH;
-        good.then_some(((difference, apart), candidate))
-    });
-    rated
-        .min_by_key(|(rating, _)| *rating)
-        .map(|(_, best)| best)
+    let same = candidates
+        .iter()
+        .filter(|recording| candidate(recording).is_named_as(track));
+    let apart = |recording: &&Recording| candidate(recording).apart(track).unwrap_or(u64::MAX);
+    same.min_by_key(apart)
 }
 
 #[cfg(test)]
@@ -183,11 +217,11 @@ mod tests {
         }
     }
 
-    fn candidate(id: u64, artist: &str, title: &str, seconds: u64) -> Recording {
+    fn recording(id: u64, artist: &str, title: &str, seconds: u64) -> Recording {
         Recording {
             id,
             title: title.into(),
-            artist: artist.into(),
+            artists: vec![artist.into()],
             seconds: Some(seconds),
             bpm: None,
         }
@@ -196,17 +230,19 @@ mod tests {
     #[test]
     fn the_same_recording_is_chosen_or_none() {
         let candidates = [
-            candidate(1, "Nena Rossi Tribute Band", "Luce", 200),
-            candidate(2, "Nena Rossi", "Luce (Live)", 260),
-            candidate(3, "Nena Rossi", "Luce", 301),
-            candidate(4, "Nena Rossi", "Luce", 199),
-            candidate(5, "Nena Rossi", "Luce e ombra", 200),
+            recording(1, "Nena Rossi Tribute Band", "Luce", 200),
+            recording(2, "Nena Rossi", "Luce (Live)", 260),
+            recording(3, "Nena Rossi", "Luce", 301),
+            recording(4, "Nena Rossi", "Luce", 199),
+            recording(5, "Nena Rossi", "Luce e ombra", 200),
         ];
         let chosen = |track: &Track| best(track, &candidates).map(|best| best.id);
         assert_eq!(chosen(&track("Luce", 200)), Some(4));
         assert_eq!(chosen(&track("Luce - Remastered", 300)), Some(3));
-        assert_eq!(chosen(&track("Luce (Live)", 400)), Some(2));
-        assert_eq!(chosen(&track("Luce - Extended", 500)), None);
+        assert_eq!(chosen(&track("Luce (Live)", 260)), Some(2));
+        assert_eq!(chosen(&track("Luce (Live)", 400)), None);
+        assert_eq!(chosen(&track("Luce", 250)), None);
+        assert_eq!(chosen(&track("Luce - Extended", 200)), None);
         assert_eq!(chosen(&track("Lux", 200)), None);
     }
 }

@@ -2,13 +2,13 @@
 
 use futures::FutureExt;
 
-use super::names;
+use super::names::{self, Candidate};
 use super::purse::Purse;
 use super::sweep::{Known, Source};
 use crate::core::cache::{Key, Typed};
 use crate::core::ports::BoxFuture;
 use crate::dj::clients::UpstreamError;
-use crate::dj::clients::lastfm::{Lastfm, TrackInfo};
+use crate::dj::clients::lastfm::{Described, Lastfm, TrackInfo};
 use crate::dj::music::Track;
 use crate::dj::{AppState, stored};
 
@@ -39,10 +39,13 @@ impl CrowdEnrichment {
             return Ok(None);
         };
         let lastfm = self.lastfm.clone();
-        let (artist, title) = (track.artist().to_owned(), track.title.clone());
+        let track = track.clone();
         let fetch = move || async move {
             let lastfm = lastfm.paid_by(purse.pay());
-            lastfm.track(&artist, &title).await
+            let found = lastfm.track(track.artist(), &track.title).await?;
+            Ok(found
+                .filter(|found| is(found, &track))
+                .map(|found| found.info))
         };
         self.cache.get_or_fetch(&key, fetch).await
     }
@@ -68,6 +71,17 @@ impl Source for CrowdEnrichment {
     ) -> BoxFuture<'a, Result<Option<TrackInfo>, UpstreamError>> {
         self.find(track, purse).boxed()
     }
+}
+
+/// Whether it is the track that was asked for. What it says of lengths is not
+/// looked at: it counts what people play by its name, whichever recording.
+fn is(found: &Described, track: &Track) -> bool {
+    let candidate = Candidate {
+        artists: std::slice::from_ref(&found.artist),
+        title: &found.title,
+        seconds: None,
+    };
+    candidate.is_named_as(track)
 }
 
 fn key(track: &Track) -> Option<Key> {

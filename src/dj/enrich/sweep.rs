@@ -22,6 +22,10 @@ const AT_ONCE: usize = 10;
 /// So many failures in a row, and a source is left alone.
 const GIVE_UP: u32 = 5;
 
+/// So many answers in a row that are about their track and of no use: one is
+/// skipped alone, but where there is no other kind something else answers.
+const GIVE_UP_ANSWERS: u32 = 20;
+
 /// Something that can be found out about tracks.
 pub(super) trait Source: Sync {
     /// What is found out.
@@ -85,8 +89,10 @@ struct State<T> {
     /// `None`: not yet.
     outcomes: Vec<Option<Outcome<T>>>,
     trouble: Option<ErrorObject>,
-    /// Failures in a row.
+    /// Failures in a row, bad answers left out.
     failures: u32,
+    /// Bad answers in a row.
+    bad_answers: u32,
     /// Nothing more is begun, and why.
     given_up: Option<SkipReason>,
 }
@@ -110,6 +116,7 @@ impl<'a, S: Source> Sweep<'a, S> {
             outcomes: tracks.iter().map(|_| None).collect(),
             trouble: None,
             failures: 0,
+            bad_answers: 0,
             given_up: None,
         };
         Self {
@@ -196,7 +203,7 @@ impl<'a, S: Source> Sweep<'a, S> {
     async fn look_up(&self, job: Job<'a>, purse: Purse) {
         let outcome = match self.source.find(job.track, purse).await {
             Ok(value) => {
-                self.with(|state| state.failures = 0);
+                self.with(|state| (state.failures, state.bad_answers) = (0, 0));
                 found(value)
             }
             Err(error) => Outcome::Skipped(self.failed(&error)),
@@ -212,11 +219,16 @@ impl<'a, S: Source> Sweep<'a, S> {
             if reason == SkipReason::Budget {
                 return;
             }
-            state.failures += 1;
+            match is_bad_answer(error) {
+                true => state.bad_answers += 1,
+                false => state.failures += 1,
+            }
             if state.trouble.is_none() {
                 state.trouble = Some(object);
             }
-            let hopeless = is_hopeless(error) || state.failures >= GIVE_UP;
+            let hopeless = is_hopeless(error)
+                || state.failures >= GIVE_UP
+                || state.bad_answers >= GIVE_UP_ANSWERS;
             if hopeless && state.given_up.is_none() {
                 warn!(%error, source = S::NAME, "nothing more is looked up");
                 state.given_up = Some(reason);
@@ -263,6 +275,19 @@ fn reason(code: Code) -> SkipReason {
         Code::BudgetExhausted => SkipReason::Budget,
         Code::RateLimited | Code::Overloaded | Code::Busy => SkipReason::RateLimited,
         _ => SkipReason::UpstreamFailed,
+    }
+}
+
+/// Whether it is the answer about this track that is of no use, which says
+/// nothing of others.
+fn is_bad_answer(error: &UpstreamError) -> bool {
+    match &error.failure {
+        Failure::Protocol(_) => true,
+        Failure::Status { status, .. } => {
+            status.is_client_error() && !matches!(status.as_u16(), 401 | 403 | 408 | 429)
+        }
+        Failure::Reported { code, .. } => *code == Code::UpstreamRejected,
+        _ => false,
     }
 }
 

@@ -90,9 +90,11 @@ fn lastfm(seen: &Seen) -> Reply {
         return Reply::Json(200, json!({"error": 6, "message": "Track not found"}));
     }
     let tags = json!({"tag": [{"name": "Soul"}, {"name": format!("tag {n}")}]});
+    let (name, artist) = (seen.field("track"), json!({"name": seen.field("artist")}));
     Reply::Json(
         200,
-        json!({"track": {"listeners": n.to_string(), "playcount": "9", "toptags": tags}}),
+        json!({"track": {"name": name, "artist": artist, "listeners": n.to_string(),
+            "playcount": "9", "toptags": tags}}),
     )
 }
 
@@ -457,6 +459,57 @@ fn an_upstream_that_recovers_goes_on() {
     assert!(report.skipped.is_empty(), "{:?}", report.skipped);
     let found = report.tracks.iter().filter(|track| track.bpm.is_some());
     assert_eq!(found.count(), 90);
+}
+
+/// Earlier versions took whatever they were answered: what they have kept is
+/// asked for anew.
+#[test]
+fn what_earlier_versions_have_kept_is_not_believed() {
+    use crate::core::cache::{Key, Kind};
+    static OLD_BPM: Kind = Kind::new("bpm", 1);
+    static OLD_TAGS: Kind = Kind::new("lastfm", 1);
+    let stage = stage(catalogue);
+    let track = track(1);
+    let isrc = track.isrc.clone().unwrap();
+    stage.world.run(async {
+        let old = stage.app.cache.of::<f32>(&OLD_BPM);
+        old.put(&Key::exact(["isrc", &isrc]), Some(&99.0)).await;
+        let tags = json!({"tags": ["wrong"], "listeners": 1, "playcount": 1});
+        let old = stage.app.cache.of::<Value>(&OLD_TAGS);
+        let key = Key::new([track.artist(), &track.title]);
+        old.put(&key, Some(&tags)).await;
+    });
+    stage.world.drain();
+    let (report, _) = run(&stage, 950, std::slice::from_ref(&track));
+    assert_eq!(report.tracks[0].bpm, bpm(1));
+    assert_eq!(report.tracks[0].tags, ["soul", "tag 1"]);
+    assert_eq!(calls(&stage), (1, 1));
+}
+
+/// A tempo in the cache is that of a recording: who asks for another one by the
+/// same code, or by the same name and with another length, does not get it.
+#[test]
+fn what_is_kept_is_of_one_recording() {
+    let stage = stage(catalogue);
+    let named = |title: &str, seconds: Option<u64>, isrc: bool| {
+        let mut track = track(1);
+        track.title = title.into();
+        track.duration_ms = seconds.map(|seconds| seconds * 1_000);
+        track.isrc = track.isrc.filter(|_| isrc);
+        track
+    };
+    let asked = |track: Track| run(&stage, 950, &[track]).0.tracks[0].bpm;
+    assert_eq!(asked(named("Song 1", Some(200), true)), bpm(1));
+    // It has this code, and a length of 200 s.
+    assert_eq!(asked(named("Song 1", Some(300), true)), None);
+    assert_eq!(asked(named("Song 1", Some(300), false)), None);
+    assert_eq!(asked(named("Song 1", Some(200), false)), bpm(1));
+    // The code is of this artist's, but no proof that the name is.
+    assert_eq!(asked(named("Song 7", None, true)), bpm(1));
+    assert_eq!(
+        asked(named("Song 7", None, false)),
+        bpm(7).filter(|_| false)
+    );
 }
 
 #[test]
