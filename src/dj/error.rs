@@ -57,6 +57,8 @@ codes! {
     UriTooLong = "uri_too_long",
     /// The route does not have this method.
     MethodNotAllowed = "method_not_allowed",
+    /// The request wants to go on with a run, which cannot be done yet.
+    NotResumable = "not_resumable",
     /// There is no such route.
     NotFound = "not_found",
     /// The route is the operator's, and the request does not have its token.
@@ -87,6 +89,12 @@ codes! {
     UpstreamAuth = "upstream_auth",
     /// The upstream refused the request itself.
     UpstreamRejected = "upstream_rejected",
+    /// Spotify serves registered users only, and the account is none of them.
+    AccountNotRegistered = "account_not_registered",
+    /// Spotify serves the application only while its owner has Premium.
+    OwnerNotPremium = "owner_not_premium",
+    /// The login does not allow what was asked for.
+    MissingScope = "missing_scope",
     /// The upstream asks for fewer requests.
     RateLimited = "rate_limited",
     /// The upstream has no capacity at the moment.

@@ -26,7 +26,8 @@ pub struct Fault {
     pub(crate) retry_after: Option<u64>,
     pub(crate) head_delay_ms: u64,
     pub(crate) silent: bool,
-    /// A 200 with a media type and a body instead of the answer.
+    /// A media type and a body instead of the answer, with a status of 200 or
+    /// the given one.
     pub(crate) raw: Option<(String, String)>,
     /// The connection breaks off after so many bytes of the body.
     pub(crate) cut: Option<usize>,
@@ -78,6 +79,13 @@ impl Fault {
             raw: Some((media_type.into(), body.into())),
             ..Self::default()
         }
+    }
+
+    /// With `body` as it is, whatever the service would say.
+    #[must_use]
+    pub fn saying(mut self, media_type: &str, body: &str) -> Self {
+        self.raw = Some((media_type.into(), body.into()));
+        self
     }
 
     /// Breaks the connection after so many bytes of the body.

@@ -179,6 +179,7 @@ async fn watch(State(this): State<Service>, request: Request, next: Next) -> Res
 fn instead(this: &Service, fault: &Fault) -> Option<Response> {
     if let Some((media_type, body)) = &fault.raw {
         let mut response = Response::new(Body::from(body.clone()));
+        *response.status_mut() = StatusCode::from_u16(fault.status.unwrap_or(200)).ok()?;
         let media_type = HeaderValue::from_str(media_type).ok()?;
         response.headers_mut().insert(CONTENT_TYPE, media_type);
         return Some(response);

@@ -30,7 +30,7 @@ use crate::dj::auth::{
     silent, store_trouble,
 };
 use crate::dj::clients::spotify::accounts::Accounts;
-use crate::dj::clients::spotify::{Access, Spotify};
+use crate::dj::clients::spotify::{self, Access, Spotify};
 use crate::dj::clients::{Failure, UpstreamError};
 use crate::dj::config::{Config, Secret, host};
 use crate::dj::error::{Code, ErrorObject};
@@ -225,13 +225,21 @@ async fn granted(
     let (code, verifier) = (Secret::new(code), login.verifier());
     let granted = accounts.exchange_code(&code, &verifier, &redirect_uri);
     let granted = granted.await.map_err(|error| upstream(&error))?;
-    let access = Access::User(std::sync::Arc::new(Granted(granted.access_token.clone())));
-    let user = Spotify::new(app, access, silent()).me().await;
-    if let Err(error) = &user {
-        // The login is good without a name.
-        warn!(%error, "Spotify does not say whose account it is");
+    if !login::allows_something(&granted.scope) {
+        return Err(upstream(&spotify::no_scope()));
     }
-    let account = Account::new(granted, app.ports.clock.unix(), user.ok());
+    let access = Access::User(std::sync::Arc::new(Granted(granted.access_token.clone())));
+    let user = match Spotify::new(app, access, silent()).me().await {
+        Ok(user) => Some(user),
+        // Who may not even see whose account it is may do nothing with it.
+        Err(error) if error.object().status == Some(403) => return Err(upstream(&error)),
+        Err(error) => {
+            // The login is good without a name.
+            warn!(%error, "Spotify does not say whose account it is");
+            None
+        }
+    };
+    let account = Account::new(granted, app.ports.clock.unix(), user);
     account.ok_or_else(|| {
         let message = "Spotify has granted no lasting access: try again";
         let error = ErrorObject::new(Code::UpstreamProtocol, message);
@@ -267,7 +275,7 @@ fn bad_code(message: &str) -> Problem {
 }
 
 fn upstream(error: &UpstreamError) -> Problem {
-    warn!(%error, "a login's code could not be exchanged");
+    warn!(%error, "a login came to nothing");
     if matches!(error.failure, Failure::Grant) {
         return bad_code("Spotify does not accept this login's code (any more): try again");
     }
@@ -275,6 +283,9 @@ fn upstream(error: &UpstreamError) -> Problem {
     let status = match object.code {
         Code::Busy | Code::RateLimited | Code::Overloaded | Code::NotConfigured => {
             StatusCode::SERVICE_UNAVAILABLE
+        }
+        Code::AccountNotRegistered | Code::OwnerNotPremium | Code::MissingScope => {
+            StatusCode::FORBIDDEN
         }
         Code::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
         _ => StatusCode::BAD_GATEWAY,

@@ -100,6 +100,14 @@ impl Login {
     }
 }
 
+/// Whether a grant of these scopes, separated by spaces, is of any use. None at
+/// all: the service does not say.
+pub(crate) fn allows_something(granted: &str) -> bool {
+    let mut granted = granted.split_whitespace().peekable();
+    granted.peek().is_none()
+        || granted.any(|scope| SCOPES.split_whitespace().any(|asked| asked == scope))
+}
+
 /// Where Spotify sends the user back to. Has to be registered there.
 pub(crate) fn redirect_uri(config: &Config) -> String {
     config.public_url.url("/api/auth/callback")
@@ -199,6 +207,26 @@ mod tests {
         assert!(url.contains(challenge), "{url}");
         let redirect = "redirect_uri=http%3A%2F%2F127.0.0.1%3A3000%2Fapi%2Fauth%2Fcallback&";
         assert!(url.contains(redirect), "{url}");
+    }
+
+    #[test]
+    fn a_grant_of_other_scopes_is_of_no_use() {
+        for granted in [
+            "",
+            " ",
+            SCOPES,
+            "playlist-read-private",
+            "x playlist-modify-public",
+        ] {
+            assert!(allows_something(granted), "{granted}");
+        }
+        for granted in [
+            "user-read-email",
+            "playlist-modify",
+            "streaming user-top-read",
+        ] {
+            assert!(!allows_something(granted), "{granted}");
+        }
     }
 
     #[test]

@@ -18,14 +18,22 @@ pub(crate) struct Service {
     pub(crate) name: &'static str,
     /// For a person: `Anthropic`.
     pub(crate) title: &'static str,
-    /// The variable that holds its key.
-    pub(crate) key_variable: &'static str,
+    /// The variable that holds its key; `None` where it takes none.
+    pub(crate) key_variable: Option<&'static str>,
     /// The variable that holds its address.
     pub(crate) url_variable: &'static str,
     /// What to check when the service does not know what was asked for.
     pub(crate) not_found: &'static str,
     /// What to do when the service knows the caller and refuses all the same.
     pub(crate) forbidden: Option<&'static str>,
+}
+
+/// A refusal (403) that a service gives a reason for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) code: Code,
+    /// For the user: what it means, and what to do.
+    pub(crate) message: &'static str,
 }
 
 /// What happened.
@@ -39,17 +47,19 @@ pub(crate) enum Failure {
     Status {
         status: StatusCode,
         retry_after: Option<Duration>,
-        /// What the service says about it.
+        /// What the service says about it, for the log.
         detail: Option<String>,
     },
     /// The service reports an error inside a good answer.
     Reported {
         code: Code,
-        /// What the service says about it.
+        /// What the service says about it, for the log.
         detail: String,
     },
-    /// The service says that there is no such thing.
-    Absent,
+    /// The service says that there is no such thing. What to check then.
+    Absent(&'static str),
+    /// It refuses, and says why in words that are known.
+    Refused(&'static Refusal),
     /// What a user once allowed is not accepted any more.
     Grant,
     /// A variable that the call needs is not set. Nothing was sent.
@@ -83,8 +93,11 @@ impl fmt::Display for UpstreamError {
             Failure::Http(error) => write!(f, "{name}: {error}"),
             Failure::Limit(error) => write!(f, "{name}: {error}"),
             Failure::Status { status, .. } => write!(f, "{name}: answered {status}"),
-            Failure::Reported { code, .. } => write!(f, "{name}: reported {}", code.as_str()),
-            Failure::Absent => write!(f, "{name}: there is no such thing"),
+            Failure::Reported { code, detail } => {
+                write!(f, "{name}: reported {} ({detail})", code.as_str())
+            }
+            Failure::Absent(_) => write!(f, "{name}: there is no such thing"),
+            Failure::Refused(refusal) => write!(f, "{name}: refused, {}", refusal.code.as_str()),
             Failure::Grant => write!(f, "{name}: the login is not accepted any more"),
             Failure::NotConfigured(variable) => write!(f, "{name}: `{variable}` is not set"),
             Failure::Protocol(reason) => write!(f, "{name}: {reason}"),
@@ -96,9 +109,9 @@ impl fmt::Display for UpstreamError {
 impl std::error::Error for UpstreamError {}
 
 impl UpstreamError {
-    /// For the user: the code, and a message that says what to do. What the
-    /// service said is only part of it where it tells something that the user
-    /// can change.
+    /// For the user: the code, and a message that says what to do. The words are
+    /// our own: what the service said may name what is behind it, and is in the
+    /// log.
     pub(crate) fn object(&self) -> ErrorObject {
         let (code, message) = match &self.failure {
             Failure::Http(error) => self.no_answer(error),
@@ -106,10 +119,15 @@ impl UpstreamError {
             Failure::Status {
                 status,
                 retry_after,
-                detail,
-            } => self.error_status(*status, *retry_after, detail.as_deref()),
-            Failure::Reported { code, detail } => (*code, self.explain(*code, None, Some(detail))),
-            Failure::Absent => (Code::UpstreamRejected, self.absent()),
+                ..
+            } => self.error_status(*status, *retry_after),
+            Failure::Reported {
+                code: Code::UpstreamAuth,
+                ..
+            } => self.refused(),
+            Failure::Reported { code, .. } => (*code, self.explain(*code, None)),
+            Failure::Absent(check) => (Code::UpstreamRejected, self.absent(check)),
+            Failure::Refused(Refusal { code, message }) => (*code, (*message).to_owned()),
             Failure::Grant => {
                 let title = self.service.title;
                 let message = format!("{title} does not accept this login any more: log in again");
@@ -132,10 +150,7 @@ impl UpstreamError {
                 );
                 (Code::UpstreamProtocol, message)
             }
-            Failure::Cut => (
-                Code::UpstreamCut,
-                self.explain(Code::UpstreamCut, None, None),
-            ),
+            Failure::Cut => (Code::UpstreamCut, self.explain(Code::UpstreamCut, None)),
         };
         let mut object = ErrorObject::new(code, message).with("upstream", self.service.name);
         let retry_after = match &self.failure {
@@ -144,9 +159,11 @@ impl UpstreamError {
             _ => None,
         };
         object.retry_after_ms = retry_after.map(millis);
-        if let Failure::Status { status, .. } = &self.failure {
-            object.status = Some(status.as_u16());
-        }
+        object.status = match &self.failure {
+            Failure::Status { status, .. } => Some(status.as_u16()),
+            Failure::Refused(_) => Some(StatusCode::FORBIDDEN.as_u16()),
+            _ => None,
+        };
         object
     }
 
@@ -175,15 +192,12 @@ impl UpstreamError {
                 );
                 (Code::UpstreamDenied, message)
             }
-            HttpError::Broken(_) => (
-                Code::UpstreamCut,
-                self.explain(Code::UpstreamCut, None, None),
-            ),
+            HttpError::Broken(_) => (Code::UpstreamCut, self.explain(Code::UpstreamCut, None)),
             HttpError::Invalid(reason) => {
+                let key = self.service.key_variable;
+                let key = key.map_or_else(String::new, |variable| format!(" and `{variable}`"));
                 let message = format!(
-                    "the request to {title} cannot be sent ({reason}): check the variables \
-                     `{url_variable}` and `{}`",
-                    self.service.key_variable
+                    "the request to {title} cannot be sent ({reason}): check `{url_variable}`{key}"
                 );
                 (Code::UpstreamRejected, message)
             }
@@ -202,21 +216,19 @@ impl UpstreamError {
             ),
             CallError::Deadline { retry_after, .. } => {
                 let code = Code::RateLimited;
-                (code, self.explain(code, Some(*retry_after), None))
+                (code, self.explain(code, Some(*retry_after)))
             }
-            error => (
-                Code::Busy,
-                format!("all slots for {title} are taken: {error}"),
-            ),
+            error => {
+                let again = again(error.retry_after());
+                (
+                    Code::Busy,
+                    format!("all slots for {title} are taken: {again}"),
+                )
+            }
         }
     }
 
-    fn error_status(
-        &self,
-        status: StatusCode,
-        retry_after: Option<Duration>,
-        detail: Option<&str>,
-    ) -> (Code, String) {
+    fn error_status(&self, status: StatusCode, retry_after: Option<Duration>) -> (Code, String) {
         let code = match status.as_u16() {
             403 if self.service.forbidden.is_some() => {
                 let Service {
@@ -225,8 +237,8 @@ impl UpstreamError {
                 let message = format!("{title} does not allow this: {}", forbidden.unwrap_or(""));
                 return (Code::UpstreamRejected, message);
             }
-            401 | 403 => Code::UpstreamAuth,
-            404 => return (Code::UpstreamRejected, self.absent()),
+            401 | 403 => return self.refused(),
+            404 => return (Code::UpstreamRejected, self.absent(self.service.not_found)),
             429 => Code::RateLimited,
             529 => Code::Overloaded,
             400..=499 => Code::UpstreamRejected,
@@ -239,39 +251,87 @@ impl UpstreamError {
                 return (Code::UpstreamProtocol, message);
             }
         };
-        (code, self.explain(code, retry_after, detail))
+        (code, self.explain(code, retry_after))
     }
 
-    fn absent(&self) -> String {
-        let Service {
-            title, not_found, ..
-        } = self.service;
-        format!("{title} does not know what was asked for: {not_found}")
+    fn absent(&self, check: &str) -> String {
+        let title = self.service.title;
+        format!("{title} does not know what was asked for: {check}")
     }
 
-    fn explain(&self, code: Code, retry_after: Option<Duration>, detail: Option<&str>) -> String {
-        let Service {
-            title,
-            key_variable,
-            ..
-        } = self.service;
-        let again = match retry_after {
-            Some(wait) => format!("try again in {} s", wait.as_millis().div_ceil(1000)),
-            None => "try again in a moment".to_owned(),
-        };
-        match (code, detail) {
-            (Code::UpstreamAuth, _) => {
-                format!("{title} refused the key: check the variable `{key_variable}`")
+    /// It does not serve who asks: by the key, or, where it takes none, by the
+    /// address.
+    fn refused(&self) -> (Code, String) {
+        let title = self.service.title;
+        match self.service.key_variable {
+            Some(variable) => {
+                let message = format!("{title} refused the key: check the variable `{variable}`");
+                (Code::UpstreamAuth, message)
             }
-            (Code::RateLimited, _) => format!("{title} asks for fewer requests: {again}"),
-            (Code::Overloaded, _) => format!("{title} is overloaded: {again}"),
-            (Code::UpstreamTimeout, _) => format!("{title} took too long: {again}"),
-            (Code::UpstreamRejected, Some(detail)) => {
-                format!("{title} did not accept the request: {detail}")
+            None => {
+                let message = format!(
+                    "{title} refuses calls from this server's address: what it knows is left out \
+                     until it takes them again, or the operator has them sent from another address"
+                );
+                (Code::UpstreamRejected, message)
             }
-            (Code::UpstreamRejected, None) => format!("{title} did not accept the request"),
-            (Code::UpstreamCut, _) => format!("the answer of {title} was cut off: {again}"),
+        }
+    }
+
+    fn explain(&self, code: Code, retry_after: Option<Duration>) -> String {
+        let title = self.service.title;
+        let again = again(retry_after);
+        match code {
+            Code::RateLimited => format!("{title} asks for fewer requests: {again}"),
+            Code::Overloaded => format!("{title} is overloaded: {again}"),
+            Code::UpstreamTimeout => format!("{title} took too long: {again}"),
+            Code::UpstreamRejected => {
+                format!("{title} did not accept the request; the operator's log says why")
+            }
+            Code::UpstreamCut => format!("the answer of {title} was cut off: {again}"),
             _ => format!("{title} failed: {again}"),
         }
+    }
+}
+
+/// When to try again, in words: nobody counts a day in seconds.
+fn again(wait: Option<Duration>) -> String {
+    let Some(wait) = wait else {
+        return "try again in a moment".to_owned();
+    };
+    let seconds = wait.as_millis().div_ceil(1_000);
+    let minutes = seconds.div_ceil(60);
+    match seconds {
+        0..=120 => format!("try again in {seconds} s"),
+        121..=7_200 => format!("try again in {minutes} min"),
+        _ => format!("try again in {} h {} min", minutes / 60, minutes % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_are_told_in_words_of_their_size() {
+        for (seconds, expected) in [
+            (0, "0 s"),
+            (1, "1 s"),
+            (120, "120 s"),
+            (121, "3 min"),
+            (3_600, "60 min"),
+            (7_200, "120 min"),
+            (7_201, "2 h 1 min"),
+            (79_892, "22 h 12 min"),
+            (86_400, "24 h 0 min"),
+        ] {
+            let wait = Some(Duration::from_secs(seconds));
+            assert_eq!(again(wait), format!("try again in {expected}"));
+        }
+        assert_eq!(
+            again(Some(Duration::from_millis(1_001))),
+            "try again in 2 s"
+        );
+        assert_eq!(again(None), "try again in a moment");
     }
 }

@@ -7,4 +7,4 @@ mod error;
 pub(crate) mod lastfm;
 pub(crate) mod spotify;
 
-pub(crate) use error::{Failure, Service, UpstreamError};
+pub(crate) use error::{Failure, Refusal, Service, UpstreamError};

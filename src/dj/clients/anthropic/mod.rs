@@ -32,7 +32,7 @@ const VERSION: &str = "2023-06-01";
 static SERVICE: Service = Service {
     name: "anthropic",
     title: "Anthropic",
-    key_variable: "anthropic_api_key",
+    key_variable: Some("anthropic_api_key"),
     url_variable: "anthropic_base_url",
     not_found: "check the variables `anthropic_model` and `anthropic_base_url`",
     forbidden: None,

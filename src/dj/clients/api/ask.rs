@@ -23,6 +23,9 @@ pub(crate) struct Ask {
     invalid: Option<String>,
     pub(super) repeatable: bool,
     pub(super) overhead: bool,
+    /// What to check where there is no such thing; the service's own advice
+    /// where nothing is said here.
+    pub(super) not_found: Option<&'static str>,
 }
 
 /// Neither headers nor body nor the query: they may hold keys.
@@ -46,6 +49,7 @@ impl Ask {
             body: Bytes::new(),
             invalid: None,
             overhead: false,
+            not_found: None,
         }
     }
 
@@ -110,6 +114,14 @@ impl Ask {
     pub(crate) fn overhead(self) -> Self {
         Self {
             overhead: true,
+            ..self
+        }
+    }
+
+    /// With what to check where there is no such thing.
+    pub(crate) fn or_check(self, not_found: &'static str) -> Self {
+        Self {
+            not_found: Some(not_found),
             ..self
         }
     }

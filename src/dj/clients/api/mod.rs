@@ -2,6 +2,7 @@
 //! all limits, and logged, and answers are read and their errors understood.
 
 mod ask;
+pub(super) mod lenient;
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::core::limit::{
     Answered, Budget, Call, CallError, CallStats, Inspect, Observer, Priority, Verdict, retry_after,
 };
 use crate::core::ports::{BodyStream, HttpError, Instant, Timeouts};
+use crate::core::redact::user_info;
 use crate::core::scope;
 use crate::dj::config::{Origin, Secret};
 use crate::dj::error::Code;
@@ -36,7 +38,7 @@ const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 /// for it, and another attempt is worth more than patience.
 const BULK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The longest part of an upstream's own message that is passed on.
+/// The longest part of an upstream's own message that is logged, in characters.
 const MAX_DETAIL: usize = 300;
 
 /// How one API is spoken to.
@@ -110,7 +112,7 @@ impl Answer {
             // serde would take it for an object's values in a row.
             return Err(fail("an answer of another shape", 1, 1));
         }
-        serde_json::from_slice(&self.body).map_err(|error| {
+        lenient::read(&self.body).map_err(|error| {
             let reason = match error.classify() {
                 serde_json::error::Category::Data => "an answer of another shape",
                 _ => "no JSON",
@@ -189,7 +191,7 @@ impl Api {
             Verdict::Absent => Ok(None),
             verdict => match self.refused(verdict, &head, body).await {
                 UpstreamError {
-                    failure: Failure::Absent,
+                    failure: Failure::Absent(_),
                     ..
                 } => Ok(None),
                 error => Err(error),
@@ -203,7 +205,13 @@ impl Api {
     /// When there is no good answer, or no such thing.
     pub(crate) async fn must(&self, ask: &Ask) -> Result<Answer, UpstreamError> {
         let answer = self.ask(ask).await?;
-        answer.ok_or_else(|| self.fail(Failure::Absent))
+        answer.ok_or_else(|| self.absent(ask))
+    }
+
+    /// There is no such thing as `ask` asks for.
+    pub(crate) fn absent(&self, ask: &Ask) -> UpstreamError {
+        let check = ask.not_found.unwrap_or(self.dialect.service.not_found);
+        self.fail(Failure::Absent(check))
     }
 
     /// Asks through all limits, and resolves with the head of the answer,
@@ -280,7 +288,9 @@ impl Api {
     }
 
     /// What an answer says that is not good. Its body is read only for the
-    /// service's own message, within limits: without it the rest is enough.
+    /// service's own message, within limits: without it the rest is enough. The
+    /// message is for the log, whatever shape it has: gateways and proxies have
+    /// their own.
     pub(crate) async fn refused(
         &self,
         verdict: Verdict,
@@ -294,13 +304,22 @@ impl Api {
         };
         let complaint = (self.dialect.complaint)(&body);
         let meaning = complaint.as_ref().and_then(|complaint| complaint.meaning);
-        let detail = complaint.map(|complaint| self.detail(&complaint.message));
+        let text = match complaint {
+            Some(complaint) if !complaint.message.is_empty() => complaint.message,
+            _ => String::from_utf8_lossy(&body).into_owned(),
+        };
+        let detail = Some(self.detail(&text)).filter(|detail| !detail.is_empty());
+        if meaning != Some(Meaning::Absent) {
+            let (upstream, status) = (self.dialect.service.name, head.status.as_u16());
+            let reason = detail.as_deref();
+            warn!(upstream, status, reason, "an upstream has refused");
+        }
         let reported = |code, detail: Option<String>| Failure::Reported {
             code,
             detail: detail.unwrap_or_default(),
         };
         self.fail(match meaning {
-            Some(Meaning::Absent) => Failure::Absent,
+            Some(Meaning::Absent) => Failure::Absent(self.dialect.service.not_found),
             Some(Meaning::Grant) => Failure::Grant,
             Some(Meaning::Code(code)) => reported(code, detail),
             None if head.status.is_success() => match verdict {
@@ -325,15 +344,15 @@ impl Api {
         })
     }
 
-    /// The service's own words, fit to be shown: without secrets, on one line,
+    /// The service's own words, fit to be logged: without secrets, on one line,
     /// not too long.
     pub(crate) fn detail(&self, message: &str) -> String {
         let redact = |message: String, secret: &Secret| secret.redact(&message);
-        let message = self.secrets.iter().fold(message.to_owned(), redact);
-        let line = message
-            .chars()
-            .map(|char| if char.is_control() { ' ' } else { char });
-        line.take(MAX_DETAIL).collect()
+        let message = self.secrets.iter().fold(user_info(message), redact);
+        let apart = |char: char| char.is_whitespace() || char.is_control();
+        let words = message.split(apart).filter(|word| !word.is_empty());
+        let line = words.collect::<Vec<_>>().join(" ");
+        line.chars().take(MAX_DETAIL).collect()
     }
 }
 
@@ -409,18 +428,24 @@ mod tests {
                 Duration::from_millis(250),
                 Box::new(Reply::Json(
                     503,
-                    json!({"error": {"message": "no app-token"}}),
+                    json!({"error": {"message": "no app-token\n\u{7}http://me:pw@10.1.2.3/"}}),
                 )),
             ),
             _ => Reply::Fail(HttpError::Denied),
         });
         let spotify = Spotify::new(&stage.app, Access::App, nobody());
         let (answer, records) = logged(&stage, spotify.search_tracks("private words", 5, 0));
-        assert!(answer.is_err());
-        let [token, search] = &records[..] else {
+        // The user gets none of the service's words.
+        let shown = format!("{:?}", answer.unwrap_err().object());
+        assert!(
+            !shown.contains("10.1.2.3") && !shown.contains("***"),
+            "{shown}"
+        );
+        let [token, search, refused] = &records[..] else {
             panic!("{records:?}")
         };
         assert_eq!((token.level, search.level), ("info", "warn"));
+        assert_eq!(refused.fields["reason"], "no *** http://***@10.1.2.3/");
         let field = |name: &str| search.fields[name].clone();
         assert_eq!(field("upstream"), "spotify");
         assert_eq!(field("call"), "search tracks");
@@ -444,7 +469,7 @@ mod tests {
         static SERVICE: Service = Service {
             name: "x",
             title: "X",
-            key_variable: "x_key",
+            key_variable: Some("x_key"),
             url_variable: "x_url",
             not_found: "",
             forbidden: None,

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Ask, Failure, Spotify, UpstreamError, playlist_id, wire};
+use super::{Ask, PLAYLIST, Spotify, UpstreamError, wire};
 use crate::dj::music::Playlist;
 
 /// Tracks that one call may add or remove.
@@ -55,7 +55,9 @@ impl Spotify {
                 body["position"] = (*at).into();
                 *at += u32::try_from(uris.len()).unwrap_or(0);
             }
-            let ask = Ask::post("add tracks", self.items(id)?).json(&body);
+            let ask = Ask::post("add tracks", self.items(id)?)
+                .or_check(PLAYLIST)
+                .json(&body);
             snapshot = self.changed(&ask).await?;
         }
         Ok(snapshot)
@@ -78,7 +80,9 @@ impl Spotify {
             if let Some(snapshot) = &snapshot {
                 body["snapshot_id"] = snapshot.as_str().into();
             }
-            let ask = Ask::delete("remove tracks", self.items(id)?).json(&body);
+            let ask = Ask::delete("remove tracks", self.items(id)?)
+                .or_check(PLAYLIST)
+                .json(&body);
             snapshot = self.changed(&ask).await?;
         }
         Ok(snapshot)
@@ -103,7 +107,9 @@ impl Spotify {
         if let Some(snapshot) = snapshot {
             body["snapshot_id"] = snapshot.into();
         }
-        let ask = Ask::put("move tracks", self.items(id)?).json(&body);
+        let ask = Ask::put("move tracks", self.items(id)?)
+            .or_check(PLAYLIST)
+            .json(&body);
         self.changed(&ask).await
     }
 
@@ -117,13 +123,14 @@ impl Spotify {
         name: Option<&str>,
         description: Option<&str>,
     ) -> Result<(), UpstreamError> {
-        let id = playlist_id(id).ok_or_else(|| self.api.fail(Failure::Absent))?;
+        let id = self.playlist_id(id)?;
         let description = description.map(one_line);
         let fields = [("name", name), ("description", description.as_deref())];
         let field = |(key, value): (&str, Option<&str>)| Some((key.to_owned(), value?.into()));
         let body: Map<String, Value> = fields.into_iter().filter_map(field).collect();
         // Doing it twice comes to the same.
         let ask = Ask::put("rename a playlist", format!("/v1/playlists/{id}"))
+            .or_check(PLAYLIST)
             .json(&body)
             .repeatable();
         self.must(&ask).await?;
@@ -131,7 +138,7 @@ impl Spotify {
     }
 
     fn items(&self, id: &str) -> Result<String, UpstreamError> {
-        let id = playlist_id(id).ok_or_else(|| self.api.fail(Failure::Absent))?;
+        let id = self.playlist_id(id)?;
         Ok(format!("/v1/playlists/{id}/items"))
     }
 

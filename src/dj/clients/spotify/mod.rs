@@ -8,6 +8,7 @@ mod access;
 pub(crate) mod accounts;
 mod edit;
 mod id;
+mod refusal;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -22,7 +23,8 @@ use http::header::AUTHORIZATION;
 
 pub(crate) use access::{Access, AccessTokens, AppToken};
 pub(crate) use edit::Move;
-pub(crate) use id::{playlist_id, track_id};
+pub(crate) use id::{NoPlaylist, PlaylistId, playlist_id, track_id};
+pub(crate) use refusal::no_scope;
 
 use super::api::{Answer, Api, Ask, Complaint, Dialect, MAX_ANSWER};
 use super::{Failure, Service, UpstreamError};
@@ -35,14 +37,17 @@ use crate::dj::{AppState, stored};
 static SERVICE: Service = Service {
     name: "spotify",
     title: "Spotify",
-    key_variable: "spotify_client_secret",
+    key_variable: Some("spotify_client_secret"),
     url_variable: "spotify_api_url",
-    not_found: "check the id, and that the playlist is public or yours",
+    not_found: "try again in a moment, or have the operator check `spotify_api_url`",
     forbidden: Some(
         "it shows and changes only what belongs to the account that is connected; connect it, or \
          choose something else",
     ),
 };
+
+/// What to check where a playlist is not found.
+const PLAYLIST: &str = "check the id, and that the playlist is public or yours";
 
 static DIALECT: Dialect = Dialect {
     service: &SERVICE,
@@ -187,7 +192,7 @@ impl Spotify {
         id: &str,
         places: Range<u32>,
     ) -> Result<Vec<(u32, Track)>, UpstreamError> {
-        let id = playlist_id(id).ok_or_else(|| self.api.fail(Failure::Absent))?;
+        let id = self.playlist_id(id)?;
         let first = self.playlist_page(&id, places.start).await?;
         let end = first.total.min(places.end);
         let offsets = places.start.saturating_add(PLAYLIST_PAGE)..end;
@@ -208,6 +213,7 @@ impl Spotify {
         let path = format!("/v1/playlists/{id}/items");
         let (limit, from) = (PLAYLIST_PAGE.to_string(), offset.to_string());
         let ask = Ask::get("get a playlist's tracks", path)
+            .or_check(PLAYLIST)
             .query(&[("limit", &limit), ("offset", &from)]);
         let page: wire::Paging<wire::Entry> = self.must(&ask).await?.json()?;
         Ok(page.page(|at, entry| Some((offset.saturating_add(at), entry.track()?))))
@@ -251,7 +257,12 @@ impl Spotify {
 
     async fn must(&self, ask: &Ask) -> Result<Answer, UpstreamError> {
         let answer = self.ask(ask).await?;
-        answer.ok_or_else(|| self.api.fail(Failure::Absent))
+        answer.ok_or_else(|| self.api.absent(ask))
+    }
+
+    /// The id of a playlist that must be there.
+    fn playlist_id(&self, text: &str) -> Result<String, UpstreamError> {
+        playlist_id(text).ok_or_else(|| self.api.fail(Failure::Absent(PLAYLIST)))
     }
 
     /// Asks with a token. One that is refused is replaced once, and what was
@@ -269,7 +280,8 @@ impl Spotify {
     async fn ask_with(&self, ask: &Ask, token: &Secret) -> Result<Option<Answer>, UpstreamError> {
         let authorization = format!("Bearer {}", token.expose());
         let ask = ask.clone().header(AUTHORIZATION, authorization);
-        self.api.clone().hiding(token).ask(&ask).await
+        let answer = self.api.clone().hiding(token).ask(&ask).await;
+        answer.map_err(refusal::named)
     }
 
     /// Another token than `refused`. However many calls it was refused to, it

@@ -269,12 +269,26 @@ fn what_is_not_there_is_none_and_what_cannot_be_is_not_asked_for() {
         Ok(vec![None, None])
     );
     let error = world.run(spotify.playlist_entries(ID, 0..10)).unwrap_err();
-    assert_eq!(error.failure, Failure::Absent);
+    assert_eq!(error.failure, Failure::Absent(super::PLAYLIST));
     assert!(
         error.object().message.contains("check the id"),
         "{:?}",
         error.object()
     );
+    // What is said is about what was asked.
+    for message in [
+        world.run(spotify.search_tracks("x", 5, 0)).unwrap_err(),
+        world.run(spotify.me()).map(|_| ()).unwrap_err(),
+        world
+            .run(spotify.create_playlist("x", "", false))
+            .map(|_| ())
+            .unwrap_err(),
+    ]
+    .map(|error| error.object().message)
+    {
+        assert!(!message.contains("playlist"), "{message}");
+        assert!(message.contains("`spotify_api_url`"), "{message}");
+    }
     stage.take();
     for id in ["../../me", "a/b", "a?x", "spotify:track:x"] {
         assert_eq!(world.run(spotify.playlist(id)), Ok(None));
@@ -283,7 +297,7 @@ fn what_is_not_there_is_none_and_what_cannot_be_is_not_asked_for() {
                 .run(spotify.playlist_entries(id, 0..10))
                 .unwrap_err()
                 .failure,
-            Failure::Absent
+            Failure::Absent(super::PLAYLIST)
         );
     }
     assert!(stage.seen().is_empty());
