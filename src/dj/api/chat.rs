@@ -11,17 +11,19 @@ use utoipa::ToSchema;
 use super::RequestContext;
 use super::caller;
 use super::docs::StreamEvent;
-use super::docs::answers::{BadBody, NoSession, OtherSite, OverQuota};
+use super::docs::answers::{BadBody, NoSession, NotResumed, OtherSite, OverQuota};
 use super::json::Valid;
+use super::playlist::{self, PlaylistField};
 use super::problem::Problem;
-use super::stream;
+use super::stream::{self, NewRun};
 use crate::dj::auth::MaybeSession;
 use crate::dj::chat::{Chat, HistoryEntry, Mode, Prompt};
 use crate::dj::config::{Config, Environment};
 use crate::dj::run::Run;
 use crate::dj::{AppState, random_hex};
 
-/// A prompt, and what led to it. Unknown fields are ignored.
+/// A prompt, and what led to it. Unknown fields are ignored, and
+/// `null` is as left out.
 #[derive(Clone, Debug, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ChatRequest {
@@ -36,32 +38,43 @@ pub(crate) struct ChatRequest {
     /// Earlier turns, oldest first.
     #[serde(default)]
     #[garde(length(max = 20), dive)]
-    #[schema(max_items = 20)]
+    #[schema(nullable, max_items = 20)]
     pub(crate) conversation_history: Vec<HistoryEntry>,
     /// What the user wants done.
     #[serde(default)]
     #[garde(skip)]
+    #[schema(nullable)]
     pub(crate) mode: Mode,
-    /// The playlist that is talked about.
+    /// The playlist that is talked about: its id, its URI, or a link to it.
+    /// Empty is none; then `edit` goes by the link in `message`.
     #[serde(default)]
-    #[garde(length(chars, max = 200))]
-    #[schema(max_length = 200)]
-    pub(crate) playlist_id: Option<String>,
+    #[garde(custom(playlist::can_be_read))]
+    #[schema(
+        value_type = Option<String>,
+        pattern = r"^ *(([0-9A-Za-z]{22}|[Ss]potify:(user:[^:/?#%\s]+:)?playlist:[0-9A-Za-z]{22}|([Hh]ttps?://)?(open|play)\.spotify\.com/(intl-[a-z]+/)?(embed/)?(user/[^/?#%\s]+/)?playlist/[0-9A-Za-z]{22}/?)([?#]\S*)?)? *$",
+        examples("37i9dQZF1DXcBWIGoYBM5M")
+    )]
+    pub(crate) playlist_id: PlaylistField,
     /// Send the request's log as frames. In production it takes the operator's
     /// token.
     #[serde(default)]
     #[garde(skip)]
+    #[schema(nullable)]
     pub(crate) debug: bool,
 }
 
-impl From<ChatRequest> for Prompt {
-    fn from(request: ChatRequest) -> Self {
-        Self {
-            message: request.message,
-            history: request.conversation_history,
-            mode: request.mode,
-            playlist_id: request.playlist_id,
-        }
+impl ChatRequest {
+    /// What the DJ is asked by it.
+    ///
+    /// # Errors
+    /// 422 when nobody can say which playlist is meant.
+    fn prompt(self) -> Result<Prompt, Problem> {
+        Ok(Prompt {
+            playlist: playlist::named(&self)?,
+            message: self.message,
+            history: self.conversation_history,
+            mode: self.mode,
+        })
     }
 }
 
@@ -108,12 +121,14 @@ impl From<ChatRequest> for Prompt {
         ),
         BadBody,
         NoSession,
+        NotResumed,
         OtherSite,
         OverQuota,
     ),
     security((), ("bearer" = []), ("cookie" = []))
 )]
 pub(super) async fn message(
+    _: NewRun,
     State(app): State<AppState>,
     Extension(context): Extension<RequestContext>,
     session: MaybeSession,
@@ -126,12 +141,14 @@ pub(super) async fn message(
     if request.mode.changes_playlists() {
         session.required()?;
     }
+    let debug = request.debug && may_debug(&app.config, &headers);
+    let prompt = request.prompt()?;
     let allowance = caller::count(&app, &headers, &session).await?;
     let run = Run {
         id: random_hex::<16>(&app.ports),
-        debug: request.debug && may_debug(&app.config, &headers),
+        debug,
     };
-    let work = Chat::new(&app, request.into(), api_key, session.access());
+    let work = Chat::new(&app, prompt, api_key, session.access());
     Ok(stream::start(&app, &context, run, work, allowance))
 }
 

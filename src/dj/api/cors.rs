@@ -10,15 +10,12 @@ use std::time::Duration;
 use axum::extract::Request;
 use axum::response::Response;
 use futures::FutureExt;
-use http::header::{
-    ACCEPT, ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONTENT_TYPE, IF_NONE_MATCH, ORIGIN,
-    RETRY_AFTER,
-};
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use tower::{Layer, Service, ServiceExt, service_fn};
-use tower_http::cors::{AllowOrigin, Any, CorsLayer};
+use tower_http::cors::{AllowHeaders, AllowOrigin, Any, CorsLayer};
 
-use super::caller::{RATE_LIMIT, RATE_LIMIT_POLICY, X_ADMIN_TOKEN};
+use super::caller::{RATE_LIMIT, RATE_LIMIT_POLICY};
 use super::stream::X_RUN_ID;
 use super::{SERVER_TIMING, is_beneath, routes};
 use crate::core::request_id::X_REQUEST_ID;
@@ -28,17 +25,6 @@ use crate::dj::config::{ConfigErrors, Origin};
 
 /// How long a browser need not ask again.
 const MAX_AGE: Duration = Duration::from_secs(7_200);
-
-/// What a page may send. Named one by one: `*` would leave `Authorization` out.
-const SENT: [HeaderName; 7] = [
-    ACCEPT,
-    AUTHORIZATION,
-    CONTENT_TYPE,
-    IF_NONE_MATCH,
-    TRACEPARENT,
-    X_ADMIN_TOKEN,
-    X_REQUEST_ID,
-];
 
 /// What a page may read beyond what every page may.
 const READ: [HeaderName; 7] = [
@@ -63,7 +49,6 @@ pub(super) fn concerns(path: &str) -> bool {
 pub(super) enum Allowed {
     Everybody,
     Only(Origin),
-    Nobody,
 }
 
 impl Allowed {
@@ -72,8 +57,10 @@ impl Allowed {
     pub(super) fn by(state: Result<&AppState, &ConfigErrors>) -> Self {
         let frontend = match state {
             Ok(state) => &state.config.frontend_url,
-            // One origin is meant, and nobody knows which.
-            Err(errors) if errors.has("frontend_url") => return Self::Nobody,
+            // One origin is meant, and nobody knows which where the variable
+            // itself is malformed. Every answer then says so and nothing else,
+            // and without credentials any page may read that: its author would
+            // see no more than that it is blocked.
             Err(errors) => &errors.frontend_url,
         };
         frontend.clone().map_or(Self::Everybody, Self::Only)
@@ -130,7 +117,10 @@ impl Fields {
 fn layer(allowed: &Allowed) -> CorsLayer {
     let layer = CorsLayer::new()
         .allow_methods([Method::GET, Method::HEAD, Method::POST])
-        .allow_headers(SENT)
+        // What a page asks for: browsers, proxies and tracing libraries add
+        // fields that no list here would know, and `*` would leave
+        // `Authorization` out.
+        .allow_headers(AllowHeaders::mirror_request())
         .expose_headers(READ)
         .max_age(MAX_AGE);
     match allowed {
@@ -142,7 +132,6 @@ fn layer(allowed: &Allowed) -> CorsLayer {
                 .allow_origin(AllowOrigin::list(origin))
                 .allow_credentials(true)
         }
-        Allowed::Nobody => layer,
     }
 }
 
@@ -274,14 +263,19 @@ mod tests {
             body: "",
             ..case.clone()
         };
-        let headers = "authorization,content-type";
         let fields = [
             ("origin", origin),
             ("access-control-request-method", case.method),
-            ("access-control-request-headers", headers),
+            ("access-control-request-headers", SENT),
         ];
         send(&asked, frontend, &fields)
     }
+
+    /// What our own page sends, and what others do: a reconnecting stream client,
+    /// a tracing library, a gateway.
+    const SENT: &str = "accept,authorization,baggage,cache-control,content-type,idempotency-key,\
+        if-none-match,last-event-id,sentry-trace,traceparent,x-admin-token,x-request-id,\
+        x-whatever-comes-next";
 
     fn listed(answer: &Answer, name: &str) -> Vec<String> {
         let items = answer.header(name).split(',');
@@ -330,26 +324,36 @@ mod tests {
                     known,
                     "{what}"
                 );
-                let headers = listed(&answer, "access-control-allow-headers");
-                for name in SENT {
-                    assert!(headers.contains(&name.to_string()), "{what}: {name}");
-                }
+                let headers = answer.header("access-control-allow-headers");
+                assert_eq!(headers, SENT, "{what}");
+                let vary = listed(&answer, "vary");
+                assert!(vary.contains(&"access-control-request-headers".into()));
                 assert_eq!(answer.header("access-control-max-age"), "7200");
             }
         }
     }
 
     #[test]
-    fn an_origin_that_cannot_be_read_opens_nothing() {
-        for path in ["/api/status", "/health"] {
-            let case = case("GET", path, 0);
-            for answer in [
-                send(&case, "dj.example", &[("origin", FRONTEND)]),
-                preflight(&case, "dj.example", FRONTEND),
+    fn an_origin_that_cannot_be_read_is_named_to_every_page_and_opens_nothing_else() {
+        for frontend in ["dj.example", "https://dj.example/path", "ftp://dj.example"] {
+            for (method, path, status) in [
+                ("GET", "/api/status", 503),
+                ("POST", "/api/chat-stream/message", 503),
+                ("GET", "/api/nothing", 503),
+                ("GET", "/health", 200),
             ] {
-                for name in ["origin", "credentials"] {
-                    let name = format!("access-control-allow-{name}");
-                    assert_eq!(answer.header(&name), "", "{path}");
+                let case = case(method, path, status);
+                let asked = preflight(&case, frontend, FRONTEND);
+                assert!(asked.status.is_success(), "{frontend} {path}");
+                let answer = send(&case, frontend, &[("origin", FRONTEND)]);
+                assert_eq!(answer.status.as_u16(), status, "{frontend} {path}");
+                if status == 503 {
+                    let variables = &answer.json()["context"]["variables"];
+                    assert_eq!(*variables, serde_json::json!(["frontend_url"]));
+                }
+                for answer in [asked, answer] {
+                    assert_eq!(answer.header("access-control-allow-origin"), "*");
+                    assert_eq!(answer.header("access-control-allow-credentials"), "");
                 }
             }
         }

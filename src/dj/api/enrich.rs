@@ -19,10 +19,10 @@ use super::RequestContext;
 use super::caller::{self, Allowance};
 use super::chat::may_debug;
 use super::docs::StreamEvent;
-use super::docs::answers::{BadBody, NoSession, OtherSite, OverQuota};
+use super::docs::answers::{BadBody, NoSession, NotResumed, OtherSite, OverQuota};
 use super::json::Valid;
 use super::problem::Problem;
-use super::stream as event_stream;
+use super::stream::{self as event_stream, NewRun};
 use crate::core::scope;
 use crate::dj::auth::MaybeSession;
 use crate::dj::enrich::{Enrichment, Report};
@@ -33,7 +33,8 @@ use crate::dj::{AppState, random_hex};
 /// A day. No track is longer.
 const MAX_DURATION_MS: u64 = 86_400_000;
 
-/// Tracks to find out more about. Unknown fields are ignored.
+/// Tracks to find out more about. Unknown fields are ignored, and
+/// `null` is as left out.
 #[derive(Clone, Debug, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct EnrichRequest {
@@ -45,6 +46,7 @@ pub(crate) struct EnrichRequest {
     /// token.
     #[serde(default)]
     #[garde(skip)]
+    #[schema(nullable)]
     pub(crate) debug: bool,
 }
 
@@ -151,12 +153,14 @@ pub(crate) struct EnrichAnswer {
         ),
         BadBody,
         NoSession,
+        NotResumed,
         OtherSite,
         OverQuota,
     ),
     security((), ("bearer" = []), ("cookie" = []))
 )]
 pub(super) async fn enrich(
+    _: NewRun,
     State(app): State<AppState>,
     Extension(context): Extension<RequestContext>,
     session: MaybeSession,

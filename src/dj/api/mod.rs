@@ -11,6 +11,7 @@ mod docs;
 pub(crate) mod enrich;
 pub mod json;
 mod panicked;
+mod playlist;
 pub mod problem;
 mod query;
 mod routes;

@@ -1,18 +1,51 @@
-//! The head of an answer that is a stream.
+//! What routes that answer with a stream have in common: who may begin one, and
+//! the answer's head.
 
 use axum::body::Body;
+use axum::extract::FromRequestParts;
 use axum::response::Response;
-use http::{HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::RequestContext;
 use super::caller::Allowance;
+use super::problem::Problem;
 use crate::core::ports::Patience;
 use crate::core::sse;
 use crate::dj::AppState;
+use crate::dj::error::{Code, ErrorObject};
 use crate::dj::run::{self, Run, Work};
 
 /// The run's id, before the first frame says it.
 pub(super) const X_RUN_ID: HeaderName = HeaderName::from_static("x-run-id");
+
+/// The last event that a client of streams has seen; it sends this by itself
+/// when it connects again.
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// A request that begins a run.
+///
+/// As an extractor, to be the first of a handler's, it answers 409 to one that
+/// wants to go on with a run: to begin another would do everything twice.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NewRun;
+
+impl FromRequestParts<AppState> for NewRun {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Problem> {
+        let mut seen = parts.headers.get_all(LAST_EVENT_ID).into_iter();
+        // An empty one says that nothing was seen.
+        if seen.all(|id| id.as_bytes().trim_ascii().is_empty()) {
+            return Ok(Self);
+        }
+        let message = "this request has the header `Last-Event-ID`, as clients send it that have \
+             lost a stream and connect again; to answer it would do everything twice: send it \
+             without the header; runs cannot be resumed yet";
+        let error = ErrorObject::new(Code::NotResumable, message).with("header", "last-event-id");
+        Err(Problem::new(StatusCode::CONFLICT, error))
+    }
+}
 
 /// Answers with a stream at once, and starts the run that feeds it.
 pub(super) fn start(

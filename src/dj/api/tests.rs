@@ -228,7 +228,6 @@ fn bodies_that_are_not_json() {
         b"{\"message\": \"\xff\"}",
         b"{\"message\": \"x\", \"ignored\": \"\xff\"}",
         b"{\"message\": \"\\ud800\"}",
-        b"\xef\xbb\xbf{\"message\": \"x\"}",
     ] {
         let answer = ask(post(body));
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{body:?}");
@@ -271,7 +270,7 @@ fn fields_that_are_wrong_are_named() {
             &["/conversationHistory/1/content"],
         ),
         (json!({"message": "x", "mode": "destroy"}), &["/mode"]),
-        (json!({"message": "x", "mode": null}), &["/mode"]),
+        (json!({"message": null, "mode": null}), &["/message"]),
         (json!({"message": "x", "debug": "yes"}), &["/debug"]),
         (json!({"message": "x", "playlistId": 1}), &["/playlistId"]),
         (
@@ -343,6 +342,49 @@ fn media_types_that_are_not_json() {
         );
         assert_eq!(answer.problem(), "unsupported_media_type");
     }
+}
+
+#[test]
+fn bodies_that_are_encoded_are_named() {
+    for (fields, named) in [
+        (&["gzip"][..], "gzip"),
+        (&["BR"], "BR"),
+        (&["identity, zstd"], "zstd"),
+        (&["identity", "x-gzip"], "x-gzip"),
+        (&["gzip, identity"], "gzip"),
+        (&["aws-chunked"], "aws-chunked"),
+    ] {
+        let mut request = post(&b"\x1f\x8b\x08"[..]);
+        for field in fields {
+            let field = field.parse().unwrap();
+            request.headers_mut().append("content-encoding", field);
+        }
+        let answer = ask(request);
+        assert_eq!(answer.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+        assert_eq!(answer.problem(), "unsupported_media_type");
+        assert_eq!(answer.header("accept-encoding"), "identity");
+        let body = answer.json();
+        assert_eq!(body["context"]["contentEncoding"], named, "{fields:?}");
+        assert!(body["detail"].as_str().unwrap().contains(named), "{body}");
+    }
+    for field in ["identity", "Identity", "", " , identity"] {
+        let mut request = post("{\"message\":\"\"}");
+        let field = field.parse().unwrap();
+        request.headers_mut().insert("content-encoding", field);
+        // It is read, and found wanting.
+        assert_eq!(ask(request).problem(), "invalid_request");
+    }
+}
+
+#[test]
+fn a_byte_order_mark_is_skipped_once() {
+    let marked = |times: usize| {
+        let mut body = b"\xef\xbb\xbf".repeat(times);
+        body.extend_from_slice(b"{\"message\":\"\"}");
+        ask(post(body)).problem()
+    };
+    assert_eq!(marked(1), "invalid_request", "it is read");
+    assert_eq!(marked(2), "invalid_json");
 }
 
 #[test]

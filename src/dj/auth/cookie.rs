@@ -26,13 +26,20 @@ impl Cookie {
 
     /// Its value in a request: the first, should there be several.
     pub(crate) fn read(self, headers: &HeaderMap) -> Option<&str> {
+        self.values(headers).next()
+    }
+
+    /// Each value that a request has for it. Other programs set cookies for the
+    /// same host, and browsers send whatever bytes they were given: a pair that
+    /// is no text hides no other.
+    pub(crate) fn values(self, headers: &HeaderMap) -> impl Iterator<Item = &str> {
         let fields = headers.get_all(COOKIE).into_iter();
-        let mut pairs = fields
-            .filter_map(|field| field.to_str().ok())
-            .flat_map(|field| field.split(';'));
-        pairs.find_map(|pair| {
-            let (name, value) = pair.trim().split_once('=')?;
-            (name == self.0).then_some(value)
+        let pairs = fields.flat_map(|field| field.as_bytes().split(|byte| *byte == b';'));
+        pairs.filter_map(move |pair| {
+            let pair = pair.trim_ascii();
+            let at = pair.iter().position(|byte| *byte == b'=')?;
+            let (name, value) = (&pair[..at], std::str::from_utf8(&pair[at + 1..]).ok()?);
+            (name == self.0.as_bytes()).then_some(value)
         })
     }
 
@@ -61,9 +68,14 @@ mod tests {
     use super::*;
 
     fn read(fields: &[&str]) -> Option<String> {
+        let fields: Vec<_> = fields.iter().map(|field| field.as_bytes()).collect();
+        read_bytes(&fields)
+    }
+
+    fn read_bytes(fields: &[&[u8]]) -> Option<String> {
         let mut headers = HeaderMap::new();
         for field in fields {
-            headers.append(COOKIE, field.parse().unwrap());
+            headers.append(COOKIE, HeaderValue::from_bytes(field).unwrap());
         }
         SESSION.read(&headers).map(str::to_owned)
     }
@@ -79,6 +91,28 @@ mod tests {
         assert_eq!(read(&["__Host-spinlane-session"]), None);
         assert_eq!(read(&["x__Host-spinlane-session=a"]), None);
         assert_eq!(read(&[]), None);
+    }
+
+    #[test]
+    fn foreign_pairs_hide_nothing_whatever_bytes_they_have() {
+        for foreign in [
+            &b"utm=p\xc3\xa5"[..],
+            b"utm=p\xe5",
+            b"\xff\xfe=\xff",
+            b"caf\xe9",
+            b"__Host-spinlane-sessio\xf1=x",
+            b"__Host-spinlane-session=\xe5",
+            b"=",
+            b"",
+            b";;;",
+        ] {
+            let ours = &b"__Host-spinlane-session=a"[..];
+            for pairs in [[foreign, ours], [ours, foreign]] {
+                assert_eq!(read_bytes(&[&pairs.join(&b"; "[..])]).as_deref(), Some("a"));
+                assert_eq!(read_bytes(&pairs).as_deref(), Some("a"), "{foreign:?}");
+            }
+            assert_eq!(read_bytes(&[foreign]), None);
+        }
     }
 
     #[test]

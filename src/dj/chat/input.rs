@@ -4,6 +4,8 @@ use garde::Validate;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use crate::dj::clients::spotify::PlaylistId;
+
 /// A prompt, and what led to it.
 #[derive(Clone, Debug)]
 pub(crate) struct Prompt {
@@ -13,8 +15,8 @@ pub(crate) struct Prompt {
     pub(crate) history: Vec<HistoryEntry>,
     /// What the user wants done.
     pub(crate) mode: Mode,
-    /// The playlist that is talked about.
-    pub(crate) playlist_id: Option<String>,
+    /// The playlist that is talked about. No other is changed.
+    pub(crate) playlist: Option<PlaylistId>,
 }
 
 /// One earlier turn.

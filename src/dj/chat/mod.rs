@@ -17,7 +17,7 @@ use futures::FutureExt;
 
 use super::AppState;
 use super::clients::anthropic::{Client, Thinking};
-use super::clients::spotify::Access;
+use super::clients::spotify::{Access, PlaylistId};
 use super::config::Secret;
 use super::run::{Ending, Output, UsageReport, Waits, Work};
 use crate::core::ports::BoxFuture;
@@ -60,7 +60,7 @@ impl Chat {
         } = self;
         let config = &app.config.anthropic;
         let client = Client::new(app, api_key.clone(), Arc::clone(waits) as _);
-        let playlist = prompt.playlist_id.as_deref();
+        let playlist = prompt.playlist.as_ref().map(PlaylistId::as_str);
         let desk = Desk::new(app, access.clone(), output, waits, playlist);
         let agent = Agent {
             client: &client,
@@ -69,9 +69,9 @@ impl Chat {
             thinking: config.thinking_tokens.map(|tokens| Thinking::Enabled {
                 budget_tokens: tokens.get(),
             }),
-            system: &prompt::system(prompt.mode),
+            system: &prompt::system(prompt),
             output,
-            toolbox: Toolbox::new(tools::of(prompt.mode)),
+            toolbox: Toolbox::new(tools::of(prompt.mode, playlist.is_some())),
         };
         let conversation = Conversation::new(prompt::messages(prompt));
         agent.work(conversation, &desk, progress).await

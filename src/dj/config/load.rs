@@ -72,13 +72,6 @@ pub struct ConfigErrors {
     pub frontend_url: Option<Origin>,
 }
 
-impl ConfigErrors {
-    /// Whether the variable `name` is one of them.
-    pub fn has(&self, name: &str) -> bool {
-        self.variables.iter().any(|error| error.name == name)
-    }
-}
-
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, VariableError { name, expected }) in self.variables.iter().enumerate() {

@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use reqwest::header::{HeaderMap, LOCATION, SET_COOKIE};
 use reqwest::{Client, Method, RequestBuilder, Response, redirect};
 use serde_json::Value;
+use spinlane_upstreams::anthropic::Script;
 
 use crate::Dj;
+use crate::chat::{Chat, Frame, last};
 
 /// The name of a session's cookie; its value serves as a Bearer token as well.
 pub const SESSION: &str = "__Host-spinlane-session";
@@ -129,4 +131,33 @@ pub fn location(response: &Response) -> String {
     assert_eq!(response.status(), 303, "{:?}", response.headers());
     let location = response.headers()[LOCATION].to_str();
     location.expect("text").to_owned()
+}
+
+/// A run in which the model uses one tool.
+///
+/// # Panics
+/// When the run does not end whole.
+pub async fn use_tool(
+    browser: &mut Browser<'_>,
+    prompt: &Value,
+    name: &str,
+    input: Value,
+) -> Vec<Frame> {
+    let anthropic = browser.dj.upstreams.anthropic();
+    anthropic.reset();
+    anthropic.push(Script::tools().use_tool(name, input));
+    anthropic.push(Script::text(["Done."]));
+    let response = browser.post("/api/chat-stream/message", prompt).await;
+    let frames = Chat::read(response).rest().await;
+    assert_eq!(last(&frames), ("done", &Value::Null));
+    frames
+}
+
+/// How the one tool of a run has ended.
+///
+/// # Panics
+/// When there was none.
+pub fn tool_end(frames: &[Frame]) -> &Value {
+    let ended = frames.iter().find(|frame| frame.kind == "tool_end");
+    &ended.expect("a tool").data
 }

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use reqwest::Response;
 use serde_json::{Value, json};
-use spinlane_component_tests::browser::{Browser, SESSION, location};
-use spinlane_component_tests::chat::{Chat, Frame, last};
+use spinlane_component_tests::browser::{Browser, SESSION, location, tool_end, use_tool};
+use spinlane_component_tests::chat::Frame;
 use spinlane_component_tests::{Dj, KEY, settled};
-use spinlane_upstreams::anthropic::Script;
 use spinlane_upstreams::catalogue::OWN_PLAYLIST;
 
 const LOGIN: &str = "__Host-spinlane-login";
@@ -31,29 +30,6 @@ async fn code(response: Response, status: u16) -> String {
 async fn bearer(dj: &Dj, token: &str) -> Response {
     let request = reqwest::Client::new().get(dj.host.url("/api/auth/session"));
     request.bearer_auth(token).send().await.expect("an answer")
-}
-
-/// A run in which the model uses one tool.
-async fn use_tool(
-    browser: &mut Browser<'_>,
-    prompt: &Value,
-    name: &str,
-    input: Value,
-) -> Vec<Frame> {
-    let anthropic = browser.dj.upstreams.anthropic();
-    anthropic.reset();
-    anthropic.push(Script::tools().use_tool(name, input));
-    anthropic.push(Script::text(["Done."]));
-    let response = browser.post("/api/chat-stream/message", prompt).await;
-    let frames = Chat::read(response).rest().await;
-    assert_eq!(last(&frames), ("done", &Value::Null));
-    frames
-}
-
-/// How the one tool of a run has ended.
-fn tool_end(frames: &[Frame]) -> &Value {
-    let ended = frames.iter().find(|frame| frame.kind == "tool_end");
-    &ended.expect("a tool").data
 }
 
 /// A run in which the model creates a playlist.

@@ -5,6 +5,8 @@
 
 mod agent;
 mod auth;
+mod catalogues;
+mod clients;
 mod enrich;
 mod logs;
 mod openapi;

@@ -103,7 +103,7 @@ impl IntoResponses for BadBody {
                 415,
                 problem(
                     415,
-                    "The body is not sent as JSON.",
+                    "The body is not sent as JSON, or it is compressed.",
                     &[Code::UnsupportedMediaType],
                 ),
             ),
@@ -117,6 +117,17 @@ impl IntoResponses for BadBody {
                 ),
             ),
         ])
+    }
+}
+
+/// 409: the request wants to go on with a run.
+pub(in crate::dj::api) struct NotResumed;
+
+impl IntoResponses for NotResumed {
+    fn responses() -> Responses {
+        let description = "The request has a `Last-Event-ID`: a client that connects again by \
+             itself would have everything done twice. Nothing was done.";
+        responses([(409, problem(409, description, &[Code::NotResumable]))])
     }
 }
 
@@ -215,6 +226,12 @@ pub(in crate::dj::api) struct NoLogin;
 impl IntoResponses for NoLogin {
     fn responses() -> Responses {
         let bad = [Code::LoginState, Code::LoginCode];
+        let denied = [
+            Code::LoginDenied,
+            Code::AccountNotRegistered,
+            Code::OwnerNotPremium,
+            Code::MissingScope,
+        ];
         let refused = [Code::UpstreamRejected, Code::UpstreamError];
         responses([
             (
@@ -223,7 +240,11 @@ impl IntoResponses for NoLogin {
             ),
             (
                 403,
-                problem(403, "The user did not allow it.", &[Code::LoginDenied]),
+                problem(
+                    403,
+                    "The user did not allow it, or Spotify does not.",
+                    &denied,
+                ),
             ),
             (
                 502,

@@ -8,7 +8,9 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::future::{Either, select};
 use garde::Validate;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE,
+};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Serialize;
@@ -45,7 +47,7 @@ impl<T: Serialize> IntoResponse for Json<T> {
 
 /// A JSON body, read into `T` and checked against its rules.
 ///
-/// Anything else is answered with 415 (media type), 413 (size), 408 (too slow),
+/// Anything else is answered with 415 (media type, encoding), 413 (size), 408 (too slow),
 /// 400 (not JSON) or 422 (wrong type or range, every bad field named).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Valid<T>(pub(super) T);
@@ -59,6 +61,7 @@ where
     async fn from_request(request: Request, state: &AppState) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
         check_media_type(&parts.headers)?;
+        check_encoding(&parts.headers)?;
         check_announced_length(&parts.headers)?;
         let timeout = state.ports.clock.sleep(BODY_TIMEOUT);
         let body = match select(Box::pin(collect(body)), timeout).await {
@@ -95,6 +98,30 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
     let message = "send the body as JSON, with the header `Content-Type: application/json`";
     let error = ErrorObject::new(Code::UnsupportedMediaType, message);
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error))
+}
+
+/// The longest name of an encoding that is repeated, in characters.
+const MAX_ENCODING: usize = 40;
+
+/// Nothing is unpacked here: a small body could become a large one.
+fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
+    let fields = headers.get_all(CONTENT_ENCODING).into_iter();
+    let fields = fields.map(|field| String::from_utf8_lossy(field.as_bytes()).into_owned());
+    let fields = fields.collect::<Vec<_>>().join(",");
+    let mut encodings = fields.split(',').map(str::trim);
+    let other = |name: &&str| !name.is_empty() && !name.eq_ignore_ascii_case("identity");
+    let Some(encoding) = encodings.find(other) else {
+        return Ok(());
+    };
+    let encoding: String = encoding.chars().take(MAX_ENCODING).collect();
+    let message = format!(
+        "the body is encoded as `{encoding}`, which is not read here: send it as it is, without \
+         `Content-Encoding`"
+    );
+    let error = ErrorObject::new(Code::UnsupportedMediaType, message);
+    let taken = (ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    let error = error.with("contentEncoding", encoding);
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error).with_headers([taken]))
 }
 
 /// Spares a client that announces too much from sending it.
@@ -141,6 +168,8 @@ fn parse<T>(body: &[u8]) -> Result<T, Problem>
 where
     T: DeserializeOwned + Validate<Context = ()>,
 {
+    // Editors and some platforms begin a text with a byte order mark.
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let text = std::str::from_utf8(body)
         .map_err(|error| not_json(format_args!("no UTF-8 after byte {}", error.valid_up_to())))?;
     let document: Value = serde_json::from_str(text).map_err(not_json)?;

@@ -7,6 +7,9 @@
 //! a pass; the next one knows that its type requires it, and puts a stand-in
 //! wherever a value of that type lacks it. So no type needs anything special,
 //! and what schemas are made from is what is read.
+//!
+//! A member that is `null` is as one that is left out: many clients write their
+//! empty fields so.
 
 use std::any::type_name;
 use std::cell::RefCell;
@@ -210,7 +213,7 @@ impl<'v, 'p> Node<'v, 'p> {
         {
             // A field that its visitor does not list is one that it would not
             // take from here.
-            if fields.contains(field) && !object.contains_key(*field) {
+            if fields.contains(field) && object.get(*field).is_none_or(Value::is_null) {
                 let path = Path::Key(self.path, field);
                 Node {
                     path: &path,
@@ -326,7 +329,15 @@ impl<'de> Deserializer<'de> for Node<'_, '_> {
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.deserialize_struct("", &[], visitor)
+        let object = self.pick(Value::as_object, "an object")?;
+        let result = visitor.visit_map(Members {
+            present: object.map(Map::iter),
+            with_nulls: true,
+            absent: Vec::new(),
+            value: None,
+            parent: self,
+        });
+        self.told(result)
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -339,6 +350,7 @@ impl<'de> Deserializer<'de> for Node<'_, '_> {
         let kind = type_name::<V>();
         let result = visitor.visit_map(Members {
             present: object.map(Map::iter),
+            with_nulls: false,
             absent: match object {
                 Some(object) => self.lacking(kind, fields, object)?,
                 None => fields.to_vec(),
@@ -410,6 +422,9 @@ impl<'de> de::SeqAccess<'de> for Items<'_, '_> {
 
 struct Members<'v, 'p> {
     present: Option<serde_json::map::Iter<'v>>,
+    /// Whether members that are `null` are among those: in a map they may mean
+    /// something.
+    with_nulls: bool,
     absent: Vec<&'static str>,
     value: Option<(&'v str, Option<&'v Value>)>,
     parent: Node<'v, 'p>,
@@ -422,7 +437,10 @@ impl<'de> de::MapAccess<'de> for Members<'_, '_> {
         &mut self,
         seed: S,
     ) -> Result<Option<S::Value>, Fault> {
-        let present = self.present.as_mut().and_then(Iterator::next);
+        let with_nulls = self.with_nulls;
+        let counts = |(_, value): &(&String, &Value)| with_nulls || !value.is_null();
+        let present = self.present.as_mut();
+        let present = present.and_then(|members| members.find(counts));
         let member = match present {
             Some((key, value)) => (key.as_str(), Some(value)),
             None => match self.absent.pop() {

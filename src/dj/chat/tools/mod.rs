@@ -88,7 +88,7 @@ pub(super) struct Desk<'a> {
     is_user: bool,
     observer: Arc<dyn Observer>,
     output: &'a Output,
-    /// The playlist that the request is about.
+    /// The playlist that the request is about, by its id. No other is changed.
     playlist: Option<&'a str>,
     /// The state in which each playlist was seen last, by its id: the places
     /// that the model speaks of are those.
@@ -186,8 +186,9 @@ impl<'a> Desk<'a> {
     }
 }
 
-/// The tools that the model sees in `mode`.
-pub(super) fn of(mode: Mode) -> Vec<Tool> {
+/// The tools that the model sees in `mode`. Those that change a playlist are
+/// there only where the request has `named` the one that they may change.
+pub(super) fn of(mode: Mode, named: bool) -> Vec<Tool> {
     let mut tools = vec![
         search_tracks::tool(),
         analyze_playlist::tool(),
@@ -198,7 +199,8 @@ pub(super) fn of(mode: Mode) -> Vec<Tool> {
     match mode {
         Mode::Analyze => {}
         Mode::Create => tools.push(create_playlist::tool()),
-        Mode::Edit => tools.push(modify_playlist::tool()),
+        Mode::Edit if named => tools.push(modify_playlist::tool()),
+        Mode::Edit => {}
     }
     tools
 }
@@ -252,8 +254,8 @@ mod tests {
 
     #[test]
     fn the_mode_chooses_the_tools() {
-        let names = |mode| {
-            let tools = of(mode);
+        let names = |mode, named| {
+            let tools = of(mode, named);
             let names = tools.iter().map(|tool| tool.spec.name);
             names.collect::<Vec<_>>()
         };
@@ -264,15 +266,20 @@ mod tests {
             "get_track_details",
             "get_recommendations",
         ];
-        assert_eq!(names(Mode::Analyze), reading);
-        assert_eq!(names(Mode::Create)[..5], reading);
-        assert_eq!(names(Mode::Create)[5..], ["create_playlist"]);
-        assert_eq!(names(Mode::Edit)[5..], ["modify_playlist"]);
+        for named in [false, true] {
+            assert_eq!(names(Mode::Analyze, named), reading);
+            assert_eq!(names(Mode::Create, named)[..5], reading);
+            assert_eq!(names(Mode::Create, named)[5..], ["create_playlist"]);
+        }
+        assert_eq!(names(Mode::Edit, true)[..5], reading);
+        assert_eq!(names(Mode::Edit, true)[5..], ["modify_playlist"]);
+        assert_eq!(names(Mode::Edit, false), reading);
     }
 
     #[test]
     fn every_schema_is_checked_in_full() {
-        for tool in [Mode::Create, Mode::Edit].into_iter().flat_map(of) {
+        let all = [Mode::Create, Mode::Edit].map(|mode| of(mode, true));
+        for tool in all.into_iter().flatten() {
             let spec = tool.spec;
             schema::assert_checked(&spec.schema);
             assert_eq!(spec.schema["type"], "object", "{}", spec.name);

@@ -75,15 +75,18 @@ async fn modify(input: Input, desk: &Desk<'_>) -> Outcome {
     Ok(Report::new(summary).with("playlistId", id))
 }
 
-/// A request that is about one playlist changes no other, whatever the names
+/// Only the playlist that the request has named is changed, whatever the names
 /// and descriptions say that the model has read.
 fn stays_with(id: &str, asked: Option<&str>) -> Result<(), ErrorObject> {
     match asked {
-        Some(asked) if playlist_id(asked).as_deref() != Some(id) => Err(unfit(format!(
+        Some(asked) if asked == id => Ok(()),
+        Some(asked) => Err(unfit(format!(
             "only the playlist that the user has open may be changed: {}",
             name(asked)
         ))),
-        _ => Ok(()),
+        None => Err(unfit(
+            "the user has not said which playlist may be changed: ask for its link",
+        )),
     }
 }
 
@@ -153,12 +156,9 @@ mod tests {
 
     #[test]
     fn only_the_open_playlist_is_changed() {
-        assert!(stays_with(OPEN, None).is_ok());
         assert!(stays_with(OPEN, Some(OPEN)).is_ok());
-        let uri = format!("spotify:playlist:{OPEN}");
-        assert!(stays_with(OPEN, Some(&uri)).is_ok());
+        assert!(stays_with(OPEN, None).is_err());
         let error = stays_with(OTHER, Some(OPEN)).unwrap_err();
         assert!(error.message.contains(OPEN), "{error:?}");
-        assert!(stays_with(OPEN, Some("what is open cannot be told")).is_err());
     }
 }

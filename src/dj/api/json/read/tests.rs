@@ -100,7 +100,7 @@ fn names_every_fault_at_once() {
 
 #[test]
 fn says_what_is_expected() {
-    let document = json!({"name": null, "kind": ["red"], "count": -1});
+    let document = json!({"name": 7, "kind": ["red"], "count": -1});
     let mut faults = faults(&document);
     faults.sort();
     let messages: Vec<_> = faults.iter().map(|fault| fault.1.as_str()).collect();
@@ -119,6 +119,38 @@ fn absent_fields_are_required_by_name() {
     assert_eq!(
         pointers(&absent),
         ["/inner/0/flag", "/inner/0/id", "/kind", "/name"]
+    );
+}
+
+#[test]
+fn null_is_as_left_out() {
+    #[derive(Debug, Default, PartialEq, Deserialize)]
+    #[serde(default)]
+    struct Optional {
+        flag: bool,
+        words: Vec<String>,
+        count: u8,
+        name: Option<String>,
+        free: std::collections::BTreeMap<String, Option<u8>>,
+    }
+    let nulls = json!({"flag": null, "words": null, "count": null, "name": null, "free": null});
+    let good = read::<Optional>(&nulls);
+    assert_eq!(
+        (good.value, good.faults),
+        (Some(Optional::default()), vec![])
+    );
+    // A map's entries are its sender's own.
+    let map = read::<Optional>(&json!({"free": {"a": null}}));
+    let map = map.value.map(|value| value.free);
+    assert_eq!(map, Some([("a".to_owned(), None)].into()));
+    // In a list there is nothing that it could be left out of.
+    let list = read::<Optional>(&json!({"words": [null]}));
+    assert_eq!(list.faults[0].pointer, "/words/0");
+    let required = json!({"name": null, "kind": "red", "inner": [{"id": null, "flag": true}]});
+    assert_eq!(
+        faults(&required),
+        [("/name", "is required"), ("/inner/0/id", "is required")]
+            .map(|(pointer, message)| (pointer.to_owned(), message.to_owned()))
     );
 }
 
