@@ -112,8 +112,9 @@ fn joined(words: &[String], name: &str) -> String {
     }
 }
 
-/// What introduces a guest.
+/// What introduces a guest: as the first word of a part, and among others.
 const GUEST: [&str; 3] = ["feat", "ft", "featuring"];
+const GUESTS: [&str; 5] = [" feat. ", " feat ", " ft. ", " ft ", " featuring "];
 
 /// Signs and words between the names of several artists.
 const BETWEEN: [&str; 12] = [
@@ -137,8 +138,7 @@ fn artists(names: &[&str], split: Split) -> Vec<String> {
     let mut found = Vec::new();
     for name in names {
         let lower = name.to_lowercase();
-        let guests = [" feat. ", " feat ", " ft. ", " ft ", " featuring "];
-        for name in separated(&lower, &guests) {
+        for name in separated(&lower, &GUESTS) {
             match split {
                 Split::Guests => found.push(folded_artist(name)),
                 Split::All => found.extend(separated(name, &BETWEEN).map(folded_artist)),
@@ -212,10 +212,7 @@ fn telling_parts<'a>(title: &'a str, credits: &[String]) -> Vec<&'a str> {
 /// A title's first part, without the guests that were not put in brackets.
 fn without_guests(part: &str) -> &str {
     let lower = part.to_lowercase();
-    let at = [" feat. ", " feat ", " ft. ", " ft ", " featuring "]
-        .iter()
-        .filter_map(|mark| lower.find(mark))
-        .min();
+    let at = GUESTS.iter().filter_map(|mark| lower.find(mark)).min();
     // Lower case may be longer or shorter: then it stays as it is.
     at.and_then(|at| part.get(..at)).unwrap_or(part)
 }
