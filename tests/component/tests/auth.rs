@@ -5,8 +5,9 @@ use std::time::Duration;
 use reqwest::Response;
 use serde_json::{Value, json};
 use spinlane_component_tests::browser::{Browser, SESSION, location, tool_end, use_tool};
-use spinlane_component_tests::chat::Frame;
+use spinlane_component_tests::chat::{Chat, Frame};
 use spinlane_component_tests::{Dj, KEY, settled};
+use spinlane_upstreams::anthropic::Script;
 use spinlane_upstreams::catalogue::OWN_PLAYLIST;
 
 const LOGIN: &str = "__Host-spinlane-login";
