@@ -60,7 +60,8 @@ async fn foreign_cookies_hide_nothing() {
         });
         problem(request, 200).await["connected"] == true
     };
-    let ours = format!("{SESSION}={session}").into_bytes();
+    let ours = format!("{SESSION}={session}");
+    let ours = ours.as_bytes();
     for foreign in [
         &b"utm=p\xc3\xa5"[..],
         b"utm=p\xe5",
@@ -68,9 +69,9 @@ async fn foreign_cookies_hide_nothing() {
         b"caf\xe9",
         b"a=b; ; =; c",
     ] {
-        assert!(connected(&[&[foreign, &ours].join(&b"; "[..])]).await);
-        assert!(connected(&[&[&ours, foreign].join(&b";"[..])]).await);
-        assert!(connected(&[foreign, &ours]).await, "{foreign:?}");
+        assert!(connected(&[&[foreign, ours].join(&b"; "[..])]).await);
+        assert!(connected(&[&[ours, foreign].join(&b";"[..])]).await);
+        assert!(connected(&[foreign, ours]).await, "{foreign:?}");
         assert!(!connected(&[foreign]).await);
     }
 }
