@@ -49,6 +49,7 @@ const errors = {
   ],
   upstream_error: (error) => [`${capital(who(error))} failed`, 'This is on its side.', 'again'],
   upstream_cut: (error) => [`${capital(who(error))} hung up`, 'The answer ended early.', 'again'],
+  no_answer: () => ['The model gave no answer', 'Ask in another way, or for less at once.', 'again'],
   upstream_protocol: (error) => [`${capital(who(error))} gave an answer that makes no sense`, 'This is on its side.', 'again'],
   upstream_rejected: (error) => [`${capital(who(error))} did not take our request`, 'Ask for it in another way.', 'again'],
   upstream_denied: (error) => [

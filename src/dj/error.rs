@@ -111,6 +111,8 @@ codes! {
     UpstreamProtocol = "upstream_protocol",
     /// The upstream's answer ended early.
     UpstreamCut = "upstream_cut",
+    /// The model ended without an answer.
+    NoAnswer = "no_answer",
     /// The caller has used its quota.
     TooManyRequests = "too_many_requests",
     /// No slot became free in time.

@@ -5,7 +5,7 @@ import Anthropic from '@anthropic-ai/sdk';
 import { control as tell, start } from './standins.js';
 
 const request = {
-  model: 'claude-sonnet-5-5',
+  model: 'claude-sonnet-4-6',
   max_tokens: 100,
   messages: [{ role: 'user', content: 'Something for the rain' }],
 };

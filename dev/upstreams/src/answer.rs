@@ -17,6 +17,8 @@ pub(crate) enum Piece {
     Write(Bytes),
     /// Nothing for so long.
     Wait(Duration),
+    /// The same each so long, until the client goes.
+    Repeat(Bytes, Duration),
     /// Nothing any more, until the client goes.
     Hang,
     /// The connection breaks off.
@@ -38,6 +40,12 @@ pub(crate) fn body(pieces: VecDeque<Piece>, guard: Guard) -> Body {
                     return Some((Ok(bytes), (pieces, guard)));
                 }
                 Some(Piece::Wait(time)) => tokio::time::sleep(time).await,
+                Some(Piece::Repeat(bytes, time)) => {
+                    tokio::time::sleep(time).await;
+                    guard.sent();
+                    pieces.push_front(Piece::Repeat(bytes.clone(), time));
+                    return Some((Ok(bytes), (pieces, guard)));
+                }
                 Some(Piece::Hang) => futures::future::pending().await,
                 Some(Piece::Cut) => {
                     // hyper writes what it has when the body has nothing.

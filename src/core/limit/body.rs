@@ -2,11 +2,15 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures::future::{Either, select};
 use futures::{Stream, StreamExt, stream};
 
-use crate::core::ports::{BodyStream, HttpError};
+use super::call::Beginning;
+use super::retry::Verdict;
+use crate::core::ports::{BodyStream, Clock, HttpError, Instant, TimeoutPhase};
 
 /// A body that keeps `guard` until it has ended, broken, or is dropped.
 struct Guarded<G> {
@@ -70,27 +74,75 @@ pub(super) async fn read_ahead(mut body: BodyStream, limit: usize) -> Result<Ahe
     }))
 }
 
-/// Reads `body` until `judge` knows something about its beginning, which it is
-/// given together with whether that is all. The body that is returned is as if
-/// it had not been read.
+/// How long a body is waited for that does not come on.
+pub(super) struct Patience<'a> {
+    clock: &'a dyn Clock,
+    limit: Option<Duration>,
+    /// When it ends.
+    ends: Option<Instant>,
+    steps: usize,
+}
+
+impl<'a> Patience<'a> {
+    /// `limit` without a step; `None`: as long as it takes.
+    pub(super) fn new(clock: &'a dyn Clock, limit: Option<Duration>) -> Self {
+        let mut new = Self {
+            clock,
+            limit,
+            ends: None,
+            steps: 0,
+        };
+        new.renew();
+        new
+    }
+
+    fn renew(&mut self) {
+        self.ends = self.limit.map(|limit| self.clock.now() + limit);
+    }
+
+    /// So many steps have been taken in all.
+    fn see(&mut self, steps: usize) {
+        if steps > self.steps {
+            self.steps = steps;
+            self.renew();
+        }
+    }
+
+    async fn next(&self, body: &mut BodyStream) -> Result<Option<Bytes>, HttpError> {
+        let Some(ends) = self.ends else {
+            return body.next().await.transpose();
+        };
+        match select(body.next(), self.clock.sleep_until(ends)).await {
+            Either::Left((chunk, _)) => chunk.transpose(),
+            Either::Right(_) => Err(HttpError::Timeout(TimeoutPhase::Idle)),
+        }
+    }
+}
+
+/// Reads `body` until `judge` knows what its beginning means, which it is given
+/// together with whether that is all. The body that is returned is as if it had
+/// not been read.
 ///
 /// # Errors
-/// When the body breaks before that.
-pub(super) async fn read_start<T>(
+/// When the body breaks before that, and when `patience` ends.
+pub(super) async fn read_start(
     mut body: BodyStream,
     limit: usize,
-    mut judge: impl FnMut(&[u8], bool) -> Option<T>,
-) -> Result<(Option<T>, BodyStream), HttpError> {
+    mut patience: Patience<'_>,
+    mut judge: impl FnMut(&[u8], bool) -> Beginning,
+) -> Result<(Option<Verdict>, BodyStream), HttpError> {
     let (mut chunks, mut start) = (Vec::new(), BytesMut::new());
     let verdict = loop {
-        let Some(chunk) = body.next().await.transpose()? else {
-            break judge(&start, true);
-        };
-        start.extend_from_slice(&chunk);
-        chunks.push(chunk);
-        let verdict = judge(&start, false);
-        if verdict.is_some() || start.len() >= limit {
-            break verdict;
+        let chunk = patience.next(&mut body).await?;
+        let all = chunk.is_none();
+        if let Some(chunk) = chunk {
+            start.extend_from_slice(&chunk);
+            chunks.push(chunk);
+        }
+        match judge(&start, all) {
+            Beginning::Known(verdict) => break Some(verdict),
+            Beginning::Open { .. } if all || start.len() >= limit => break None,
+            Beginning::Open { steps } => patience.see(steps),
         }
     };
     let read = stream::iter(chunks.into_iter().map(Ok));
@@ -105,6 +157,7 @@ pub(super) fn whole(bytes: Bytes) -> BodyStream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::testing::{VirtualClock, World};
     use futures::executor::block_on;
     use std::sync::Arc;
 
@@ -134,20 +187,64 @@ mod tests {
 
     #[test]
     fn a_body_is_read_until_its_beginning_is_known() {
-        let judge = |start: &[u8], all: bool| (start.contains(&b'c') || all).then_some(start.len());
+        let judge = |start: &[u8], all: bool| match start.contains(&b'c') || all {
+            true => Beginning::Known(Verdict::Absent),
+            false => Beginning::Open { steps: 0 },
+        };
+        let clock = VirtualClock::new();
+        let read = |body, limit| block_on(read_start(body, limit, patience(&clock), judge));
         for (chunks, limit, known) in [
-            (&["ab", "cd", "ef"][..], 100, Some(4)),
-            (&["ab", "xd"], 100, Some(4)),
-            (&["ab", "xd", "ef"], 3, None),
-            (&[], 100, Some(0)),
+            (&["ab", "cd", "ef"][..], 100, true),
+            (&["ab", "xd"], 100, true),
+            (&["ab", "xd", "ef"], 3, false),
+            (&[], 100, true),
         ] {
-            let (found, all) = block_on(read_start(body(chunks), limit, judge)).unwrap();
-            assert_eq!(found, known, "{chunks:?}");
+            let (found, all) = read(body(chunks), limit).unwrap();
+            assert_eq!(found, known.then_some(Verdict::Absent), "{chunks:?}");
             let all: Vec<_> = block_on(all.map(Result::unwrap).collect());
             assert_eq!(all, chunks);
         }
         let cut = stream::iter([Err(HttpError::Broken("cut".into()))]).boxed();
-        assert!(block_on(read_start(cut, 100, judge)).is_err());
+        assert!(read(cut, 100).is_err());
+    }
+
+    fn patience(clock: &VirtualClock) -> Patience<'_> {
+        Patience::new(clock, Some(Duration::from_secs(10)))
+    }
+
+    /// A chunk each 4 s, of which `x` brings the answer on.
+    #[test]
+    fn a_beginning_that_does_not_come_on_is_given_up() {
+        let judge = |start: &[u8], _: bool| match start.contains(&b'!') {
+            true => Beginning::Known(Verdict::Good),
+            false => Beginning::Open {
+                steps: start.iter().filter(|byte| **byte == b'x').count(),
+            },
+        };
+        for (chunks, ends) in [
+            (&[".", "x", ".", "x", ".", "!"][..], Ok(24)),
+            (&[".", ".", "!"], Err(10)),
+            (&[".", "x", ".", ".", "!"], Err(18)),
+        ] {
+            let world = World::new();
+            let clock = world.clock.clone();
+            let ticks = clock.clone();
+            let body = body(chunks).then(move |chunk| {
+                let wait = ticks.sleep(Duration::from_secs(4));
+                async move {
+                    wait.await;
+                    chunk
+                }
+            });
+            let body = body.boxed();
+            let read = world.run(read_start(body, 100, patience(&clock), judge));
+            let seconds = clock.now().as_nanos() / 1_000_000_000;
+            let timeout = HttpError::Timeout(TimeoutPhase::Idle);
+            match read {
+                Ok((verdict, _)) => assert_eq!((verdict, Ok(seconds)), (Some(Verdict::Good), ends)),
+                Err(error) => assert_eq!((error, Err(seconds)), (timeout, ends)),
+            }
+        }
     }
 
     #[test]

@@ -41,6 +41,11 @@ pub struct Call {
     pub weight: u32,
     /// How its answer is read.
     pub inspect: Inspect,
+    /// How long an answer that is read with [`Inspect::Start`] may go without
+    /// progress before it is judged. One that has stalled is an
+    /// [`HttpError::Timeout`] and ends the call: whether to ask again is the
+    /// caller's to say, who knows for how long it may.
+    pub progress: Option<Duration>,
     /// Is told how it goes.
     pub observer: Option<Arc<dyn Observer>>,
 }
@@ -60,6 +65,7 @@ impl Call {
             priority: Priority::Interactive,
             weight: 1,
             inspect: Inspect::Status,
+            progress: None,
             observer: None,
         }
     }
@@ -129,7 +135,20 @@ pub enum Inspect {
         limit: usize,
         /// Is given what has come so far, each time that more has come, and
         /// whether it is all.
-        read: fn(&response::Parts, &[u8], bool) -> Option<Verdict>,
+        read: fn(&response::Parts, &[u8], bool) -> Beginning,
+    },
+}
+
+/// What the beginning of an answer tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beginning {
+    /// What the answer means.
+    Known(Verdict),
+    /// Not that yet.
+    Open {
+        /// Grows with each step that brings the answer on: see
+        /// [`Call::progress`].
+        steps: usize,
     },
 }
 

@@ -68,7 +68,7 @@ pub mod shared;
 pub use adaptive::{Adaptive, AdaptiveLimits, Sample};
 pub use bucket::{InvalidRate, NotTaken, Rate, TokenBucket, TooHeavy, Wait};
 pub use budget::{Budget, BudgetExhausted, Taken};
-pub use call::{Answered, Call, CallError, CallStats, Inspect, Observer};
+pub use call::{Answered, Beginning, Call, CallError, CallStats, Inspect, Observer};
 pub use caller::{CallerLimit, Decision, Quota};
 pub use config::{LaneConfig, Limits, Scope};
 pub use global::{GLOBAL, Global};

@@ -83,8 +83,9 @@ impl Verdict {
 /// Reads the verdict from a response head; `unix` is the wall clock's time.
 ///
 /// 429 and 529 are overload, as is 503 that says when to come back. 408, 409
-/// and the other 500, 502, 503, 504 are worth another attempt. 404 and 410 are
-/// [`Verdict::Absent`].
+/// and every other 5xx are worth another attempt, those included that only
+/// proxies know (520 to 527, 530); 501 and 505 are not, since they would be the
+/// same again. 404 and 410 are [`Verdict::Absent`].
 pub fn classify(head: &response::Parts, unix: Duration) -> Verdict {
     let wait = retry_after(&head.headers, unix);
     match (head.status.as_u16(), wait) {
@@ -92,10 +93,9 @@ pub fn classify(head: &response::Parts, unix: Duration) -> Verdict {
             Verdict::Overloaded { retry_after }
         }
         (404 | 410, _) => Verdict::Absent,
-        (408 | 409 | 500 | 502 | 503 | 504, _) => Verdict::Failed { retryable: true },
-        _ if head.status.is_client_error() || head.status.is_server_error() => {
-            Verdict::Failed { retryable: false }
-        }
+        (501 | 505, _) => Verdict::Failed { retryable: false },
+        (408 | 409 | 500..=599, _) => Verdict::Failed { retryable: true },
+        _ if head.status.is_client_error() => Verdict::Failed { retryable: false },
         _ => Verdict::Good,
     }
 }
@@ -208,10 +208,10 @@ mod tests {
 
     #[test]
     fn classes_of_answers() {
-        for status in [408, 409, 500, 502, 503, 504] {
+        for status in [408, 409, 500, 502, 503, 504, 506, 511, 520, 527, 530, 599] {
             assert_eq!(verdict(status, None), Verdict::Failed { retryable: true });
         }
-        for status in [400, 401, 403, 422, 501] {
+        for status in [400, 401, 403, 422, 501, 505] {
             assert_eq!(verdict(status, None), Verdict::Failed { retryable: false });
         }
         for status in [429, 529] {

@@ -120,6 +120,19 @@ impl Decoder {
         result
     }
 
+    /// Ends the stream and calls `on_event` for what had arrived of an event
+    /// whose blank line is missing. The standard says to drop it, and so does
+    /// who does not call this: it is for reading an upstream that is known to
+    /// end without one. What it gives may be a part of what was meant.
+    ///
+    /// # Errors
+    /// [`DecodeError`], as [`push`](Self::push).
+    pub fn finish(mut self, on_event: impl FnMut(Decoded<'_>)) -> Result<(), DecodeError> {
+        // After a CR that ended a line, an LF of it is skipped.
+        self.after_cr = false;
+        self.push(b"\n\n", on_event)
+    }
+
     /// Whether the stream stopped inside an event or a line: what had arrived of
     /// it is not dispatched, as the standard says.
     pub fn has_partial(&self) -> bool {

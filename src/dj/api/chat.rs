@@ -17,7 +17,7 @@ use super::playlist::{self, PlaylistField};
 use super::problem::Problem;
 use super::stream::{self, NewRun};
 use crate::dj::auth::MaybeSession;
-use crate::dj::chat::{Chat, HistoryEntry, Mode, Prompt};
+use crate::dj::chat::{Chat, HistoryEntry, Mode, Prompt, is_blank};
 use crate::dj::config::{Config, Environment};
 use crate::dj::run::Run;
 use crate::dj::{AppState, random_hex};
@@ -28,10 +28,11 @@ use crate::dj::{AppState, random_hex};
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ChatRequest {
     /// What the user says; lengths are in Unicode code points.
-    #[garde(length(chars, min = 1, max = 2000))]
+    #[garde(length(chars, min = 1, max = 2000), custom(says_something))]
     #[schema(
         min_length = 1,
         max_length = 2000,
+        pattern = r"\S",
         examples("Something warm for a rainy evening")
     )]
     pub(crate) message: String,
@@ -61,6 +62,15 @@ pub(crate) struct ChatRequest {
     #[garde(skip)]
     #[schema(nullable)]
     pub(crate) debug: bool,
+}
+
+/// The model's service refuses a message of white space alone.
+fn says_something(message: &str, (): &()) -> garde::Result {
+    // Nothing at all is told by its length.
+    match !message.is_empty() && is_blank(message) {
+        true => Err(garde::Error::new("must not be white space alone")),
+        false => Ok(()),
+    }
 }
 
 impl ChatRequest {

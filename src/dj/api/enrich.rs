@@ -186,8 +186,7 @@ fn document(context: &RequestContext, work: Enrichment, allowance: Option<Allowa
     let body = async move {
         let waits = Arc::new(Waits::unseen());
         let report = work.report(&waits, &|_, _, _| {}).await;
-        let mut usage = UsageReport::of_request();
-        usage.lane_wait_ms = waits.millis();
+        let usage = UsageReport::of_request();
         let bytes = serde_json::to_vec(&EnrichAnswer { report, usage });
         Ok::<_, Infallible>(Bytes::from(bytes.unwrap_or_default()))
     };

@@ -5,12 +5,15 @@ use tracing::{info, warn};
 
 use super::answer::{Answer, Trouble, relay};
 use super::conversation::Conversation;
+use super::ids::Ids;
+use super::reasoning::Reasoning;
+use super::silence;
 use super::tools::{Desk, Toolbox};
-use super::turn::ToolCall;
+use super::turn::{Said, TooLong};
 use super::usage::Progress;
 use crate::core::ports::Clock;
 use crate::dj::clients::anthropic::{
-    CacheControl, Client, Part, Request, StopReason, SystemText, Thinking,
+    CacheControl, Client, Part, Request, StopReason, SystemText, ToolChoice,
 };
 use crate::dj::error::{Code, ErrorObject};
 use crate::dj::run::{Closed, Ending, Output, Reason};
@@ -18,22 +21,22 @@ use crate::dj::run::{Closed, Ending, Output, Reason};
 /// How often the model is asked in one run.
 pub(super) const MAX_TURNS: u32 = 5;
 
-/// The longest answer, in tokens; thinking comes on top.
-const MAX_TOKENS: u32 = 4096;
-
-/// Said with the results before the last answer.
-const LAST_TURN: &str = "This is your last turn: no more tools will be run. Answer the user now \
-    with what you have.";
+/// Said to a model that has said nothing. Models do so after the results of
+/// tools, the more where text comes with those.
+const GO_ON: &str = "Go on: answer my last message, with the results that you have.";
 
 /// An agent at work.
 pub(super) struct Agent<'a> {
     pub(super) client: &'a Client,
     pub(super) clock: &'a dyn Clock,
     pub(super) model: &'a str,
-    pub(super) thinking: Option<Thinking>,
+    pub(super) reasoning: Reasoning,
     pub(super) system: &'a str,
     pub(super) output: &'a Output,
     pub(super) toolbox: Toolbox,
+    pub(super) ids: Ids,
+    /// Whether the last answer was empty.
+    pub(super) was_silent: bool,
 }
 
 /// What follows an answer.
@@ -60,7 +63,10 @@ impl Agent<'_> {
             };
             let next = self.follow(answer, &mut conversation, desk, progress).await;
             match next {
-                Ok(Next::Again) => self.output.thinking("Reading what the tools found"),
+                Ok(Next::Again) => self.output.thinking(match self.was_silent {
+                    true => "No answer: asking again",
+                    false => "Reading what the tools found",
+                }),
                 Ok(Next::End(ending)) => return ending,
                 Err(Closed) => return Ending::Gone,
             }
@@ -72,16 +78,16 @@ impl Agent<'_> {
         conversation: &mut Conversation<'_>,
         progress: &mut Progress,
     ) -> Result<Answer, Trouble> {
-        let budget = match self.thinking {
-            Some(Thinking::Enabled { budget_tokens }) => budget_tokens,
-            None => 0,
-        };
+        let is_last = progress.turns + 1 >= MAX_TURNS;
         let request = Request {
             model: self.model,
-            max_tokens: MAX_TOKENS + budget,
+            max_tokens: self.reasoning.max_tokens(),
             stream: true,
-            thinking: self.thinking,
+            thinking: self.reasoning.thinking(),
+            output_config: self.reasoning.output_config(),
             tools: self.toolbox.specs(),
+            // Told so, and not in words: those would be taken for the results'.
+            tool_choice: is_last.then_some(ToolChoice::None),
             system: [SystemText {
                 text: self.system,
                 cache_control: Some(CacheControl::Ephemeral),
@@ -105,60 +111,67 @@ impl Agent<'_> {
             ?stop_reason,
             "the model has answered"
         );
-        let goes_on = matches!(
-            stop_reason,
-            Some(StopReason::ToolUse | StopReason::PauseTurn)
-        );
-        if !goes_on {
-            return Ok(Next::End(ending(stop_reason)));
+        if let Some(reason) = stopped_short(stop_reason) {
+            return Ok(Next::End(Ending::Incomplete(reason)));
         }
-        let Ok((mut said, calls)) = turn.finish() else {
-            return Ok(Next::End(too_long(progress)));
+        let is_paused = stop_reason == Some(StopReason::PauseTurn);
+        let said = match turn.finish(&mut self.ids) {
+            Ok(said) => said,
+            // Nothing of it is needed any more.
+            Err(TooLong { tools: false }) if !is_paused => return Ok(Next::End(Ending::Whole)),
+            Err(_) => return Ok(Next::End(too_long(progress))),
         };
-        if stop_reason == Some(StopReason::ToolUse) && calls.is_empty() {
-            // It says that it asks for tools, and asks for none.
+        if said.is_empty() {
+            return Ok(self.silent(conversation, progress));
+        }
+        self.was_silent = false;
+        if said.calls.is_empty() && !is_paused {
             return Ok(Next::End(Ending::Whole));
         }
         if progress.turns >= MAX_TURNS {
             return Ok(Next::End(Ending::Incomplete(Reason::TurnLimit)));
         }
+        let Said {
+            mut parts,
+            calls,
+            unsigned,
+        } = said;
+        if unsigned {
+            self.reasoning.give_up();
+        }
         if calls.is_empty() {
             // After a pause it comes last, where the service refuses white space
             // at the end.
-            Part::trim_last(&mut said);
+            Part::trim_last(&mut parts);
         }
-        conversation.assistant(said);
+        conversation.assistant(parts);
         if !calls.is_empty() {
-            let results = self.results(calls, desk, progress).await?;
+            progress.tool_calls += u32::try_from(calls.len()).unwrap_or(u32::MAX);
+            let results = self.toolbox.run(calls, desk, self.clock).await?;
             conversation.user(results);
         }
         Ok(Next::Again)
     }
 
-    /// The results of `calls`, and what else the model is told with them.
-    async fn results(
-        &mut self,
-        calls: Vec<ToolCall>,
-        desk: &Desk<'_>,
-        progress: &mut Progress,
-    ) -> Result<Vec<Part<'static>>, Closed> {
-        progress.tool_calls += u32::try_from(calls.len()).unwrap_or(u32::MAX);
-        let mut results = self.toolbox.run(calls, desk, self.clock).await?;
-        if progress.turns + 1 == MAX_TURNS {
-            results.push(Part::text(LAST_TURN));
+    /// What follows an answer without a word for the user or a tool: the model is
+    /// asked to go on, once.
+    fn silent(&mut self, conversation: &mut Conversation<'_>, progress: &Progress) -> Next {
+        warn!(turn = progress.turns, "the model's answer is empty");
+        if self.was_silent || progress.turns >= MAX_TURNS {
+            return Next::End(Ending::Failed(silence::empty()));
         }
-        Ok(results)
+        self.was_silent = true;
+        conversation.user(vec![Part::text(GO_ON)]);
+        Next::Again
     }
 }
 
-/// How a run ends whose model asks for nothing more.
-fn ending(stop_reason: Option<StopReason>) -> Ending {
-    match stop_reason {
-        Some(StopReason::MaxTokens | StopReason::ModelContextWindowExceeded) => {
-            Ending::Incomplete(Reason::MaxTokens)
-        }
-        Some(StopReason::Refusal) => Ending::Incomplete(Reason::Refusal),
-        _ => Ending::Whole,
+/// Why an answer is not whole that the model has ended: none of its tools runs.
+fn stopped_short(stop_reason: Option<StopReason>) -> Option<Reason> {
+    match stop_reason? {
+        StopReason::MaxTokens | StopReason::ModelContextWindowExceeded => Some(Reason::MaxTokens),
+        StopReason::Refusal => Some(Reason::Refusal),
+        _ => None,
     }
 }
 

@@ -88,13 +88,13 @@ fn say(
         StreamEvent::BlockDelta {
             delta: Delta::Text(text),
             ..
-        } => {
-            progress.said |= !text.is_empty();
+        } if !text.is_empty() => {
+            progress.say(text);
             output.content(text, held)?;
         }
         StreamEvent::BlockStart { block, .. } => match block {
             Block::Text(text) if !text.is_empty() => {
-                progress.said = true;
+                progress.say(text);
                 output.content(text, held)?;
             }
             Block::Thinking { .. } | Block::RedactedThinking { .. } => output.thinking("Thinking"),

@@ -3,8 +3,11 @@
 mod agent;
 mod answer;
 mod conversation;
+mod ids;
 mod input;
 mod prompt;
+mod reasoning;
+mod silence;
 #[cfg(test)]
 mod tests;
 mod tools;
@@ -14,19 +17,24 @@ mod usage;
 use std::sync::Arc;
 
 use futures::FutureExt;
+use tracing::warn;
 
 use super::AppState;
-use super::clients::anthropic::{Client, Thinking};
+use super::clients::anthropic::Client;
 use super::clients::spotify::{Access, PlaylistId};
 use super::config::Secret;
-use super::run::{Ending, Output, UsageReport, Waits, Work};
+use super::error::ErrorObject;
+use super::run::{Ending, Output, Reason, UsageReport, Waits, Work};
 use crate::core::ports::BoxFuture;
 use agent::Agent;
 use conversation::Conversation;
+use ids::Ids;
+use reasoning::Reasoning;
 use tools::{Desk, Toolbox};
 use usage::Progress;
 
 pub(crate) use input::{HistoryEntry, Mode, Prompt};
+pub(crate) use prompt::is_blank;
 
 /// A prompt being answered.
 pub(crate) struct Chat {
@@ -58,6 +66,12 @@ impl Chat {
             access,
             progress,
         } = self;
+        for (variable, instead) in &app.config.deprecated {
+            warn!(
+                variable,
+                instead, "this variable is read for one release more"
+            );
+        }
         let config = &app.config.anthropic;
         let client = Client::new(app, api_key.clone(), Arc::clone(waits) as _);
         let playlist = prompt.playlist.as_ref().map(PlaylistId::as_str);
@@ -66,12 +80,12 @@ impl Chat {
             client: &client,
             clock: &*app.ports.clock,
             model: &config.model,
-            thinking: config.thinking_tokens.map(|tokens| Thinking::Enabled {
-                budget_tokens: tokens.get(),
-            }),
+            reasoning: Reasoning::new(config.thinking),
             system: &prompt::system(prompt),
             output,
             toolbox: Toolbox::new(tools::of(prompt.mode, playlist.is_some())),
+            ids: Ids::default(),
+            was_silent: false,
         };
         let conversation = Conversation::new(prompt::messages(prompt));
         agent.work(conversation, &desk, progress).await
@@ -85,5 +99,9 @@ impl Work for Chat {
 
     fn report(&self, report: &mut UsageReport) {
         self.progress.report(report);
+    }
+
+    fn silence(&self, reason: Reason) -> Option<ErrorObject> {
+        (!self.progress.said).then(|| silence::because(reason))
     }
 }

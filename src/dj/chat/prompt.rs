@@ -44,11 +44,18 @@ pub(super) fn system(prompt: &Prompt) -> String {
     format!("{DJ}\n\n{task}")
 }
 
+/// Whether the service takes it for white space alone, which it refuses: to it
+/// the separators of ASCII are that as well.
+pub(crate) fn is_blank(text: &str) -> bool {
+    let is_space = |char: char| char.is_whitespace() || matches!(char, '\u{1c}'..='\u{1f}');
+    text.chars().all(is_space)
+}
+
 /// The conversation in the form that the service takes: it begins with the
 /// user, no message is empty, and what is long ago is left out.
 pub(super) fn messages(prompt: &Prompt) -> Vec<Message<'_>> {
     let history = newest(&prompt.history).iter();
-    let history = history.filter(|entry| !entry.content.trim().is_empty());
+    let history = history.filter(|entry| !is_blank(&entry.content));
     let history = history.skip_while(|entry| entry.role == HistoryRole::Assistant);
     let history = history.map(|entry| Message {
         role: match entry.role {

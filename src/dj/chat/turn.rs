@@ -6,7 +6,9 @@
 
 use serde_json::{Map, Value};
 
-use crate::dj::clients::anthropic::{Block, Delta, Part, StreamEvent};
+use super::ids::{Ids, fits};
+use super::prompt::is_blank;
+use crate::dj::clients::anthropic::{Block, Delta, Part, StreamEvent, mend};
 
 /// The most that is kept of one answer, in bytes: far above what a model says
 /// within its tokens, and a bound for an upstream that never ends.
@@ -20,6 +22,8 @@ const MAX_INPUT: usize = 64 * 1024;
 pub(super) struct Turn {
     blocks: Vec<Kept>,
     size: usize,
+    /// Whether any block is a tool, kept or not.
+    tools: bool,
 }
 
 /// A content block.
@@ -40,7 +44,7 @@ enum Content {
     Unknown,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Asked {
     id: String,
     name: String,
@@ -59,9 +63,31 @@ pub(super) struct ToolCall {
     pub(super) input: Result<Map<String, Value>, String>,
 }
 
+/// An answer that has ended.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Said {
+    /// As the next request gives it back.
+    pub(super) parts: Vec<Part<'static>>,
+    /// The tools that it asks for, in order.
+    pub(super) calls: Vec<ToolCall>,
+    /// Whether reasoning is missing from the parts: the service takes none that
+    /// it has not signed.
+    pub(super) unsigned: bool,
+}
+
+impl Said {
+    /// Whether it says nothing, to the user or to a tool.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+}
+
 /// What an answer has grown to is more than is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TooLong;
+pub(super) struct TooLong {
+    /// Whether it asks for tools.
+    pub(super) tools: bool,
+}
 
 impl Turn {
     /// Keeps what `event` brings.
@@ -78,13 +104,20 @@ impl Turn {
         }
     }
 
-    /// The newest block with `index`: nearly always the last of all.
-    fn block(&mut self, index: u32) -> Option<&mut Kept> {
+    /// The newest block with `index`, or of all: nearly always the same.
+    fn block(&mut self, index: Option<u32>) -> Option<&mut Kept> {
         let mut newest_first = self.blocks.iter_mut().rev();
-        newest_first.find(|block| block.index == index)
+        newest_first.find(|block| index.is_none_or(|index| block.index == index))
     }
 
-    fn start(&mut self, index: u32, block: &Block) {
+    /// What a block has that does not say: they are counted from 0.
+    fn next_index(&self) -> u32 {
+        self.blocks
+            .last()
+            .map_or(0, |last| last.index.saturating_add(1))
+    }
+
+    fn start(&mut self, index: Option<u32>, block: &Block) {
         let content = match block {
             Block::Text(text) => Content::Text(text.clone()),
             Block::Thinking {
@@ -103,25 +136,30 @@ impl Turn {
             }),
             Block::Unknown => Content::Unknown,
         };
+        self.keep(index, content);
+    }
+
+    fn keep(&mut self, index: Option<u32>, content: Content) {
         // Counted, so that blocks without content have a bound as well.
         self.size += size_of::<Kept>() + content.len();
+        self.tools |= matches!(content, Content::Tool(_));
         if self.size <= MAX_KEPT {
             self.blocks.push(Kept {
-                index,
+                index: index.unwrap_or_else(|| self.next_index()),
                 content,
                 complete: false,
             });
         }
     }
 
-    fn more(&mut self, index: u32, delta: &Delta<'_>) {
-        let more = match delta {
-            Delta::Text(more)
-            | Delta::InputJson(more)
-            | Delta::Thinking(more)
-            | Delta::Signature(more) => more,
-            Delta::Unknown => return,
+    fn more(&mut self, index: Option<u32>, delta: &Delta<'_>) {
+        let Some(more) = delta.piece() else {
+            return;
         };
+        if self.block(index).is_none() {
+            // Its start was lost: it is what its deltas are.
+            self.keep(index, Content::begun_by(delta));
+        }
         self.size += more.len();
         if self.size > MAX_KEPT {
             return;
@@ -129,6 +167,10 @@ impl Turn {
         let Some(block) = self.block(index) else {
             return;
         };
+        if matches!((&block.content, delta), (Content::Unknown, Delta::Text(_))) {
+            // The user has heard it.
+            block.content = Content::begun_by(delta);
+        }
         match (&mut block.content, delta) {
             (Content::Text(text), Delta::Text(_)) => text.push_str(more),
             (Content::Tool(asked), Delta::InputJson(_)) => asked.json.push_str(more),
@@ -138,50 +180,89 @@ impl Turn {
         }
     }
 
-    /// The answer as the next request gives it back, and the tools that it asks
-    /// for, in order.
+    /// The answer now that it has ended. The tools' identifiers are such as the
+    /// service takes, and no two of a run are the same: `ids` has those before.
     ///
     /// # Errors
     /// [`TooLong`] when parts of it were not kept.
-    pub(super) fn finish(self) -> Result<(Vec<Part<'static>>, Vec<ToolCall>), TooLong> {
+    pub(super) fn finish(self, ids: &mut Ids) -> Result<Said, TooLong> {
         if self.size > MAX_KEPT {
-            return Err(TooLong);
+            return Err(TooLong { tools: self.tools });
         }
-        let (mut parts, mut calls) = (Vec::new(), Vec::new());
+        let mut said = Said::default();
         for Kept {
             content, complete, ..
         } in self.blocks
         {
-            match content {
+            let part = match content {
                 // The service refuses text that is empty.
-                Content::Text(text) if text.trim().is_empty() => {}
-                Content::Text(text) => parts.push(Part::text(text)),
+                Content::Text(text) if is_blank(&text) => continue,
+                Content::Text(text) => Part::text(text),
+                Content::Thinking { signature, .. } if signature.is_empty() => {
+                    said.unsigned = true;
+                    continue;
+                }
                 Content::Thinking {
                     thinking,
                     signature,
-                } => parts.push(Part::Thinking {
+                } => Part::Thinking {
                     thinking,
                     signature,
-                }),
-                Content::Redacted(data) => parts.push(Part::RedactedThinking { data }),
+                },
+                Content::Redacted(data) => Part::RedactedThinking { data },
                 Content::Tool(asked) => {
-                    let call = asked.call(complete);
-                    parts.push(Part::ToolUse {
-                        id: call.id.clone(),
-                        name: call.name.clone(),
-                        // Must be an object, whatever it was.
-                        input: Value::Object(call.input.clone().unwrap_or_default()),
-                    });
-                    calls.push(call);
+                    let call = asked.call(complete, ids);
+                    let part = call.part();
+                    said.calls.push(call);
+                    part
                 }
-                Content::Unknown => {}
-            }
+                Content::Unknown => continue,
+            };
+            said.parts.push(part);
         }
-        Ok((parts, calls))
+        // The service takes no reasoning with nothing after it.
+        while matches!(
+            said.parts.last(),
+            Some(Part::Thinking { .. } | Part::RedactedThinking { .. })
+        ) {
+            said.parts.pop();
+        }
+        Ok(said)
+    }
+}
+
+impl ToolCall {
+    /// As it is given back.
+    fn part(&self) -> Part<'static> {
+        let Self { id, name, input } = self;
+        Part::ToolUse {
+            id: id.clone(),
+            // No name of ours is of another form; the model is told that there
+            // is no such tool.
+            name: match fits(name) {
+                true => name.clone(),
+                false => "unknown".into(),
+            },
+            // Must be an object, whatever it was.
+            input: Value::Object(input.clone().unwrap_or_default()),
+        }
     }
 }
 
 impl Content {
+    /// What a block is that such a delta belongs to.
+    fn begun_by(delta: &Delta<'_>) -> Self {
+        match delta {
+            Delta::Text(_) => Self::Text(String::new()),
+            Delta::Thinking(_) | Delta::Signature(_) => Self::Thinking {
+                thinking: String::new(),
+                signature: String::new(),
+            },
+            Delta::InputJson(_) => Self::Tool(Asked::default()),
+            Delta::Unknown => Self::Unknown,
+        }
+    }
+
     fn len(&self) -> usize {
         match self {
             Self::Text(text) | Self::Redacted(text) => text.len(),
@@ -196,9 +277,10 @@ impl Content {
 }
 
 impl Asked {
-    fn call(self, complete: bool) -> ToolCall {
+    fn call(self, complete: bool, ids: &mut Ids) -> ToolCall {
         let input = self.object(complete);
         let Self { id, name, .. } = self;
+        let id = ids.unique(id);
         ToolCall { id, name, input }
     }
 
@@ -210,9 +292,11 @@ impl Asked {
         if self.json.len() > MAX_INPUT {
             return Err(format!("the input is longer than {MAX_INPUT} bytes"));
         }
-        let value = match self.json.trim().is_empty() {
-            true => Ok(self.input.clone()),
-            false => serde_json::from_str(&self.json),
+        let value = match (self.json.trim(), &self.input) {
+            // Some proxies give it whole, and as text.
+            ("", Value::String(json)) => parsed(json),
+            ("", input) => Ok(input.clone()),
+            (json, _) => parsed(json),
         };
         match value {
             Ok(Value::Object(object)) => Ok(object),
@@ -224,173 +308,14 @@ impl Asked {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use serde_json::json;
-
-    fn start(index: u32, block: Block) -> StreamEvent<'static> {
-        StreamEvent::BlockStart { index, block }
-    }
-
-    fn delta(index: u32, delta: Delta<'_>) -> StreamEvent<'_> {
-        StreamEvent::BlockDelta { index, delta }
-    }
-
-    fn stop(index: u32) -> StreamEvent<'static> {
-        StreamEvent::BlockStop { index }
-    }
-
-    fn tool(index: u32, input: Value) -> StreamEvent<'static> {
-        let (id, name) = (format!("t{index}"), "search".to_owned());
-        start(index, Block::ToolUse { id, name, input })
-    }
-
-    fn turn(events: &[StreamEvent<'_>]) -> Turn {
-        let mut turn = Turn::default();
-        events.iter().for_each(|event| turn.take(event));
-        turn
-    }
-
-    fn input(events: &[StreamEvent<'_>]) -> Result<Value, String> {
-        let (parts, calls) = turn(events).finish().unwrap();
-        let Some(Part::ToolUse { input, .. }) = parts.last() else {
-            panic!("{parts:?}");
-        };
-        assert!(input.is_object(), "{input}");
-        calls[0].input.clone().map(Value::Object)
-    }
-
-    #[test]
-    fn everything_is_given_back_as_it_came() {
-        let thinking = Block::Thinking {
-            thinking: "h".into(),
-            signature: String::new(),
-        };
-        let redacted = Block::RedactedThinking { data: "xyz".into() };
-        let (parts, calls) = turn(&[
-            StreamEvent::Ping,
-            start(0, thinking),
-            delta(0, Delta::Thinking("m".into())),
-            delta(0, Delta::Signature("s=".into())),
-            delta(0, Delta::Signature("=".into())),
-            stop(0),
-            start(1, redacted),
-            stop(1),
-            start(2, Block::Text(String::new())),
-            delta(2, Delta::Text("Let ".into())),
-            delta(2, Delta::Text("me".into())),
-            stop(2),
-            start(3, Block::Text(" ".into())),
-            stop(3),
-            tool(4, json!({})),
-            delta(4, Delta::InputJson("{\"q\": \"a".into())),
-            delta(4, Delta::InputJson("b\"}".into())),
-            stop(4),
-            tool(5, json!({})),
-            stop(5),
-        ])
-        .finish()
-        .unwrap();
-        let tool_use = |id: &str, input| Part::ToolUse {
-            id: id.into(),
-            name: "search".into(),
-            input,
-        };
-        assert_eq!(
-            parts,
-            [
-                Part::Thinking {
-                    thinking: "hm".into(),
-                    signature: "s==".into()
-                },
-                Part::RedactedThinking { data: "xyz".into() },
-                Part::text("Let me"),
-                tool_use("t4", json!({"q": "ab"})),
-                tool_use("t5", json!({})),
-            ]
-        );
-        let ids: Vec<_> = calls.iter().map(|call| call.id.as_str()).collect();
-        assert_eq!(ids, ["t4", "t5"]);
-        assert_eq!(calls[1].input, Ok(Map::new()));
-    }
-
-    #[test]
-    fn an_input_that_is_cut_or_no_object_is_none() {
-        let json = |text: &'static str| {
-            let piece = delta(0, Delta::InputJson(text.into()));
-            input(&[tool(0, json!({})), piece, stop(0)])
-        };
-        assert_eq!(json("{\"a\": [1]}"), Ok(json!({"a": [1]})));
-        for (text, words) in [
-            ("{\"a\": [1", "not valid JSON"),
-            ("{\"a\": 1} {", "not valid JSON"),
-            ("[1]", "must be a JSON object"),
-            ("null", "must be a JSON object"),
-        ] {
-            let error = json(text).unwrap_err();
-            assert!(error.contains(words), "{text}: {error}");
-        }
-        let piece = delta(0, Delta::InputJson("{\"a\": 1}".into()));
-        let unfinished = input(&[tool(0, json!({})), piece]);
-        assert!(unfinished.unwrap_err().contains("cut off"));
-        let deep = "[".repeat(100_000);
-        let piece = delta(0, Delta::InputJson(deep[..MAX_INPUT].into()));
-        let error = input(&[tool(0, json!({})), piece, stop(0)]);
-        assert!(error.unwrap_err().contains("not valid JSON"));
-        let piece = delta(0, Delta::InputJson(deep.into()));
-        let error = input(&[tool(0, json!({})), piece, stop(0)]);
-        assert!(error.unwrap_err().contains("longer"));
-    }
-
-    #[test]
-    fn an_input_may_come_whole_at_the_start() {
-        assert_eq!(
-            input(&[tool(0, json!({"a": 1})), stop(0)]),
-            Ok(json!({"a": 1}))
-        );
-        assert_eq!(input(&[tool(0, Value::Null), stop(0)]), Ok(json!({})));
-    }
-
-    #[test]
-    fn what_is_kept_has_a_bound() {
-        let long = "x".repeat(1000);
-        let mut turn = turn(&[start(0, Block::Text(String::new()))]);
-        for _ in 0..1100 {
-            turn.take(&delta(0, Delta::Text(long.as_str().into())));
-        }
-        assert!(turn.blocks[0].content.len() <= MAX_KEPT);
-        assert_eq!(turn.finish(), Err(TooLong));
-        let mut blocks = Turn::default();
-        for index in 0..1_000_000 {
-            blocks.take(&start(index, Block::Unknown));
-        }
-        assert!(blocks.blocks.len() * size_of::<Kept>() <= MAX_KEPT);
-        assert_eq!(blocks.finish(), Err(TooLong));
-    }
-
-    proptest! {
-        /// However a tool's input is cut into pieces, it is what was meant; and
-        /// any proper beginning of it is none at all.
-        #[test]
-        fn pieces_of_an_input_are_put_together(
-            text in "\\PC{0,20}",
-            number in any::<i64>(),
-            at in any::<proptest::sample::Index>(),
-            size in 1..9usize,
-        ) {
-            let meant = json!({"text": text, "n": [number, null, true]});
-            let json = meant.to_string();
-            let chars: Vec<char> = json.chars().collect();
-            let mut events = vec![tool(0, json!({}))];
-            let pieces = chars.chunks(size).map(|piece| piece.iter().collect::<String>());
-            events.extend(pieces.map(|piece| delta(0, Delta::InputJson(piece.into()))));
-            events.push(stop(0));
-            prop_assert_eq!(input(&events), Ok(meant));
-            let cut: String = chars[..1 + at.index(chars.len() - 1)].iter().collect();
-            let events = [tool(0, json!({})), delta(0, Delta::InputJson(cut.into())), stop(0)];
-            prop_assert!(input(&events).is_err());
-        }
+/// JSON, in which half a character is as good as none.
+fn parsed(json: &str) -> Result<Value, serde_json::Error> {
+    let value = serde_json::from_str(json);
+    match (value, mend(json)) {
+        (Err(_), Some(mended)) => serde_json::from_str(&mended.json),
+        (value, _) => value,
     }
 }
+
+#[cfg(test)]
+mod tests;

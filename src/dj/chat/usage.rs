@@ -1,5 +1,6 @@
 //! What a run has used of the model.
 
+use super::prompt::is_blank;
 use crate::dj::clients::anthropic::Usage;
 use crate::dj::run::UsageReport;
 
@@ -31,6 +32,11 @@ struct Tokens {
 }
 
 impl Progress {
+    /// A piece of the answer is said. White space alone says nothing.
+    pub(super) fn say(&mut self, text: &str) {
+        self.said = self.said || !is_blank(text);
+    }
+
     /// The model is asked.
     pub(super) fn begin(&mut self) {
         self.turns += 1;

@@ -50,9 +50,12 @@ pub(crate) enum Failure {
         /// What the service says about it, for the log.
         detail: Option<String>,
     },
-    /// The service reports an error inside a good answer.
+    /// The service reports an error by a name, inside a good answer or beside a
+    /// bad status.
     Reported {
         code: Code,
+        /// Where it is a bad one.
+        status: Option<StatusCode>,
         /// What the service says about it, for the log.
         detail: String,
     },
@@ -93,7 +96,7 @@ impl fmt::Display for UpstreamError {
             Failure::Http(error) => write!(f, "{name}: {error}"),
             Failure::Limit(error) => write!(f, "{name}: {error}"),
             Failure::Status { status, .. } => write!(f, "{name}: answered {status}"),
-            Failure::Reported { code, detail } => {
+            Failure::Reported { code, detail, .. } => {
                 write!(f, "{name}: reported {} ({detail})", code.as_str())
             }
             Failure::Absent(_) => write!(f, "{name}: there is no such thing"),
@@ -161,6 +164,7 @@ impl UpstreamError {
         object.retry_after_ms = retry_after.map(millis);
         object.status = match &self.failure {
             Failure::Status { status, .. } => Some(status.as_u16()),
+            Failure::Reported { status, .. } => status.map(|status| status.as_u16()),
             Failure::Refused(_) => Some(StatusCode::FORBIDDEN.as_u16()),
             _ => None,
         };

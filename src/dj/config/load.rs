@@ -11,16 +11,17 @@ use tracing::level_filters::LevelFilter;
 
 use super::{
     AnthropicConfig, CallerLimit, Config, Environment, LaneLimits, LastfmConfig, LimitScope,
-    LimitsConfig, Origin, Secret, SpotifyConfig, real,
+    LimitsConfig, Origin, Secret, SpotifyConfig, real, thinking,
 };
 use crate::core::ports::Timeouts;
 
 /// Every variable that is read, for manifests and documentation to be checked
 /// against.
-pub const VARIABLES: [&str; 27] = [
+pub const VARIABLES: [&str; 29] = [
     "anthropic_api_key",
     "anthropic_base_url",
     "anthropic_model",
+    "anthropic_thinking",
     "anthropic_thinking_tokens",
     "spotify_client_id",
     "spotify_client_secret",
@@ -44,14 +45,14 @@ pub const VARIABLES: [&str; 27] = [
     "queue_deadline_ms",
     "request_deadline_ms",
     "upstream_timeouts_ms",
+    "upstream_progress_ms",
     "log_level",
 ];
 
 /// The longest duration that a variable may ask for: an hour.
 const HOUR_MS: u64 = 3_600_000;
 
-/// The newest Sonnet that takes requests as they are made here: the next ones
-/// think unless told otherwise, and refuse a budget for it.
+/// The model that talks unless another is named.
 const MODEL: &str = "claude-sonnet-4-6";
 
 /// One variable that could not be understood.
@@ -88,15 +89,11 @@ pub(super) fn load(source: &dyn Fn(&str) -> Option<String>) -> Result<Config, Co
     let mut read = Reader {
         source,
         errors: Vec::new(),
+        deprecated: Vec::new(),
     };
     let config = Config {
         environment: read.or("environment", Environment::Development, environment),
-        anthropic: AnthropicConfig {
-            api_key: read.secret("anthropic_api_key"),
-            base_url: read.origin("anthropic_base_url", real::ANTHROPIC),
-            model: read.or("anthropic_model", MODEL.into(), visible),
-            thinking_tokens: read.or("anthropic_thinking_tokens", None, thinking_tokens),
-        },
+        anthropic: anthropic(&mut read),
         spotify: SpotifyConfig {
             client_id: read.optional("spotify_client_id", visible),
             client_secret: read.secret("spotify_client_secret"),
@@ -123,6 +120,8 @@ pub(super) fn load(source: &dyn Fn(&str) -> Option<String>) -> Result<Config, Co
         upstream_timeouts: read.or("upstream_timeouts_ms", timeouts(60_000, 60_000), |text| {
             upstream_timeouts(text)
         }),
+        upstream_progress: read.millis("upstream_progress_ms", 120_000, 1..=HOUR_MS),
+        deprecated: read.deprecated,
     };
     match read.errors.is_empty() {
         true => Ok(config),
@@ -130,6 +129,19 @@ pub(super) fn load(source: &dyn Fn(&str) -> Option<String>) -> Result<Config, Co
             variables: read.errors,
             frontend_url: config.frontend_url,
         }),
+    }
+}
+
+fn anthropic(read: &mut Reader<'_>) -> AnthropicConfig {
+    let model = read.or("anthropic_model", MODEL.into(), visible);
+    let parse = |text: &str| thinking::parse(text, &model);
+    let new = read.optional("anthropic_thinking", parse);
+    let old = read.replaced("anthropic_thinking_tokens", "anthropic_thinking", parse);
+    AnthropicConfig {
+        api_key: read.secret("anthropic_api_key"),
+        base_url: read.origin("anthropic_base_url", real::ANTHROPIC),
+        thinking: new.or(old).unwrap_or_else(|| thinking::off(&model)),
+        model,
     }
 }
 
@@ -185,6 +197,7 @@ impl Default for CallerLimit {
 struct Reader<'a> {
     source: &'a dyn Fn(&str) -> Option<String>,
     errors: Vec<VariableError>,
+    deprecated: Vec<(&'static str, &'static str)>,
 }
 
 type Parsed<T> = Result<T, String>;
@@ -217,6 +230,18 @@ impl Reader<'_> {
         parse: impl FnOnce(&str) -> Parsed<T>,
     ) -> T {
         self.optional(name, parse).unwrap_or(default)
+    }
+
+    /// A variable that `by` has taken the place of.
+    fn replaced<T>(
+        &mut self,
+        name: &'static str,
+        by: &'static str,
+        parse: impl FnOnce(&str) -> Parsed<T>,
+    ) -> Option<T> {
+        let value = self.optional(name, parse)?;
+        self.deprecated.push((name, by));
+        Some(value)
     }
 
     fn secret(&mut self, name: &'static str) -> Option<Secret> {
@@ -277,15 +302,6 @@ fn positive(text: &str, max: u32) -> Parsed<NonZeroU32> {
         .ok()
         .filter(|value: &NonZeroU32| value.get() <= max)
         .ok_or_else(|| format!("must be a whole number from 1 to {max}"))
-}
-
-/// Off, or within what the service takes.
-fn thinking_tokens(text: &str) -> Parsed<Option<NonZeroU32>> {
-    match text.parse() {
-        Ok(0) => Ok(None),
-        Ok(tokens @ 1024..=32_000) => Ok(NonZeroU32::new(tokens)),
-        _ => Err("must be 0 or a whole number from 1024 to 32000".into()),
-    }
 }
 
 /// Connecting has its own limit, which the others may lower.
@@ -367,6 +383,7 @@ fn caller_limit(text: &str) -> Parsed<Option<CallerLimit>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Effort, Thinking};
     use super::*;
 
     fn with(pairs: &[(&'static str, &'static str)]) -> Result<Config, ConfigErrors> {
@@ -438,7 +455,7 @@ mod tests {
     fn values_are_typed() {
         let config = with(&[
             ("environment", "production"),
-            ("anthropic_thinking_tokens", "2048"),
+            ("anthropic_thinking", "adaptive:low"),
             ("lane_limits", "deezer=3, anthropic=1"),
             ("caller_limit", "5/2h"),
             ("request_deadline_ms", "28000"),
@@ -451,10 +468,8 @@ mod tests {
         .unwrap();
         assert_eq!(config.environment, Environment::Production);
         assert_eq!(config.log_level, LevelFilter::TRACE);
-        let thinking = config.anthropic.thinking_tokens;
-        assert_eq!(thinking.map(NonZeroU32::get), Some(2048));
-        let off = with(&[("anthropic_thinking_tokens", "0")]).unwrap();
-        assert_eq!(off.anthropic.thinking_tokens, None);
+        let thinking = config.anthropic.thinking;
+        assert_eq!(thinking, Thinking::Adaptive(Some(Effort::Low)));
         assert_eq!(config.limits.lanes.deezer.get(), 3);
         assert_eq!(config.limits.lanes.anthropic.get(), 1);
         assert_eq!(config.limits.lanes.spotify.get(), 5);
@@ -475,6 +490,23 @@ mod tests {
             with(&[("caller_limit", "off")]).unwrap().limits.caller,
             None
         );
+    }
+
+    /// For one release, and with a warning.
+    #[test]
+    fn what_has_a_new_name_is_read_by_the_old_one() {
+        let old = ("anthropic_thinking_tokens", "2048");
+        let config = with(&[old]).unwrap();
+        let tokens = Thinking::Tokens(NonZeroU32::new(2048).unwrap());
+        assert_eq!(config.anthropic.thinking, tokens);
+        let replaced = [("anthropic_thinking_tokens", "anthropic_thinking")];
+        assert_eq!(config.deprecated, replaced);
+        let both = with(&[old, ("anthropic_thinking", "off")]).unwrap();
+        assert_eq!(both.anthropic.thinking, Thinking::Unasked);
+        assert_eq!(both.deprecated, replaced);
+        assert!(with(&[]).unwrap().deprecated.is_empty());
+        let off = with(&[("anthropic_thinking_tokens", "0")]).unwrap();
+        assert_eq!(off.anthropic.thinking, Thinking::Unasked);
     }
 
     #[test]
@@ -509,6 +541,8 @@ mod tests {
             ("heartbeat_ms", "99999999999999999999"),
             ("anthropic_thinking_tokens", "1023"),
             ("anthropic_thinking_tokens", "many"),
+            ("anthropic_thinking", "adaptive:most"),
+            ("upstream_progress_ms", "0"),
             ("global_rps", "0"),
             ("global_rps", "inf"),
             ("subrequest_budget", "4294967296"),

@@ -8,6 +8,7 @@
 mod load;
 mod origin;
 mod secret;
+mod thinking;
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -19,6 +20,7 @@ pub use load::{ConfigErrors, VARIABLES, VariableError};
 pub use origin::Origin;
 pub(crate) use origin::host;
 pub use secret::Secret;
+pub use thinking::{Effort, Thinking};
 
 use crate::core::ports::Timeouts;
 
@@ -68,6 +70,11 @@ pub struct Config {
     pub request_deadline: Option<Duration>,
     /// How long an upstream may take to connect, to its head, between reads.
     pub upstream_timeouts: Timeouts,
+    /// How long the model's answer may go without progress.
+    pub upstream_progress: Duration,
+    /// Variables that are set and will not be read any more in the next release,
+    /// each with the one that takes its place.
+    pub deprecated: Vec<(&'static str, &'static str)>,
     /// What is logged. The host reads it itself, before there is a request.
     pub log_level: LevelFilter,
 }
@@ -113,8 +120,8 @@ pub struct AnthropicConfig {
     pub base_url: Origin,
     /// The model that talks.
     pub model: String,
-    /// Tokens that it may think for before each answer; `None`: it does not.
-    pub thinking_tokens: Option<NonZeroU32>,
+    /// Whether it thinks before it answers.
+    pub thinking: Thinking,
 }
 
 /// The catalogue, and its accounts service.

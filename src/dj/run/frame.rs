@@ -8,6 +8,7 @@ use crate::core::log::Record;
 use crate::core::{cache, scope};
 use crate::dj::enrich::Report;
 use crate::dj::error::ErrorObject;
+use crate::dj::millis;
 
 /// One frame's data. The last one of every stream is `Done` or `Error`.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
@@ -118,6 +119,11 @@ impl Serialize for Reason {
 }
 
 impl Reason {
+    /// Whether somebody wanted the end, who then needs no answer.
+    pub(crate) const fn was_asked_for(self) -> bool {
+        matches!(self, Self::Stopped)
+    }
+
     /// As it is written in frames and in the log.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
@@ -147,7 +153,7 @@ pub(crate) struct UsageReport {
     pub(crate) tool_calls: u32,
     pub(crate) upstream_calls: u32,
     pub(crate) budget_left: u32,
-    /// Time spent waiting for slots and tokens.
+    /// Time spent waiting for slots and tokens, in vain as well.
     pub(crate) lane_wait_ms: u64,
     pub(crate) cache: CacheReport,
 }
@@ -191,6 +197,9 @@ impl UsageReport {
         Self {
             upstream_calls: budget.map_or(0, |budget| budget.used()),
             budget_left: budget.map_or(0, |budget| budget.remaining()),
+            lane_wait_ms: scope
+                .as_ref()
+                .map_or(0, |scope| millis(scope.waited.total())),
             cache: scope
                 .as_ref()
                 .map_or_else(CacheReport::default, |scope| scope.cache.report().into()),

@@ -47,6 +47,13 @@ pub(crate) trait Work: Send + 'static {
 
     /// Adds what only the work itself knows to `report`.
     fn report(&self, report: &mut UsageReport);
+
+    /// What there is to say of an end for `reason` where nothing was said before:
+    /// that is an error. `None`: something was, or this work does not speak.
+    fn silence(&self, reason: Reason) -> Option<ErrorObject> {
+        let _ = reason;
+        None
+    }
 }
 
 /// How a run ends.
@@ -127,9 +134,14 @@ async fn drive(
             Err(AbortReason::ClientGone) => Ending::Gone,
         }
     };
+    let ending = match ending {
+        Ending::Incomplete(reason) if !reason.was_asked_for() => work
+            .silence(reason)
+            .map_or(Ending::Incomplete(reason), Ending::Failed),
+        ending => ending,
+    };
     let took = app.ports.clock.now() - started;
     let mut usage = UsageReport::of_request();
-    usage.lane_wait_ms = waits.millis();
     work.report(&mut usage);
     finish(&output, &usage, &ending, took).await;
 }

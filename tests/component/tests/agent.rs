@@ -227,7 +227,7 @@ async fn a_run_ends_with_its_own_reason() {
 /// signature, as the service does.
 #[tokio::test]
 async fn reasoning_goes_back_as_it_came() {
-    let dj = Dj::start(&[("anthropic_thinking_tokens", "1024")]).await;
+    let dj = Dj::start(&[("anthropic_thinking", "1024")]).await;
     let first = Script::tools()
         .thinking("Where to begin?\nWith \"love\".")
         .redacted_thinking("b3BhcXVl")

@@ -9,4 +9,5 @@ mod catalogues;
 mod clients;
 mod enrich;
 mod logs;
+mod model;
 mod openapi;

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value, json};
 
+use super::models::Model;
 use super::request::Refusal;
 use super::turn::signature;
 
@@ -44,7 +45,10 @@ pub(super) fn request(request: &Map<String, Value>, max_tokens: u64) -> Result<(
             ));
         }
     }
-    thinking(request, max_tokens)?;
+    let name = request.get("model").and_then(Value::as_str);
+    let model = Model::named(name.unwrap_or_default());
+    thinking(request, max_tokens, model)?;
+    output_config(request, model)?;
     let marks =
         marks(request.get("tools")) + marks(request.get("system")) + marks(request.get("messages"));
     if marks > BREAKPOINTS {
@@ -62,8 +66,7 @@ fn check_tools(tools: &[Value]) -> Result<(), Refusal> {
         let name = tool["name"]
             .as_str()
             .ok_or_else(|| bad("custom.name: Field required"))?;
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-        if !(1..=128).contains(&name.len()) || !name.bytes().all(fits) {
+        if !is_name(name) {
             return Err(bad(
                 "custom.name: String should match pattern '^[a-zA-Z0-9_-]{1,128}$'",
             ));
@@ -102,17 +105,54 @@ fn tool_choice(choice: &Value, tools: &[Value]) -> Result<(), Refusal> {
 }
 
 /// Whether the model is to reason.
-pub(super) fn thinks(request: &Map<String, Value>) -> bool {
-    let kind = request.get("thinking").map(|thinking| &thinking["type"]);
-    kind.is_some_and(|kind| kind == "enabled" || kind == "adaptive")
+pub(super) fn thinks(request: &Map<String, Value>, model: &str) -> bool {
+    match request.get("thinking") {
+        Some(thinking) => thinking["type"] == "enabled" || thinking["type"] == "adaptive",
+        None => Model::named(model).thinks_by_itself(),
+    }
 }
 
-fn thinking(request: &Map<String, Value>, max_tokens: u64) -> Result<(), Refusal> {
+/// How much effort the model is to make.
+fn output_config(request: &Map<String, Value>, model: Model) -> Result<(), Refusal> {
+    let config = request.get("output_config").unwrap_or(&Value::Null);
+    match config["effort"].as_str() {
+        None => Ok(()),
+        Some(_) if !model.is_adaptive() => {
+            Err(bad("This model does not support the effort parameter."))
+        }
+        Some("low" | "medium" | "high" | "max") => Ok(()),
+        Some(_) => Err(bad(
+            "output_config.effort: Input should be 'low', 'medium', 'high' or 'max'",
+        )),
+    }
+}
+
+fn thinking(request: &Map<String, Value>, max_tokens: u64, model: Model) -> Result<(), Refusal> {
     let Some(thinking) = request.get("thinking") else {
         return Ok(());
     };
     match thinking["type"].as_str() {
+        Some("adaptive") if !model.is_adaptive() => {
+            return Err(bad("adaptive thinking is not supported on this model"));
+        }
+        Some("adaptive") if thinking.get("budget_tokens").is_some() => {
+            return Err(bad(
+                "thinking.adaptive.budget_tokens: Extra inputs are not permitted",
+            ));
+        }
+        Some("disabled") if !model.can_be_kept_from_it() => {
+            return Err(bad(
+                "\"thinking.type.disabled\" is not supported for this model.",
+            ));
+        }
         Some("adaptive" | "disabled") => return Ok(()),
+        Some("enabled") if !model.takes_tokens() => {
+            return Err(bad(
+                "\"thinking.type.enabled\" is not supported for this model. Use \
+                 \"thinking.type.adaptive\" and \"output_config.effort\" to control thinking \
+                 behavior.",
+            ));
+        }
         Some("enabled") => {}
         _ => {
             return Err(bad(
@@ -187,6 +227,11 @@ pub(super) fn messages(messages: &[Value]) -> Result<(), Refusal> {
                 )));
             }
         }
+        if let Some(kind) = ends_in_reasoning(message) {
+            return Err(bad(format!(
+                "messages.{at}: The final block in an assistant message cannot be `{kind}`."
+            )));
+        }
         answered(messages, at)?;
         results(messages, at)?;
     }
@@ -202,6 +247,18 @@ pub(super) fn messages(messages: &[Value]) -> Result<(), Refusal> {
         ));
     }
     Ok(())
+}
+
+/// The reasoning that a message ends in.
+fn ends_in_reasoning(message: &Value) -> Option<&str> {
+    let last = blocks(message).last()?["type"].as_str()?;
+    matches!(last, "thinking" | "redacted_thinking").then_some(last)
+}
+
+/// Whether it is the name of a tool or of a call.
+fn is_name(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    (1..=128).contains(&name.len()) && name.bytes().all(fits)
 }
 
 /// Every tool that message `at` asks for has its result in the next one,
@@ -276,6 +333,13 @@ fn check_block(message: &Value, block: &Value) -> Result<(), String> {
         }
         "tool_use" => {
             required(&["id", "name", "input"])?;
+            for name in ["id", "name"] {
+                if !is_name(text(name)) {
+                    return Err(format!(
+                        ".tool_use.{name}: String should match pattern '^[a-zA-Z0-9_-]+$'"
+                    ));
+                }
+            }
             match block["input"].is_object() {
                 true => Ok(()),
                 false => Err(".tool_use.input: Input should be a valid dictionary".into()),

@@ -11,6 +11,7 @@
 
 mod check;
 mod dj;
+mod models;
 mod request;
 mod script;
 mod stream;
@@ -34,13 +35,15 @@ use serde_json::{Map, Value, json};
 use crate::answer::{Piece, body};
 use crate::calls::{self, Call, Calls, Counts, Guard, Request};
 use request::{Refusal, Taken};
-pub use script::Script;
+pub use script::{Script, Step};
 use stream::Answer;
 use turn::Turn;
 use usage::{Input, PromptCache};
 
 /// The largest request of the real service: 32 MB.
 const MAX_REQUEST: usize = 32 << 20;
+
+const EVENTS: &str = "text/event-stream; charset=utf-8";
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 
@@ -220,7 +223,11 @@ async fn messages(State(this): State<Anthropic>, headers: HeaderMap, body: Bytes
     }
     let once = |text: String| VecDeque::from([Piece::Write(text.into())]);
     if let Some((media_type, body)) = &script.raw {
-        return respond(StatusCode::OK, media_type, once(body.clone()), guard);
+        return respond(script.status_code(), media_type, once(body.clone()), guard);
+    }
+    if let Some(steps) = &script.wire {
+        let pieces = steps.iter().map(Step::piece).collect();
+        return respond(script.status_code(), EVENTS, pieces, guard);
     }
     let turn = this.turn(&script, &request, guard.number());
     this.remember(&turn);
@@ -232,7 +239,7 @@ async fn messages(State(this): State<Anthropic>, headers: HeaderMap, body: Bytes
         number: guard.number(),
     };
     let (media_type, pieces) = match request.stream {
-        true => ("text/event-stream; charset=utf-8", answer.pieces()),
+        true => (EVENTS, answer.pieces()),
         false => ("application/json", once(answer.whole())),
     };
     respond(StatusCode::OK, media_type, pieces, guard)

@@ -109,7 +109,7 @@ pub(super) fn check(
         model: model.to_owned(),
         stream: request.get("stream") == Some(&Value::Bool(true)),
         prompt: prompt(messages),
-        thinks: check::thinks(request),
+        thinks: check::thinks(request, model),
         may_call: request
             .get("tool_choice")
             .is_none_or(|choice| choice["type"] != "none"),

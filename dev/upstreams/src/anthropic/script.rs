@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use http::HeaderValue;
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::request::Refusal;
 use super::turn::{Block, Turn};
-use crate::answer::millis;
+use crate::answer::{Piece, millis};
 
 /// An answer. The default is the seeded DJ, a delta every 30 ms.
 ///
@@ -45,6 +46,40 @@ pub struct Script {
     pub(super) unknown_events: bool,
     /// A whole body instead of an answer, with its media type.
     pub(super) raw: Option<(String, String)>,
+    /// A stream that is written as it stands here.
+    pub(super) wire: Option<Vec<Step>>,
+}
+
+/// One step of a stream that is written as it is.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// These bytes, at once.
+    Write(String),
+    /// Nothing for so many milliseconds.
+    Wait(u64),
+    /// A `ping` every so many milliseconds, and nothing else, until the client
+    /// goes.
+    Pings(u64),
+    /// Nothing any more, until the client goes.
+    Hang,
+    /// The connection breaks off.
+    Cut,
+}
+
+impl Step {
+    pub(super) fn piece(&self) -> Piece {
+        match self {
+            Self::Write(text) => Piece::Write(text.clone().into()),
+            Self::Wait(millis) => Piece::Wait(Duration::from_millis(*millis)),
+            Self::Pings(millis) => {
+                let ping = Bytes::from_static(b"event: ping\ndata: {\"type\": \"ping\"}\n\n");
+                Piece::Repeat(ping, Duration::from_millis(*millis))
+            }
+            Self::Hang => Piece::Hang,
+            Self::Cut => Piece::Cut,
+        }
+    }
 }
 
 /// A tool that the model asks for.
@@ -89,6 +124,7 @@ impl Default for Script {
             ping_every: 0,
             unknown_events: false,
             raw: None,
+            wire: None,
         }
     }
 }
@@ -134,6 +170,25 @@ impl Script {
     pub fn raw(media_type: &str, body: &str) -> Self {
         Self {
             raw: Some((media_type.into(), body.into())),
+            ..Self::default()
+        }
+    }
+
+    /// An answer of something in between: its own status, media type and body.
+    #[must_use]
+    pub fn answer(status: u16, media_type: &str, body: &str) -> Self {
+        Self {
+            status,
+            ..Self::raw(media_type, body)
+        }
+    }
+
+    /// A stream that is written step by step, byte for byte: what other services
+    /// and proxies send in place of this one's.
+    #[must_use]
+    pub fn wire(steps: impl IntoIterator<Item = Step>) -> Self {
+        Self {
+            wire: Some(steps.into_iter().collect()),
             ..Self::default()
         }
     }
@@ -318,7 +373,14 @@ impl Script {
         Turn { blocks }
     }
 
+    pub(super) fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
     pub(super) fn refusal(&self) -> Option<Refusal> {
+        if self.raw.is_some() {
+            return None;
+        }
         let message = match self.status {
             200 => return None,
             401 => "invalid x-api-key",

@@ -1,6 +1,9 @@
 //! Runs from request to last frame, in virtual time.
 
 mod agent;
+mod ends;
+mod mutations;
+mod stalls;
 mod stop;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,6 +47,7 @@ fn end(stop_reason: &str) -> String {
 #[derive(Clone)]
 enum Step {
     Write(String),
+    Bytes(Bytes),
     Wait(Duration),
     Fail(HttpError),
     Hang,
@@ -56,6 +60,7 @@ fn body(clock: VirtualClock, steps: Vec<Step>) -> BodyStream {
             async move {
                 match step {
                     Step::Write(text) => Some(Ok(Bytes::from(text))),
+                    Step::Bytes(bytes) => Some(Ok(bytes)),
                     Step::Fail(error) => Some(Err(error)),
                     Step::Wait(time) => {
                         clock.sleep(time).await;
@@ -70,16 +75,24 @@ fn body(clock: VirtualClock, steps: Vec<Step>) -> BodyStream {
 
 /// An upstream that answers every call with `steps`, and a world round it.
 fn streaming(steps: Vec<Step>) -> World {
+    in_turn(vec![steps])
+}
+
+/// The same, which answers with each of `answers`, the last again and again.
+fn in_turn(answers: Vec<Vec<Step>>) -> World {
     let clock = VirtualClock::new();
-    let http = {
+    let asked = Mutex::new(0);
+    let mut world = World::with_http({
         let clock = clock.clone();
         ScriptedHttp::new(move |_| {
-            let body = body(clock.clone(), steps.clone());
+            let mut asked = asked.lock().unwrap();
+            let steps = answers.get(*asked).or(answers.last()).unwrap().clone();
+            *asked += 1;
+            let body = body(clock.clone(), steps);
             let response = Response::builder().header("content-type", "text/event-stream");
             async move { Ok(response.body(body).unwrap()) }
         })
-    };
-    let mut world = World::with_http(http);
+    });
     world.clock = clock;
     world
 }
@@ -282,8 +295,13 @@ fn errors_before_content_end_in_one_error_frame() {
         (answering(200, sse_type, ""), "upstream_cut", "cut off"),
         (
             answering(200, sse_type, "event: message_start\ndata: {\n\n"),
+            "upstream_cut",
+            "cut off",
+        ),
+        (
+            answering(200, sse_type, "event: content_block_delta\ndata: {\n\n"),
             "upstream_protocol",
-            "",
+            "broken `content_block_delta`",
         ),
         (
             failing(HttpError::Connect("refused".into())),
@@ -312,8 +330,8 @@ fn errors_before_content_end_in_one_error_frame() {
         ),
         (
             streaming(vec![Step::Write("data: \u{1}garbage\n\n".into())]),
-            "upstream_protocol",
-            "",
+            "upstream_cut",
+            "cut off",
         ),
     ] {
         let frames = run(&world);
@@ -342,22 +360,8 @@ fn an_answer_that_fails_before_content_is_asked_for_again() {
         Step::Write(String::new()),
         Step::Fail(HttpError::Broken("cut".into())),
     ] {
-        let clock = VirtualClock::new();
-        let answers = Mutex::new(vec![
-            vec![Step::Write(delta("Hi") + &end("end_turn"))],
-            vec![trouble.clone()],
-            vec![trouble],
-        ]);
-        let mut world = World::with_http({
-            let clock = clock.clone();
-            ScriptedHttp::new(move |_| {
-                let steps = answers.lock().unwrap().pop().unwrap();
-                let body = body(clock.clone(), steps);
-                let response = Response::builder().header("content-type", "text/event-stream");
-                async move { Ok(response.body(body).unwrap()) }
-            })
-        });
-        world.clock = clock;
+        let good = vec![Step::Write(delta("Hi") + &end("end_turn"))];
+        let world = in_turn(vec![vec![trouble.clone()], vec![trouble], good]);
         let frames = run(&world);
         assert_eq!(said(&frames), ["Hi"]);
         assert_eq!(last(&frames), ("done", &Value::Null));

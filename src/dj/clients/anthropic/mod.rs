@@ -1,25 +1,32 @@
 //! Anthropic's Messages API, streaming.
 
+mod halves;
+mod loose;
+mod reported;
 mod request;
 mod start;
 mod stream;
+mod surrogates;
 mod wire;
 
 use std::sync::Arc;
 
+use futures::future::{Either, select};
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, StatusCode};
 
 pub(crate) use request::{
-    CacheControl, Message, Part, Request, Role, SystemText, Thinking, ToolSpec,
+    CacheControl, Message, OutputConfig, Part, Request, Role, SystemText, Thinking, ToolChoice,
+    ToolSpec,
 };
 pub(crate) use stream::MessageStream;
+pub(crate) use surrogates::mend;
 pub(crate) use wire::{Block, Delta, StopReason, StreamEvent, Usage};
 
-use super::api::{Api, Ask, Complaint, Dialect};
+use super::api::{Api, Ask, Dialect};
 use super::{Failure, Service, UpstreamError};
-use crate::core::limit::{Inspect, Observer};
-use crate::core::ports::Clock;
+use crate::core::limit::{Answered, Inspect, Observer};
+use crate::core::ports::{Clock, HttpError, TimeoutPhase};
 use crate::dj::AppState;
 use crate::dj::config::Secret;
 
@@ -35,7 +42,10 @@ static SERVICE: Service = Service {
     key_variable: Some("anthropic_api_key"),
     url_variable: "anthropic_base_url",
     not_found: "check the variables `anthropic_model` and `anthropic_base_url`",
-    forbidden: None,
+    forbidden: Some(
+        "it may not serve this region or network, or a proxy in between refuses; its reason is in \
+         the log",
+    ),
 };
 
 static DIALECT: Dialect = Dialect {
@@ -43,15 +53,9 @@ static DIALECT: Dialect = Dialect {
     lane: "anthropic",
     inspect: Inspect::Start {
         limit: start::LIMIT,
-        read: start::verdict,
+        read: start::beginning,
     },
-    complaint: |body| {
-        let answer: wire::ErrorAnswer = serde_json::from_slice(body).ok()?;
-        Some(Complaint {
-            meaning: None,
-            message: answer.error.message,
-        })
-    },
+    complaint: reported::complaint,
 };
 
 /// The Messages API with a key.
@@ -88,9 +92,13 @@ impl Client {
             .header(ANTHROPIC_VERSION, VERSION)
             .header(ACCEPT, "text/event-stream")
             .json(request)
+            .progress(self.api.app.config.upstream_progress)
             .repeatable()
             .overhead();
-        let answered = self.api.send(&ask).await?;
+        let answered = match self.api.send(&ask).await {
+            Err(error) if error.failure == STALLED => self.once_more(&ask, error).await?,
+            answered => answered?,
+        };
         let verdict = answered.verdict;
         let (head, body) = answered.response.into_parts();
         if head.status != StatusCode::OK {
@@ -98,6 +106,22 @@ impl Client {
         }
         check_media_type(&head.headers).map_err(|failure| self.api.fail(failure))?;
         Ok(MessageStream::new(body, self.api.clone()))
+    }
+
+    /// Asks again after an answer that has stalled before it said anything, for
+    /// half as long: whoever waits has waited for all of that time.
+    async fn once_more(
+        &self,
+        ask: &Ask,
+        stalled: UpstreamError,
+    ) -> Result<Answered, UpstreamError> {
+        self.api.repeating();
+        let app = &self.api.app;
+        let end = app.ports.clock.sleep(app.config.upstream_progress / 2);
+        match select(Box::pin(self.api.send(ask)), end).await {
+            Either::Left((answered, _)) => answered,
+            Either::Right(_) => Err(stalled),
+        }
     }
 
     /// Runs what need not be waited for, beside the request and after it.
@@ -111,6 +135,9 @@ impl Client {
             .spawn(Box::pin(work(Arc::clone(&ports.clock))));
     }
 }
+
+/// An answer that has begun and does not go on.
+const STALLED: Failure = Failure::Http(HttpError::Timeout(TimeoutPhase::Idle));
 
 /// A stream of events, and not an error page of something in between.
 fn check_media_type(headers: &HeaderMap) -> Result<(), Failure> {

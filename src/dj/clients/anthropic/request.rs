@@ -17,8 +17,12 @@ pub(crate) struct Request<'a> {
     pub(crate) stream: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) thinking: Option<Thinking>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) output_config: Option<OutputConfig>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub(crate) tools: &'a [ToolSpec],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tool_choice: Option<ToolChoice>,
     pub(crate) system: [SystemText<'a>; 1],
     pub(crate) messages: &'a [Message<'a>],
 }
@@ -27,8 +31,28 @@ pub(crate) struct Request<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Thinking {
+    /// No, although it would by itself.
+    Disabled,
+    /// As much as it finds right.
+    Adaptive,
     /// Yes, in at most so many tokens.
     Enabled { budget_tokens: u32 },
+}
+
+/// How the model is to go about its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct OutputConfig {
+    /// `low`, `medium` or `high`.
+    pub(crate) effort: &'static str,
+}
+
+/// Which of the tools it may ask for; without it, any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum ToolChoice {
+    /// None, this time. They are told all the same, since the conversation has
+    /// some of their results, and for the service's cache.
+    None,
 }
 
 /// A breakpoint: what comes up to here is worth keeping for the next request.
@@ -174,7 +198,9 @@ mod tests {
             thinking: Some(Thinking::Enabled {
                 budget_tokens: 1024,
             }),
+            output_config: Some(OutputConfig { effort: "low" }),
             tools: &tools,
+            tool_choice: Some(ToolChoice::None),
             system: [SystemText {
                 text: "You are",
                 cache_control,
@@ -189,6 +215,8 @@ mod tests {
                 "max_tokens": 10,
                 "stream": true,
                 "thinking": {"type": "enabled", "budget_tokens": 1024},
+                "output_config": {"effort": "low"},
+                "tool_choice": {"type": "none"},
                 "tools": [{
                     "name": "search", "description": "Finds",
                     "input_schema": {"type": "object"}, "cache_control": ephemeral,
@@ -211,13 +239,23 @@ mod tests {
     }
 
     #[test]
+    fn thinking_in_all_its_forms() {
+        let adaptive = to_value(Thinking::Adaptive).unwrap();
+        assert_eq!(adaptive, json!({"type": "adaptive"}));
+        let disabled = to_value(Thinking::Disabled).unwrap();
+        assert_eq!(disabled, json!({"type": "disabled"}));
+    }
+
+    #[test]
     fn what_is_not_used_is_left_out() {
         let request = Request {
             model: "m",
             max_tokens: 10,
             stream: true,
             thinking: None,
+            output_config: None,
             tools: &[],
+            tool_choice: None,
             system: [SystemText {
                 text: "You are",
                 cache_control: None,

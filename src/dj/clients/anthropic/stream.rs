@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use futures::future::select;
+use futures::future::{BoxFuture, Either, select};
+use tracing::{debug, warn};
 
-use super::wire::{ApiError, StreamEvent};
-use crate::core::ports::{BodyStream, Clock, HttpError};
-use crate::core::sse::Decoder;
+use super::halves::Halves;
+use super::reported::ApiError;
+use super::wire::StreamEvent;
+use crate::core::ports::{BodyStream, Clock, HttpError, Instant, TimeoutPhase};
+use crate::core::sse::{Decoded, Decoder};
 use crate::dj::clients::api::Api;
 use crate::dj::clients::{Failure, UpstreamError};
-use crate::dj::error::Code;
 
 /// The largest event that is taken, in bytes. The service's own are far below.
 const MAX_EVENT: usize = 1024 * 1024;
@@ -19,23 +21,55 @@ const MAX_EVENT: usize = 1024 * 1024;
 /// How long an answer that is complete may take to end its connection.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How long `message_stop` may take after a stop reason: all that matters has
+/// come by then.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// An answer of the Messages API. Dropping it cancels the call.
 pub(crate) struct MessageStream {
     body: BodyStream,
     decoder: Decoder,
+    reader: Reader,
+    /// How long it may go without progress.
+    patience: Duration,
+    /// When it has stalled, unless there is progress.
+    due: Instant,
+    /// Rings at `due`, or before.
+    timer: BoxFuture<'static, ()>,
+}
+
+/// What the events of an answer come to.
+struct Reader {
     /// Whose answer it is.
     api: Api,
-    /// Whether `message_stop` has come. Without it the answer was cut.
+    halves: Halves,
+    /// Whether a stop reason has come: all is said.
+    ended: bool,
+    /// Whether `message_stop` has come.
     stopped: bool,
+    /// Whether there was progress since it was last asked for.
+    moved: bool,
+    failure: Option<Failure>,
 }
 
 impl MessageStream {
     pub(super) fn new(body: BodyStream, api: Api) -> Self {
+        let (clock, patience) = (&api.app.ports.clock, api.app.config.upstream_progress);
+        let due = clock.now() + patience;
         Self {
             body,
             decoder: Decoder::new(MAX_EVENT),
-            api,
-            stopped: false,
+            patience,
+            due,
+            timer: clock.sleep_until(due),
+            reader: Reader {
+                api,
+                halves: Halves::default(),
+                ended: false,
+                stopped: false,
+                moved: false,
+                failure: None,
+            },
         }
     }
 
@@ -43,68 +77,171 @@ impl MessageStream {
     /// completed to `on_event`, up to the first that is wrong. Resolves with
     /// whether more is to come.
     ///
+    /// An answer that has given its stop reason is complete, however its stream
+    /// ends.
+    ///
     /// # Errors
     /// The service's own error event, and everything that ends an answer
-    /// before it is complete. Events that came before it were given.
+    /// before it is complete, a stall included. Events that came before it were
+    /// given.
     pub(crate) async fn read(
         &mut self,
         mut on_event: impl FnMut(StreamEvent<'_>),
     ) -> Result<bool, UpstreamError> {
-        let (stopped, api) = (&mut self.stopped, &self.api);
-        let chunk = match self.body.next().await {
-            Some(Ok(chunk)) => chunk,
-            Some(Err(HttpError::Broken(_))) | None => return Err(api.fail(Failure::Cut)),
-            Some(Err(error)) => return Err(api.fail(Failure::Http(error))),
+        let chunk = match self.next().await {
+            Ok(chunk) => chunk,
+            Err(failure) => return self.end(failure, &mut on_event),
         };
-        let mut failure = None;
-        let decoded = self.decoder.push(&chunk, |event| {
-            if failure.is_some() || *stopped {
-                return;
-            }
-            match StreamEvent::parse(&event.event, &event.data) {
-                Ok(StreamEvent::Error(error)) => failure = Some(reported(&error, api)),
-                Ok(event) => {
-                    *stopped = matches!(event, StreamEvent::MessageStop);
-                    on_event(event);
-                }
-                // What serde says may quote the data: the name is enough.
-                Err(_) => {
-                    let name = api.detail(&event.event);
-                    failure = Some(Failure::Protocol(format!("a broken `{name}` event")));
-                }
-            }
-        });
-        match (failure, decoded) {
-            (Some(failure), _) => Err(api.fail(failure)),
-            (None, Err(error)) if !self.stopped => {
-                Err(api.fail(Failure::Protocol(error.to_string())))
-            }
-            _ => Ok(!self.stopped),
+        let reader = &mut self.reader;
+        let had_ended = reader.ended;
+        let decoded = self
+            .decoder
+            .push(&chunk, |event| reader.take(&event, &mut on_event));
+        if let Err(error) = decoded {
+            reader.fail(Failure::Protocol(error.to_string()));
         }
+        if std::mem::take(&mut reader.moved) || reader.ended != had_ended {
+            self.wait_anew();
+        }
+        self.reader.more()
+    }
+
+    /// The next read, or why there is none.
+    async fn next(&mut self) -> Result<bytes::Bytes, Failure> {
+        loop {
+            let chunk = match select(self.body.next(), &mut self.timer).await {
+                Either::Left((chunk, _)) => chunk,
+                Either::Right(_) => {
+                    let clock = &self.reader.api.app.ports.clock;
+                    if clock.now() >= self.due {
+                        return Err(Failure::Http(HttpError::Timeout(TimeoutPhase::Idle)));
+                    }
+                    // There has been progress since it was set: setting it anew
+                    // with each read would cost more than this.
+                    self.timer = clock.sleep_until(self.due);
+                    continue;
+                }
+            };
+            return match chunk {
+                Some(Ok(chunk)) => Ok(chunk),
+                Some(Err(HttpError::Broken(_))) | None => Err(Failure::Cut),
+                Some(Err(error)) => Err(Failure::Http(error)),
+            };
+        }
+    }
+
+    fn wait_anew(&mut self) {
+        let clock = &self.reader.api.app.ports.clock;
+        let patience = match self.reader.ended {
+            true => self.patience.min(STOP_TIMEOUT),
+            false => self.patience,
+        };
+        self.due = clock.now() + patience;
+        if self.reader.ended {
+            // Earlier than the one that is set.
+            self.timer = clock.sleep_until(self.due);
+        }
+    }
+
+    /// Nothing more comes, because of `failure`. The last event may lack its
+    /// blank line.
+    fn end(
+        &mut self,
+        failure: Failure,
+        on_event: &mut impl FnMut(StreamEvent<'_>),
+    ) -> Result<bool, UpstreamError> {
+        let decoder = std::mem::replace(&mut self.decoder, Decoder::new(MAX_EVENT));
+        let reader = &mut self.reader;
+        // What is too large was told when it came.
+        let _ = decoder.finish(|event| reader.take_last(&event, on_event));
+        reader.halves.release(on_event);
+        reader.fail(failure);
+        reader.more()
     }
 
     /// Lets a complete answer end by itself, so that the host can use its
     /// connection again; not for long.
     pub(crate) async fn drain(mut self, clock: Arc<dyn Clock>) {
-        if self.stopped {
+        if self.reader.stopped {
             let end = async { while let Some(Ok(_)) = self.body.next().await {} };
             select(Box::pin(end), clock.sleep(DRAIN_TIMEOUT)).await;
         }
     }
 }
 
-/// The service's error event, as a failure.
-fn reported(error: &ApiError, api: &Api) -> Failure {
-    let code = match error.kind.as_str() {
-        "overloaded_error" => Code::Overloaded,
-        "rate_limit_error" => Code::RateLimited,
-        "authentication_error" | "permission_error" | "billing_error" => Code::UpstreamAuth,
-        "invalid_request_error" | "request_too_large" | "not_found_error" => Code::UpstreamRejected,
-        "timeout_error" => Code::UpstreamTimeout,
-        _ => Code::UpstreamError,
-    };
-    Failure::Reported {
-        code,
-        detail: api.detail(&error.message),
+impl Reader {
+    /// Takes an event that has come whole.
+    fn take(&mut self, event: &Decoded<'_>, on_event: &mut impl FnMut(StreamEvent<'_>)) {
+        if self.failure.is_some() || self.stopped {
+            return;
+        }
+        let (event, edges) = match StreamEvent::parse(&event.event, &event.data) {
+            Ok((StreamEvent::Error(error), _)) => return self.fail(self.reported(&error)),
+            Ok(read) => read,
+            // The name is enough: data may be anything.
+            Err(_) => {
+                let name = self.api.detail(&event.event);
+                return self.fail(Failure::Protocol(format!("a broken `{name}` event")));
+            }
+        };
+        self.moved |= event.is_progress();
+        match &event {
+            StreamEvent::MessageDelta { stop_reason, .. } => self.ended |= stop_reason.is_some(),
+            StreamEvent::MessageStop => self.stopped = true,
+            // Where the answer has not ended it is some keep-alive.
+            StreamEvent::Done => self.stopped = self.ended,
+            _ => {}
+        }
+        if event == StreamEvent::Unknown {
+            debug!("an event of the model's stream means nothing, and is skipped");
+        }
+        self.halves.pass(event, edges, on_event);
+    }
+
+    /// Takes an event that may have come in part: where it cannot be read it has
+    /// not come.
+    fn take_last(&mut self, event: &Decoded<'_>, on_event: &mut impl FnMut(StreamEvent<'_>)) {
+        if StreamEvent::parse(&event.event, &event.data).is_ok() {
+            self.take(event, on_event);
+        }
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        self.failure.get_or_insert(failure);
+    }
+
+    /// The service's error event, as a failure.
+    fn reported(&self, error: &ApiError) -> Failure {
+        let (kind, reason) = (
+            self.api.detail(&error.kind),
+            self.api.detail(&error.message),
+        );
+        warn!(
+            kind,
+            reason, "the model's service reports an error in its stream"
+        );
+        Failure::Reported {
+            code: error.meaning().code(),
+            status: None,
+            detail: reason,
+        }
+    }
+
+    /// Whether more is to come.
+    fn more(&mut self) -> Result<bool, UpstreamError> {
+        if self.stopped {
+            return Ok(false);
+        }
+        let Some(failure) = self.failure.take() else {
+            return Ok(true);
+        };
+        let error = self.api.fail(failure);
+        match self.ended {
+            true => {
+                debug!(%error, "the model's answer has no `message_stop`, and is whole");
+                Ok(false)
+            }
+            false => Err(error),
+        }
     }
 }

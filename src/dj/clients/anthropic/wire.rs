@@ -1,30 +1,37 @@
 //! What the Messages API answers, as far as the DJ uses it.
 //!
-//! Readers are tolerant: fields that are not used are not read, and types that
-//! are not known yet (of events, blocks, deltas, stop reasons) become
-//! `Unknown`, as the interface asks of its clients.
+//! The format as it is described is read here, and fast. What is not quite that
+//! is read by [`loose`](super::loose): an answer passes through proxies, and not
+//! all of them are careful.
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::loose;
+use super::reported::ApiError;
+use super::surrogates::Edges;
+
 /// One event of the answer's stream.
+///
+/// An index is `None` where the event does not say whose it is: then it is of
+/// the newest block.
 #[derive(Debug, PartialEq)]
 pub(crate) enum StreamEvent<'a> {
     MessageStart {
         usage: Usage,
     },
     BlockStart {
-        index: u32,
+        index: Option<u32>,
         block: Block,
     },
     BlockDelta {
-        index: u32,
+        index: Option<u32>,
         delta: Delta<'a>,
     },
     BlockStop {
-        index: u32,
+        index: Option<u32>,
     },
     /// Near the end. Usage is cumulative: what is given replaces what was.
     MessageDelta {
@@ -32,8 +39,11 @@ pub(crate) enum StreamEvent<'a> {
         usage: Usage,
     },
     MessageStop,
+    /// `[DONE]`, with which other services end their streams.
+    Done,
     Ping,
     Error(ApiError),
+    /// Means nothing, or nothing yet.
     Unknown,
 }
 
@@ -75,8 +85,7 @@ pub(crate) enum Delta<'a> {
 }
 
 /// Why the model stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StopReason {
     EndTurn,
     MaxTokens,
@@ -85,13 +94,11 @@ pub(crate) enum StopReason {
     PauseTurn,
     Refusal,
     ModelContextWindowExceeded,
-    #[serde(other)]
     Unknown,
 }
 
 /// Tokens. Absent is not zero: it means that the event says nothing about it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Usage {
     pub(crate) input_tokens: Option<u64>,
     pub(crate) output_tokens: Option<u64>,
@@ -99,78 +106,62 @@ pub(crate) struct Usage {
     pub(crate) cache_read_input_tokens: Option<u64>,
 }
 
-/// The service's own error, in a stream or as a whole answer.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-pub(crate) struct ApiError {
-    #[serde(rename = "type")]
-    pub(crate) kind: String,
-    pub(crate) message: String,
+/// A part of the answer is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Lost;
+
+impl<'a> Delta<'a> {
+    /// What it brings; `None` where that is unknown.
+    pub(crate) const fn piece(&self) -> Option<&Cow<'a, str>> {
+        match self {
+            Self::Text(piece)
+            | Self::InputJson(piece)
+            | Self::Thinking(piece)
+            | Self::Signature(piece) => Some(piece),
+            Self::Unknown => None,
+        }
+    }
+
+    /// Another piece of the same kind.
+    pub(super) fn with<'b>(&self, piece: Cow<'b, str>) -> Delta<'b> {
+        match self {
+            Self::Text(_) => Delta::Text(piece),
+            Self::InputJson(_) => Delta::InputJson(piece),
+            Self::Thinking(_) => Delta::Thinking(piece),
+            Self::Signature(_) => Delta::Signature(piece),
+            Self::Unknown => Delta::Unknown,
+        }
+    }
 }
 
-/// An answer that is an error: `{"type":"error","error":{…}}`.
-#[derive(Debug, Deserialize)]
-pub(crate) struct ErrorAnswer {
-    pub(crate) error: ApiError,
+impl StreamEvent<'_> {
+    /// Whether it brings the answer on. Pings do not, nor does a delta that is
+    /// empty: some proxies keep connections alive with those.
+    pub(super) fn is_progress(&self) -> bool {
+        match self {
+            Self::BlockStart { .. } | Self::BlockStop { .. } => true,
+            Self::BlockDelta { delta, .. } => delta.piece().is_none_or(|piece| !piece.is_empty()),
+            _ => false,
+        }
+    }
 }
 
 impl<'a> StreamEvent<'a> {
     /// Reads the event `name` with `data`. Without a name (a proxy that drops
-    /// `event:` lines) the data's own `type` says what it is.
+    /// `event:` lines) the data's own `type` says what it is. With it come the
+    /// halves of characters at the ends of its text.
     ///
     /// # Errors
-    /// When the data of a known event is not what it must be.
-    pub(crate) fn parse(name: &str, data: &'a str) -> Result<Self, serde_json::Error> {
-        match name {
-            // By far the most frequent: no other way leads through it.
-            "content_block_delta" => delta(data),
-            "" | "message" => {
-                let Typed { kind } = serde_json::from_str(data)?;
-                Self::named(&kind, data)
-            }
-            name => Self::named(name, data),
+    /// When the data is that of a delta, and cannot be read: a part of the
+    /// answer would be missing. Nothing else can be lost that matters.
+    pub(super) fn parse(name: &str, data: &'a str) -> Result<(Self, Edges), Lost> {
+        // By far the most frequent: no other way leads through it.
+        if name == "content_block_delta"
+            && let Ok(event) = delta(data)
+        {
+            return Ok((event, Edges::default()));
         }
-    }
-
-    fn named(name: &str, data: &'a str) -> Result<Self, serde_json::Error> {
-        Ok(match name {
-            "content_block_delta" => return delta(data),
-            "message_start" => {
-                let MessageStart { message } = serde_json::from_str(data)?;
-                Self::MessageStart {
-                    usage: message.usage.unwrap_or_default(),
-                }
-            }
-            "content_block_start" => {
-                let BlockStart {
-                    index,
-                    content_block,
-                } = serde_json::from_str(data)?;
-                Self::BlockStart {
-                    index,
-                    block: content_block.into(),
-                }
-            }
-            "content_block_stop" => {
-                let Indexed { index } = serde_json::from_str(data)?;
-                Self::BlockStop { index }
-            }
-            "message_delta" => {
-                let MessageDelta { delta, usage } = serde_json::from_str(data)?;
-                let stop_reason = delta.stop_reason;
-                Self::MessageDelta {
-                    stop_reason,
-                    usage: usage.unwrap_or_default(),
-                }
-            }
-            "message_stop" => Self::MessageStop,
-            "ping" => Self::Ping,
-            "error" => {
-                let ErrorAnswer { error } = serde_json::from_str(data)?;
-                Self::Error(error)
-            }
-            _ => Self::Unknown,
-        })
+        loose::read(name, data)
     }
 }
 
@@ -185,13 +176,8 @@ fn delta(data: &str) -> Result<StreamEvent<'_>, serde_json::Error> {
         "signature_delta" => Delta::Signature(delta.signature),
         _ => Delta::Unknown,
     };
+    let index = Some(index);
     Ok(StreamEvent::BlockDelta { index, delta })
-}
-
-#[derive(Deserialize)]
-struct Typed<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
@@ -215,84 +201,13 @@ struct AnyDelta<'a> {
     signature: Cow<'a, str>,
 }
 
-#[derive(Deserialize)]
-struct MessageStart {
-    message: StartedMessage,
-}
-
-#[derive(Deserialize)]
-struct StartedMessage {
-    usage: Option<Usage>,
-}
-
-#[derive(Deserialize)]
-struct BlockStart {
-    index: u32,
-    content_block: AnyBlock,
-}
-
-#[derive(Deserialize)]
-struct AnyBlock {
-    #[serde(rename = "type")]
-    kind: String,
-    #[serde(default)]
-    text: String,
-    #[serde(default)]
-    id: String,
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    input: Value,
-    #[serde(default)]
-    thinking: String,
-    #[serde(default)]
-    signature: String,
-    #[serde(default)]
-    data: String,
-}
-
-impl From<AnyBlock> for Block {
-    fn from(block: AnyBlock) -> Self {
-        match block.kind.as_str() {
-            "text" => Self::Text(block.text),
-            "thinking" => Self::Thinking {
-                thinking: block.thinking,
-                signature: block.signature,
-            },
-            "redacted_thinking" => Self::RedactedThinking { data: block.data },
-            "tool_use" => Self::ToolUse {
-                id: block.id,
-                name: block.name,
-                input: block.input,
-            },
-            _ => Self::Unknown,
-        }
-    }
-}
-
-#[derive(Deserialize)]
-struct Indexed {
-    index: u32,
-}
-
-#[derive(Deserialize)]
-struct MessageDelta {
-    delta: EndOfMessage,
-    usage: Option<Usage>,
-}
-
-#[derive(Deserialize)]
-struct EndOfMessage {
-    stop_reason: Option<StopReason>,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
 
     fn parse<'a>(name: &str, data: &'a str) -> StreamEvent<'a> {
-        StreamEvent::parse(name, data).unwrap()
+        StreamEvent::parse(name, data).unwrap().0
     }
 
     #[test]
@@ -314,7 +229,7 @@ mod tests {
                 "content_block_start",
                 r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#,
                 StreamEvent::BlockStart {
-                    index: 0,
+                    index: Some(0),
                     block: Block::Text(String::new()),
                 },
             ),
@@ -322,7 +237,7 @@ mod tests {
                 "content_block_start",
                 r#"{"type":"content_block_start","index":1,"content_block":{"type":"tool_use","id":"toolu_1","name":"search","input":{}}}"#,
                 StreamEvent::BlockStart {
-                    index: 1,
+                    index: Some(1),
                     block: Block::ToolUse {
                         id: "toolu_1".into(),
                         name: "search".into(),
@@ -334,7 +249,7 @@ mod tests {
                 "content_block_start",
                 r#"{"type":"content_block_start","index":0,"content_block":{"type":"thinking","thinking":"","signature":""}}"#,
                 StreamEvent::BlockStart {
-                    index: 0,
+                    index: Some(0),
                     block: Block::Thinking {
                         thinking: String::new(),
                         signature: String::new(),
@@ -345,7 +260,7 @@ mod tests {
                 "content_block_start",
                 r#"{"type":"content_block_start","index":0,"content_block":{"type":"redacted_thinking","data":"xyz"}}"#,
                 StreamEvent::BlockStart {
-                    index: 0,
+                    index: Some(0),
                     block: Block::RedactedThinking { data: "xyz".into() },
                 },
             ),
@@ -353,7 +268,7 @@ mod tests {
                 "content_block_delta",
                 r#"{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"{\"q\": \"a"}}"#,
                 StreamEvent::BlockDelta {
-                    index: 1,
+                    index: Some(1),
                     delta: Delta::InputJson(r#"{"q": "a"#.into()),
                 },
             ),
@@ -361,7 +276,7 @@ mod tests {
                 "content_block_delta",
                 r#"{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"hm"}}"#,
                 StreamEvent::BlockDelta {
-                    index: 0,
+                    index: Some(0),
                     delta: Delta::Thinking("hm".into()),
                 },
             ),
@@ -369,14 +284,14 @@ mod tests {
                 "content_block_delta",
                 r#"{"type":"content_block_delta","index":0,"delta":{"type":"signature_delta","signature":"s=="}}"#,
                 StreamEvent::BlockDelta {
-                    index: 0,
+                    index: Some(0),
                     delta: Delta::Signature("s==".into()),
                 },
             ),
             (
                 "content_block_stop",
                 r#"{"type":"content_block_stop","index":2}"#,
-                StreamEvent::BlockStop { index: 2 },
+                StreamEvent::BlockStop { index: Some(2) },
             ),
             (
                 "message_delta",
@@ -423,51 +338,5 @@ mod tests {
             r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a\nb"}}"#,
         );
         assert_eq!(escaped, "a\nb");
-    }
-
-    #[test]
-    fn what_is_not_known_yet_is_tolerated() {
-        for (name, data) in [
-            ("message_paused", r#"{"type":"message_paused"}"#),
-            ("message_paused", "not even JSON"),
-        ] {
-            assert_eq!(parse(name, data), StreamEvent::Unknown);
-        }
-        let block = r#"{"index":0,"content_block":{"type":"server_tool_use","id":"x","n":[1]}}"#;
-        assert_eq!(
-            parse("content_block_start", block),
-            StreamEvent::BlockStart {
-                index: 0,
-                block: Block::Unknown
-            }
-        );
-        let delta = r#"{"index":0,"delta":{"type":"citations_delta","citation":{"a":1}},"x":{}}"#;
-        assert_eq!(
-            parse("content_block_delta", delta),
-            StreamEvent::BlockDelta {
-                index: 0,
-                delta: Delta::Unknown
-            }
-        );
-        let reason = r#"{"delta":{"stop_reason":"bored"},"usage":null}"#;
-        let stop_reason = Some(StopReason::Unknown);
-        let usage = Usage::default();
-        assert_eq!(
-            parse("message_delta", reason),
-            StreamEvent::MessageDelta { stop_reason, usage }
-        );
-    }
-
-    #[test]
-    fn garbage_in_a_known_event_is_an_error() {
-        for (name, data) in [
-            ("content_block_delta", "{"),
-            ("content_block_delta", r#"{"index":0}"#),
-            ("message_start", "[]"),
-            ("", "hello"),
-            ("error", "{}"),
-        ] {
-            assert!(StreamEvent::parse(name, data).is_err(), "{name} {data}");
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! What is asked of an API: a request being built.
 
 use std::fmt;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
@@ -26,6 +27,7 @@ pub(crate) struct Ask {
     /// What to check where there is no such thing; the service's own advice
     /// where nothing is said here.
     pub(super) not_found: Option<&'static str>,
+    pub(super) progress: Option<Duration>,
 }
 
 /// Neither headers nor body nor the query: they may hold keys.
@@ -50,6 +52,7 @@ impl Ask {
             invalid: None,
             overhead: false,
             not_found: None,
+            progress: None,
         }
     }
 
@@ -106,6 +109,15 @@ impl Ask {
     pub(crate) fn repeatable(self) -> Self {
         Self {
             repeatable: true,
+            ..self
+        }
+    }
+
+    /// Is given up when its answer does not go on for so long before it can be
+    /// judged.
+    pub(crate) fn progress(self, limit: Duration) -> Self {
+        Self {
+            progress: Some(limit),
             ..self
         }
     }

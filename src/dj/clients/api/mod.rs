@@ -3,6 +3,7 @@
 
 mod ask;
 pub(super) mod lenient;
+mod words;
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,6 +16,8 @@ use serde::de::DeserializeOwned;
 use tracing::{debug, info, warn};
 
 pub(crate) use ask::Ask;
+pub(crate) use words::spoken;
+use words::words;
 
 use super::{Failure, Service, UpstreamError};
 use crate::core::limit::{
@@ -47,7 +50,7 @@ pub(crate) struct Dialect {
     pub(crate) lane: &'static str,
     /// How the limits read its answers.
     pub(crate) inspect: Inspect,
-    /// What the body of an error says, as far as it can be read.
+    /// What the body of an error says, where it is the service's own.
     pub(crate) complaint: fn(&[u8]) -> Option<Complaint>,
 }
 
@@ -234,10 +237,21 @@ impl Api {
             call.timeouts = Some(bulk(self.app.config.upstream_timeouts));
         }
         call.inspect = self.dialect.inspect;
+        call.progress = ask.progress;
         call.observer = Some(Arc::clone(&self.observer));
         let answered = self.app.upstreams.run(call).await;
         self.log(ask, began, &answered);
         answered.map_err(|error| self.fail(error.into()))
+    }
+
+    /// Tells who waits that what was asked is asked once more.
+    pub(crate) fn repeating(&self) {
+        let Dialect { service, lane, .. } = self.dialect;
+        warn!(
+            upstream = service.name,
+            "an answer does not go on, and is asked for again"
+        );
+        self.observer.retrying(lane, 1, Duration::ZERO);
     }
 
     /// A call outside a request has a budget of its own.
@@ -306,7 +320,7 @@ impl Api {
         let meaning = complaint.as_ref().and_then(|complaint| complaint.meaning);
         let text = match complaint {
             Some(complaint) if !complaint.message.is_empty() => complaint.message,
-            _ => String::from_utf8_lossy(&body).into_owned(),
+            _ => words(&body).unwrap_or_default(),
         };
         let detail = Some(self.detail(&text)).filter(|detail| !detail.is_empty());
         if meaning != Some(Meaning::Absent) {
@@ -314,8 +328,10 @@ impl Api {
             let reason = detail.as_deref();
             warn!(upstream, status, reason, "an upstream has refused");
         }
+        let status = Some(head.status).filter(|status| !status.is_success());
         let reported = |code, detail: Option<String>| Failure::Reported {
             code,
+            status,
             detail: detail.unwrap_or_default(),
         };
         self.fail(match meaning {

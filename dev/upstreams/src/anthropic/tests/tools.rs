@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{calls, converse, found, go_on, prompt, request, stream, text, upstreams};
-use crate::anthropic::Script;
+use super::{SOON, calls, converse, found, go_on, prompt, request, stream, text, upstreams};
+use crate::anthropic::{Script, Step};
 
 #[tokio::test]
 async fn tools_and_results_go_together() {
@@ -170,6 +170,31 @@ async fn what_surrounds_the_messages_is_checked_too() {
             "max_tokens",
         ),
         (json!({"system": [mark, mark, mark, mark, mark]}), "Found 5"),
+        (
+            json!({"model": "claude-opus-4-7", "thinking": {"type": "enabled", "budget_tokens": 1024}}),
+            "not supported for this model",
+        ),
+        (
+            json!({"model": "claude-sonnet-5", "thinking": {"type": "enabled", "budget_tokens": 1024}}),
+            "not supported for this model",
+        ),
+        (
+            json!({"model": "claude-sonnet-4-5", "thinking": {"type": "adaptive"}}),
+            "adaptive thinking is not supported",
+        ),
+        (
+            json!({"model": "claude-sonnet-4-5", "output_config": {"effort": "low"}}),
+            "effort",
+        ),
+        (
+            json!({"model": "claude-fable-5", "thinking": {"type": "disabled"}}),
+            "not supported for this model",
+        ),
+        (
+            json!({"thinking": {"type": "adaptive", "budget_tokens": 1024}}),
+            "Extra inputs",
+        ),
+        (json!({"output_config": {"effort": "most"}}), "effort"),
     ] {
         let (status, answer) = converse(&upstreams, &messages, &more).await;
         let message = answer["error"]["message"].as_str().unwrap_or_default();
@@ -178,6 +203,91 @@ async fn what_surrounds_the_messages_is_checked_too() {
             "{more}: {message}"
         );
     }
+}
+
+#[tokio::test]
+async fn newer_models_think_as_they_find_right() {
+    let upstreams = upstreams().await;
+    let messages = json!([{"role": "user", "content": "rain"}]);
+    let first = |model: &'static str, thinking: Value| {
+        let (upstreams, messages) = (&upstreams, &messages);
+        async move {
+            let mut more = json!({"model": model, "output_config": {"effort": "high"}});
+            if !thinking.is_null() {
+                more["thinking"] = thinking;
+            }
+            let (status, answer) = converse(upstreams, messages, &more).await;
+            assert_eq!(status, 200, "{answer}");
+            answer["content"][0]["type"].clone()
+        }
+    };
+    assert_eq!(first("claude-opus-4-7", Value::Null).await, "tool_use");
+    let adaptive = json!({"type": "adaptive"});
+    assert_eq!(first("claude-opus-4-7", adaptive).await, "thinking");
+    assert_eq!(first("claude-sonnet-5", Value::Null).await, "thinking");
+    let disabled = json!({"type": "disabled"});
+    assert_eq!(first("claude-sonnet-5", disabled).await, "tool_use");
+}
+
+#[tokio::test]
+async fn names_are_names_and_reasoning_is_not_the_end() {
+    let upstreams = upstreams().await;
+    let call = |id: &str, name: &str| {
+        json!([
+            {"role": "user", "content": "x"},
+            {"role": "assistant", "content": [
+                {"type": "tool_use", "id": id, "name": name, "input": {}},
+            ]},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": id}]},
+        ])
+    };
+    let thought = json!([
+        {"role": "user", "content": "x"},
+        {"role": "assistant", "content": [{"type": "redacted_thinking", "data": "x"}]},
+        {"role": "user", "content": "y"},
+    ]);
+    for (messages, words) in [
+        (call("", "search"), "id: String should match"),
+        (call("a:0", "search"), "id: String should match"),
+        (call("a", ""), "name: String should match"),
+        (thought, "final block"),
+    ] {
+        let (status, answer) = converse(&upstreams, &messages, &json!({})).await;
+        let message = answer["error"]["message"].as_str().unwrap_or_default();
+        assert!(status == 400 && message.contains(words), "{message}");
+    }
+}
+
+/// Bytes as they are: what no careful service sends.
+#[tokio::test]
+async fn a_stream_is_written_as_it_stands() {
+    let upstreams = upstreams().await;
+    let start = "data: {\n\n".to_owned();
+    let steps = [
+        Step::Write(start),
+        Step::Wait(20),
+        Step::Write("data".into()),
+    ];
+    upstreams.anthropic().push(Script::wire(steps));
+    let response = request(&upstreams, &prompt()).send().await.unwrap();
+    assert_eq!(response.text().await.unwrap(), "data: {\n\ndata");
+    upstreams.anthropic().push(Script::wire([Step::Pings(10)]));
+    let mut response = request(&upstreams, &prompt()).send().await.unwrap();
+    for _ in 0..3 {
+        let ping = response.chunk().await.unwrap().unwrap();
+        assert!(ping.starts_with(b"event: ping\n"), "{ping:?}");
+    }
+    drop(response);
+    let closed = upstreams
+        .anthropic()
+        .wait_for(SOON, |counts| counts.open == 0);
+    closed.await.unwrap();
+    let script = Script::answer(403, "text/html", "<h1>Blocked</h1>");
+    upstreams.anthropic().push(script);
+    let response = request(&upstreams, &prompt()).send().await.unwrap();
+    assert_eq!(response.status(), 403);
+    assert_eq!(response.headers()["content-type"], "text/html");
+    assert_eq!(response.text().await.unwrap(), "<h1>Blocked</h1>");
 }
 
 #[tokio::test]
