@@ -5,13 +5,15 @@
 //! `/assets/FILE` (its path under `web/`) and served under a name that holds a
 //! hash of its content, so that browsers may keep it for good. References are
 //! rewritten here, so nothing is hashed or searched for while the program runs.
-//! Scripts and styles are served without the lines that only their authors read.
+//! Scripts and styles are served without the lines that only their authors read;
+//! what others wrote, under `web/vendor`, as it is. A module becomes one file with
+//! those that it imports ([`bundle`]); others come when the program asks for them.
 //! A page's style sheets and classic scripts become part of it, since nothing is
 //! painted before they are there: its policy then allows them by their hashes.
 //! A reference to a file that does not exist, or a circle of references, fails
 //! the build.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -20,18 +22,26 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use sha2::{Digest, Sha256};
 
+#[path = "build/bundle.rs"]
+mod bundle;
+
 const PREFIX: &str = "/assets/";
+
+/// Others' files, with their licences: nothing is changed in them.
+const VENDOR: &str = "vendor/";
 
 fn main() {
     println!("cargo:rerun-if-changed=web");
+    println!("cargo:rerun-if-changed=build");
     if env::var_os("CARGO_FEATURE_APP").is_none() {
         return;
     }
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("set by cargo"));
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("set by cargo"));
     let mut web = Web::read(&root.join("web"));
+    let parts = web.parts();
     let names: Vec<String> = web.sources.keys().cloned().collect();
-    for name in &names {
+    for name in names.iter().filter(|name| !parts.contains(*name)) {
         web.build(name, &mut Vec::new());
     }
     web.write(&out);
@@ -71,6 +81,20 @@ impl Web {
         }
     }
 
+    /// Modules that are imported and named nowhere else: parts of others.
+    fn parts(&self) -> BTreeSet<String> {
+        let scripts = self.sources.iter().filter(|(name, _)| is_own_script(name));
+        let scripts = scripts.map(|(name, _)| self.text(name));
+        let parts = scripts.flat_map(bundle::imports).map(str::to_owned);
+        parts.collect()
+    }
+
+    fn text(&self, name: &str) -> &str {
+        let source = self.sources.get(name);
+        let source = source.unwrap_or_else(|| panic!("there is no web/{name}"));
+        std::str::from_utf8(source).unwrap_or_else(|_| panic!("web/{name} is not UTF-8"))
+    }
+
     /// Builds `name` after all that it refers to. `within` are those that wait
     /// for it.
     fn build(&mut self, name: &str, within: &mut Vec<String>) {
@@ -82,19 +106,20 @@ impl Web {
             "web/{name} refers to itself through {within:?}"
         );
         within.push(name.to_owned());
-        let source = self.sources[name].clone();
         let mut inline = Inline::default();
-        let bytes = match media_type(name).1 {
+        let bytes = match media_type(name).1 && !name.starts_with(VENDOR) {
             true => {
-                let text = String::from_utf8(source);
-                let text = text.unwrap_or_else(|_| panic!("web/{name} is not UTF-8"));
-                let text = match name.ends_with(".html") {
-                    true => self.take_in(&text, within, &mut inline),
-                    false => text,
+                let text = if name.ends_with(".html") {
+                    let page = self.text(name).to_owned();
+                    self.take_in(&page, within, &mut inline)
+                } else if is_own_script(name) {
+                    bundle::bundle(name, &|part| self.text(part))
+                } else {
+                    self.text(name).to_owned()
                 };
                 self.rewrite(name, &text, within)
             }
-            false => source,
+            false => self.sources[name].clone(),
         };
         within.pop();
         let hash = hex(&Sha256::digest(&bytes)[..8]);
@@ -227,6 +252,10 @@ fn without_comments(name: &str, code: &str) -> String {
         }
     }
     kept
+}
+
+fn is_own_script(name: &str) -> bool {
+    name.ends_with(".js") && !name.starts_with(VENDOR)
 }
 
 fn collect(folder: &Path, prefix: &str, files: &mut BTreeMap<String, Vec<u8>>) {

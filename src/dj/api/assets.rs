@@ -307,7 +307,11 @@ mod tests {
 
     #[test]
     fn authors_lines_stay_at_home() {
-        let code = |asset: &&Asset| [".js", ".css"].iter().any(|end| asset.path.ends_with(end));
+        // What others wrote is left as they wrote it, licence and all.
+        let code = |asset: &&Asset| {
+            let own = !asset.path.starts_with("/assets/vendor/");
+            own && [".js", ".css"].iter().any(|end| asset.path.ends_with(end))
+        };
         let mut seen = 0;
         for asset in ASSETS.iter().filter(code) {
             let text = std::str::from_utf8(asset.body).unwrap();
