@@ -14,11 +14,26 @@ use sha2::{Digest, Sha256};
 use crate::dj::api::problem::Problem;
 use crate::dj::error::Code;
 
+/// The page's paper and ink: this is the same application.
 const STYLE: &str = "\
-:root{color-scheme:light dark}\
-body{font:1.125rem/1.5 system-ui,sans-serif;max-width:36rem;margin:15vh auto;padding:0 1.5rem}\
-h1{font-size:1.5rem;line-height:1.25}\
-li{margin:.75rem 0}";
+:root{--paper:#f1ebdd;--sheet:#f8f4ea;--ink:#1d1a15;--cue:#bf3312;color-scheme:light dark}\
+@media(prefers-color-scheme:dark){\
+:root{--paper:#14120f;--sheet:#1c1915;--ink:#efe7d7;--cue:#ff7448}}\
+*{box-sizing:border-box}\
+body{max-width:39rem;margin:15vh auto;padding:0 1.5rem;background:var(--paper);\
+color:var(--ink);font:1.125rem/1.5 system-ui,'Nimbus Sans',Arial,sans-serif}\
+main{padding:1.6rem 1.8rem 1.8rem;background:var(--sheet);\
+border-left:5px solid var(--cue)}\
+.brand,h1,a{font-family:Bahnschrift,'DIN Alternate','Roboto Condensed','Nimbus Sans Narrow',\
+'Arial Narrow','DejaVu Sans Condensed',sans-serif}\
+.brand{margin:0 0 1rem;font-weight:700;letter-spacing:.045em;text-transform:uppercase}\
+h1{margin:0;color:var(--cue);font-size:1.6rem;line-height:1.2}\
+p{margin:.6rem 0 0}\
+ul{display:flex;flex-wrap:wrap;gap:.8rem;margin:1.4rem 0 0;padding:0;list-style:none}\
+a{display:block;padding:.55rem 1rem;border:1.5px solid;border-radius:2px;color:inherit;\
+font-weight:600;letter-spacing:.05em;text-decoration:none;text-transform:uppercase}\
+a:hover{background:var(--ink);color:var(--paper)}\
+:focus-visible{outline:3px solid var(--cue);outline-offset:2px}";
 
 /// `problem`, as the client wants it. `home` is where a person goes on.
 pub(crate) fn tell(headers: &HeaderMap, problem: Problem, home: &str) -> Response {
@@ -59,16 +74,27 @@ fn page(problem: &Problem, home: &str) -> String {
         Code::NotConfigured => "",
         _ => "<li><a href=\"/api/auth/login\">Try again</a></li>\n",
     };
-    let (message, code) = (escape(&error.message), error.code.as_str());
+    let (message, code) = (escape(&sentence(&error.message)), error.code.as_str());
     let home = escape(home);
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>{title} – Spinlane</title>\n<style>{STYLE}</style>\n</head>\n\
-         <body>\n<main data-code=\"{code}\">\n<h1>{title}</h1>\n<p>{message}</p>\n\
+         <body>\n<main data-code=\"{code}\">\n<p class=\"brand\">Spinlane</p>\n<h1>{title}</h1>\n<p>{message}</p>\n\
          <ul>\n{again}<li><a href=\"{home}\">Back to the DJ</a></li>\n</ul>\n\
          </main>\n</body>\n</html>\n"
     )
+}
+
+/// An error's message as a sentence: they begin small, and end without a stop.
+fn sentence(message: &str) -> String {
+    let mut chars = message.chars();
+    let first = chars.next().map(char::to_uppercase);
+    let mut sentence: String = first.into_iter().flatten().chain(chars).collect();
+    if !sentence.ends_with(['.', '!', '?']) {
+        sentence.push('.');
+    }
+    sentence
 }
 
 /// Text, fit for an element or a quoted attribute.
@@ -111,6 +137,13 @@ mod tests {
             types,
             ["text/html; charset=utf-8", "application/problem+json"]
         );
+    }
+
+    #[test]
+    fn messages_become_sentences() {
+        assert_eq!(sentence("it did not"), "It did not.");
+        assert_eq!(sentence("Really?"), "Really?");
+        assert_eq!(sentence(""), ".");
     }
 
     #[test]

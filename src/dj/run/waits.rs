@@ -33,11 +33,23 @@ impl Waits {
 
 impl Observer for Waits {
     fn waiting(&self, lane: &str, waited: Duration) {
-        let seconds = waited.as_secs().max(1);
-        self.say(&format!("Waiting for a free slot ({lane}, {seconds} s)"));
+        let (seconds, whose) = (waited.as_secs().max(1), whose(lane));
+        self.say(&format!("Waiting for a free slot at {whose}, {seconds} s"));
     }
 
-    fn retrying(&self, lane: &str, attempt: u32, _: Duration) {
-        self.say(&format!("No use ({lane}, attempt {attempt}): trying again"));
+    fn retrying(&self, lane: &str, _: u32, _: Duration) {
+        let whose = whose(lane);
+        self.say(&format!("That did not work at {whose}: trying again"));
+    }
+}
+
+/// Who is behind a lane, for a person.
+fn whose(lane: &str) -> &str {
+    match lane {
+        "anthropic" => "the model",
+        "spotify" => "Spotify",
+        "deezer" => "Deezer",
+        "lastfm" => "Last.fm",
+        other => other,
     }
 }

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::tracks::{name, uris};
 use super::{Desk, Outcome, Report, Spec, Tool, not_changed, schema};
+use crate::dj::clients::spotify::playlist_url;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -48,12 +49,13 @@ async fn create(input: Input, desk: &Desk<'_>) -> Outcome {
         .spotify
         .create_playlist(&input.name, &input.description, input.public);
     let playlist = made.await.map_err(|error| not_changed(&error))?;
+    let (title, count) = (name(&input.name), uris.len());
     let report = |summary: String| {
         Report::new(summary)
             .with("playlistId", playlist.id.as_str())
-            .with("uri", playlist.uri.as_str())
+            .with("name", title.as_str())
+            .with("url", playlist_url(&playlist.id))
     };
-    let (title, count) = (name(&input.name), uris.len());
     match desk.spotify.add_tracks(&playlist.id, &uris, None).await {
         Ok(_) => Ok(
             report(format!("Made the playlist \"{title}\" with {count} tracks"))

@@ -87,6 +87,11 @@ pub(crate) fn playlist_id(text: &str) -> Option<String> {
     PlaylistId::parse(text).ok().map(|id| id.0)
 }
 
+/// Where a person finds the playlist with this id.
+pub(crate) fn playlist_url(id: &str) -> String {
+    format!("https://open.spotify.com/playlist/{id}")
+}
+
 /// The id of a track, given in the same ways.
 pub(crate) fn track_id(text: &str) -> Option<String> {
     parse("track", text.trim())

@@ -23,7 +23,7 @@ use http::header::AUTHORIZATION;
 
 pub(crate) use access::{Access, AccessTokens, AppToken};
 pub(crate) use edit::Move;
-pub(crate) use id::{NoPlaylist, PlaylistId, playlist_id, track_id};
+pub(crate) use id::{NoPlaylist, PlaylistId, playlist_id, playlist_url, track_id};
 pub(crate) use refusal::no_scope;
 
 use super::api::{Answer, Api, Ask, Complaint, Dialect, MAX_ANSWER};
