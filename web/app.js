@@ -1,85 +1,174 @@
-// The page: joins the conversation, its runs and the desk.
+// The page: joins the conversation, its runs, the form, the desk and the server.
 
+import { playlists } from '/assets/cards.js';
+import { Composer } from '/assets/composer.js';
 import { Desk } from '/assets/desk.js';
 import { Announcer, byId, h, setText } from '/assets/dom.js';
-import { RequestError, Run } from '/assets/run.js';
-import { apply, codePoints, end, history, load, newTurn, playlistId, save } from '/assets/turn.js';
-import { TurnView } from '/assets/view.js';
-import { examples, explain, incomplete, toolName } from '/assets/words.js';
+import { Follower } from '/assets/follow.js';
+import { listen } from '/assets/keys.js';
+import { Records } from '/assets/records.js';
+import { RequestError, Run, stopRun } from '/assets/run.js';
+import { Server } from '/assets/server.js';
+import { apply, end, failure, history, lostSession, newTurn, side } from '/assets/turn.js';
+import { TurnView, loadNotes } from '/assets/view.js';
+import { examples, explain, incomplete, stateName, suggestions, tabTitle, toolName } from '/assets/words.js';
 
-const LONGEST_MESSAGE = 2000;
-const STATUS_EVERY_MS = 1500;
 const SAVE_EVERY_MS = 300;
+const LOGIN = 'spinlane.login';
+const LOGIN_MS = 10 * 60_000;
 
-const [form, message, playlist] = [byId('composer'), byId('message'), byId('playlist')];
-const [send, stop, clear] = [byId('send'), byId('stop'), byId('clear')];
-const [turnList, latest] = [byId('turns'), byId('latest')];
+const [message, send, stop, clear] = ['message', 'send', 'stop', 'clear'].map(byId);
+const [turnList, asides, connect] = ['turns', 'asides', 'connect'].map(byId);
+const narrow = matchMedia('(max-width: 1040px)');
+const isTouch = matchMedia('(pointer: coarse)').matches;
 
-const kept = load();
-const turns = kept.turns;
+const records = new Records();
 const views = new Map();
 const desk = new Desk();
 const announcer = new Announcer(byId('status'), byId('spoken'));
-/** The run under way: `{run, turn, began}`. */
+/** The run under way: `{run, turn, began, over}`. */
 let current = null;
-let connected = null;
-let simulated = false;
 
-const actions = {
-  again: (turn) => ask({ ...turn }),
+const turns = () => records.present.turns;
+const last = () => turns().at(-1);
+
+/** What a turn's view asks of the page. */
+const page = {
+  connected: null,
+  simulated: false,
   announce: (text) => announcer.say(text),
+  again: (turn) => ask({ ...turn }, turn),
+  edit: (turn) => {
+    composer.mode = turn.mode;
+    composer.setPlaylist(turn.playlistId ? { id: turn.playlistId } : null);
+    composer.fill(turn.message);
+    composer.setEditing(turn, side(turn.number));
+    byId('public').checked = turn.isPublic;
+    message.focus();
+  },
+  goOn: (turn) => ask({ ...turn, message: 'Go on from where you stopped.' }),
+  leave: () => remember(),
 };
+
+const composer = new Composer({
+  onSubmit: (request, editing) => ask(request, editing && turns().includes(editing) ? editing : null),
+  onMode: () => showExamples(),
+});
+
+const follower = new Follower({
+  // Above the deck, and above the button that stands on it.
+  floor: () => Math.min(innerHeight, byId('composer').getBoundingClientRect().top) - 40,
+  needle: () => views.get(last())?.needle() ?? null,
+  button: byId('latest'),
+});
+
+const server = new Server({
+  onStatus: (status) => {
+    if (!status) return desk.showUnreachable();
+    desk.showStatus(status);
+    const was = page.simulated;
+    page.simulated = status.upstreams?.spotify?.kind === 'simulated';
+    if (page.simulated === was) return;
+    showExamples();
+    refresh();
+  },
+  onSession: showSession,
+  onNetwork: (isOnline) => {
+    composer.offline = !isOnline;
+    composer.refresh();
+    announcer.say(isOnline ? 'The network is back.' : 'You are offline.');
+    // It never left this device: now it can.
+    if (isOnline && !current && last()?.ending?.error?.code === 'offline') page.again(last());
+  },
+});
 
 // --- The conversation
 
 function show(turn) {
-  const view = new TurnView(turn, actions);
+  const view = new TurnView(turn, page);
   views.set(turn, view);
-  view.update(turn, 0);
+  view.update(0);
   turnList.append(view.element);
 }
 
-function mode() {
-  return new FormData(form).get('mode') ?? 'analyze';
+/** The whole conversation anew. */
+function showAll() {
+  views.clear();
+  turnList.replaceChildren();
+  turns().forEach(show);
+  if (turns().length) loadNotes(refresh);
+  composer.setPlaylist(records.present.playlist);
+  composer.setEditing(null);
+  const { lost } = records.present;
+  byId('lost').hidden = lost === 0;
+  setText(byId('lost'), `This tab had no room for the first ${lost === 1 ? 'request' : `${lost} requests`} of this conversation.`);
+  desk.showUsage(turns().findLast((turn) => turn.usage)?.usage ?? null);
+  desk.showTime(0);
+  showRunning();
 }
 
-function submit() {
-  const text = message.value.trim();
-  const pasted = playlist.value.trim();
-  const id = pasted === '' ? null : playlistId(pasted);
-  const fault = pasted !== '' && id === null ? playlist : codePoints(text) > LONGEST_MESSAGE ? message : null;
-  if (current || fault || text === '') {
-    (fault ?? message).focus();
-    return checkForm();
+const refresh = () => views.forEach((view) => view.refresh());
+
+/** Asks; `instead`: the turn that this one replaces, with all that came after it. */
+async function ask(asked, instead = null) {
+  // One of this page's runs at a time: the older one has had its time.
+  if (current) {
+    stopCurrent();
+    await current.over;
   }
-  message.value = '';
-  grow();
-  ask({ message: text, mode: mode(), playlistId: id });
-}
-
-async function ask({ message: text, mode: wanted, playlistId: id }) {
-  if (current) return;
-  const request = { message: text, mode: wanted, conversationHistory: history(turns) };
-  if (id) request.playlistId = id;
-  const turn = newTurn((turns.at(-1)?.number ?? 0) + 1, { message: text, mode: wanted, playlistId: id });
-  turns.push(turn);
+  const cutOff = last()?.ending.kind === 'interrupted' ? last().run : null;
+  hideUndo();
+  if (instead) replace(instead);
+  const request = { message: asked.message, mode: asked.mode, conversationHistory: history(turns()) };
+  if (asked.playlistId) request.playlistId = asked.playlistId;
+  if (asked.isPublic) request.public = true;
+  const turn = newTurn((last()?.number ?? 0) + 1, asked);
+  turns().push(turn);
+  loadNotes(refresh);
   show(turn);
-  begin(turn);
+  let over;
+  current = { run: new Run(), turn, began: performance.now(), over: new Promise((resolve) => (over = resolve)) };
+  begin();
   try {
-    const how = await current.run.start(request, (frame) => take(turn, frame));
+    // One that a reload has cut off may still be running.
+    if (cutOff) await stopRun(cutOff);
+    const how = await current.run.start(request, (frame) => take(turn, frame), () => server.silenceMs);
     if (how === 'stopped') end(turn, { kind: 'incomplete', reason: 'stopped' });
+    else if (how === 'silent') end(turn, { kind: 'interrupted', reason: 'Nothing came any more, not even a sign of life. What was said is kept.' });
     else end(turn, { kind: 'interrupted' });
   } catch (error) {
-    end(turn, { kind: 'error', error: error instanceof RequestError ? error.error : { message: String(error) } });
+    end(turn, failure(error instanceof RequestError ? error.error : { message: String(error) }));
   }
   finish(turn);
+  over();
 }
 
-function begin(turn) {
-  current = { run: new Run(), turn, began: performance.now() };
+// Takes a turn and those after it away; what was answered can be had back.
+function replace(turn) {
+  const at = turns().indexOf(turn);
+  const gone = turns().splice(at);
+  for (const one of gone) {
+    views.get(one)?.element.remove();
+    views.delete(one);
+  }
+  if (!gone.some((one) => one.text.trim())) return;
+  const { id } = records.present;
+  offerUndo(gone.length > 1 ? `${gone.length} requests were replaced.` : 'The answer was replaced.', async () => {
+    if (current) stopCurrent();
+    await current?.over;
+    if (records.present.id !== id) return;
+    turns().splice(at, Infinity, ...gone);
+    showAll();
+    records.save(typed());
+  });
+}
+
+function begin() {
   announcer.begin();
-  showRunning(true);
-  scrollToEnd();
+  showRunning();
+  server.busy = true;
+  settle();
+  follower.begin();
   requestAnimationFrame(tick);
 }
 
@@ -92,28 +181,30 @@ function take(turn, frame) {
 
 function finish(turn) {
   const ms = performance.now() - current.began;
-  const followed = follows();
-  views.get(turn).update(turn, ms);
-  if (followed) follow();
+  if (lostSession(turn)) {
+    showSession({ connected: false, available: true });
+    server.tell();
+  }
+  views.get(turn).update(ms);
   current = null;
   desk.showTime(ms);
   announcer.text(turn.text, true);
-  if (turn.ending.kind === 'error' && turn.ending.error.code?.startsWith('session_')) forgetSession();
-  announcer.say(summary(turn));
-  const wasOnStop = document.activeElement === stop;
-  showRunning(false);
-  // The stop button goes away: whoever was on it should not be nowhere.
-  if (wasOnStop) message.focus();
-  latest.hidden = true;
-  keep();
-  readStatus();
+  // An error is an alert, and says itself.
+  if (turn.ending.kind !== 'error') announcer.say(summary(turn));
+  showRunning();
+  settle();
+  follower.end();
+  records.save(typed());
+  server.busy = false;
 }
 
-function summary({ ending, tracks }) {
-  if (ending.kind === 'error') return explain(ending.error).title;
-  if (ending.kind === 'incomplete') return incomplete(ending.reason);
-  if (ending.kind === 'interrupted') return 'The connection broke.';
-  return tracks.length ? `The answer is complete, with ${tracks.length} tracks.` : 'The answer is complete.';
+function summary(turn) {
+  const { kind, reason } = turn.ending;
+  if (kind === 'incomplete') return incomplete(reason);
+  if (kind === 'interrupted') return 'The connection broke.';
+  if (turn.text.trim() === '') return 'The DJ said nothing.';
+  const { length } = turn.tracks;
+  return length ? `The answer is complete, with ${length} ${length === 1 ? 'track' : 'tracks'}.` : 'The answer is complete.';
 }
 
 // One look at the turn for each picture, however many frames came.
@@ -121,209 +212,241 @@ let savedAt = 0;
 function tick(now) {
   if (!current) return;
   const { turn, began } = current;
-  const followed = follows();
-  views.get(turn).update(turn, now - began);
-  desk.showTime(now - began);
+  views.get(turn).update(performance.now() - began);
+  desk.showTime(performance.now() - began);
   if (current.dirty) {
     current.dirty = false;
     announcer.text(turn.text, false);
-    if (followed) follow();
     if (now - savedAt > SAVE_EVERY_MS) {
       savedAt = now;
-      keep();
+      records.save(typed());
     }
   }
-  latest.hidden = followed;
+  follower.step();
   requestAnimationFrame(tick);
 }
 
-function keep() {
-  save({ turns, draft: message.value, mode: mode(), playlist: playlist.value });
+function typed() {
+  records.present.playlist = composer.playlist;
+  return { draft: composer.draft, mode: composer.mode };
 }
 
-function showRunning(on) {
+function showRunning() {
+  const on = current !== null;
   document.body.classList.toggle('running', on);
   send.hidden = on;
   stop.hidden = !on;
   stop.removeAttribute('aria-disabled');
-  clear.hidden = on || turns.length === 0;
-  byId('intro').hidden = turns.length > 0;
+  clear.hidden = turns().length === 0;
+  byId('intro').hidden = turns().length > 0;
+  byId('shelf').hidden = records.list.length === 0 && turns().length === 0;
   desk.spin(on);
+  composer.running = on;
+  composer.refresh();
+  turns().forEach((turn) => views.get(turn)?.setLast(turn === last()));
+  showAsides();
+  document.title = last() ? tabTitle(stateName(last()), last().message) : tabTitle('');
 }
 
-// --- Scrolling
-
-// The reader follows the needle: the end of what is being said, not of the page,
-// for the tracks below it grow too.
-const page = document.scrollingElement;
-
-function needleDepth() {
-  const limit = form.getBoundingClientRect().top - 24;
-  return current ? views.get(current.turn).needle().getBoundingClientRect().bottom - limit : 0;
-}
-
-const follows = () => needleDepth() < 100;
-
-function follow() {
-  const depth = needleDepth();
-  if (depth > 0) page.scrollBy({ top: depth, behavior: 'instant' });
-}
-
-const scrollToEnd = () => page.scrollTo({ top: page.scrollHeight, behavior: 'instant' });
-
-// --- The form
-
-function grow() {
-  message.style.height = 'auto';
-  message.style.height = `${message.scrollHeight}px`;
-}
-
-function checkForm() {
-  const [hint, bad] = formFault();
-  setText(byId('hint'), hint);
-  byId('hint').classList.toggle('bad', bad !== null);
-  for (const field of [message, playlist]) {
-    if (field === bad) field.setAttribute('aria-invalid', 'true');
-    else field.removeAttribute('aria-invalid');
-  }
-}
-
-function formFault() {
-  const over = codePoints(message.value.trim()) - LONGEST_MESSAGE;
-  if (over > 0) return [`${over} characters too many.`, message];
-  const pasted = playlist.value.trim();
-  if (pasted !== '' && playlistId(pasted) === null) {
-    return ['That is no playlist link: paste it as Spotify’s “Share” gives it.', playlist];
-  }
-  if (mode() !== 'analyze' && connected === false) {
-    return ['To make or change playlists, connect Spotify first.', null];
-  }
-  if (mode() === 'edit' && pasted === '') return ['Which playlist? Paste its link.', null];
-  return ['', null];
-}
-
-function showExamples() {
-  const slips = examples(mode(), simulated).map(({ text, playlist: id }) =>
-    h('li', {}, h('button', { type: 'button', onclick: () => useExample(text, id) }, text)),
-  );
-  byId('examples').replaceChildren(...slips);
-}
-
-function useExample(text, id) {
-  message.value = text;
-  if (id) playlist.value = id;
-  submit();
-  message.focus();
-}
-
-form.addEventListener('submit', (event) => {
-  event.preventDefault();
-  submit();
-});
-form.addEventListener('input', () => {
-  grow();
-  checkForm();
-});
-byId('modes').addEventListener('change', showExamples);
-message.addEventListener('keydown', (event) => {
-  // An Enter that chooses a word in an input method does not send.
-  if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) {
-    event.preventDefault();
-    submit();
-  }
-});
-document.addEventListener('keydown', (event) => {
-  if (event.key === 'Escape' && current) stopRun();
-});
-stop.addEventListener('click', stopRun);
-latest.addEventListener('click', follow);
-clear.addEventListener('click', () => {
-  turns.length = 0;
-  turnList.replaceChildren();
-  views.clear();
-  desk.showUsage(null);
-  desk.showTime(0);
-  showRunning(false);
-  keep();
-  message.focus();
-});
-addEventListener('pagehide', keep);
-byId('theme').addEventListener('click', () => document.dispatchEvent(new Event('spinlane:theme')));
-
-function stopRun() {
+function stopCurrent() {
   if (!current) return;
   // Not `disabled`: that would take the focus away.
   stop.setAttribute('aria-disabled', 'true');
   current.run.stop();
 }
 
-// --- The server
-
-async function readStatus() {
-  try {
-    const response = await fetch('/api/status');
-    if (!response.ok) return;
-    const status = await response.json();
-    desk.showStatus(status);
-    const was = simulated;
-    simulated = status.upstreams.spotify.kind === 'simulated';
-    if (simulated !== was) showExamples();
-  } catch {
-    desk.showUnreachable();
-  }
+/** Whoever was on a button that is gone is not nowhere. A phone's keyboard stays away. */
+function settle() {
+  const at = document.activeElement;
+  if (at && at !== document.body && at.checkVisibility()) return;
+  if (isTouch) views.get(last())?.focus();
+  else message.focus({ preventScroll: true });
 }
 
-async function readSession() {
-  try {
-    const response = await fetch('/api/auth/session');
-    if (!response.ok) return;
-    const session = await response.json();
-    showSession(session.connected, session.name);
-    // Without Spotify's keys there is nothing to connect to.
-    if (session.available === false) byId('account').hidden = true;
-  } catch {
-    // The page works without: a route that needs a session says so.
-  }
+// --- What to ask
+
+function showExamples() {
+  const slips = examples(composer.mode, page.simulated);
+  const list = byId('examples');
+  const shown = [...list.children].map((slip) => slip.textContent);
+  slips.forEach(({ text, playlist }, at) => {
+    list.children[at].firstElementChild.dataset.playlist = playlist ?? '';
+    if (shown[at] !== text) list.children[at].firstElementChild.textContent = text;
+  });
 }
 
-function showSession(is, name) {
-  connected = is;
-  byId('connect').hidden = is;
-  byId('logout').hidden = !is;
-  byId('who').hidden = !is;
-  setText(byId('who'), is ? name || 'Connected' : '');
-  checkForm();
+function showAsides() {
+  const ending = last()?.ending;
+  const all =
+    ending?.kind === 'whole' ? suggestions(last(), views.get(last()).picks, playlists(last().tools).find(({ made }) => made)?.id) : [];
+  asides.hidden = all.length === 0;
+  asides.replaceChildren(
+    ...all.map(({ text, mode, playlist }) =>
+      h('li', {}, h('button', { type: 'button', dir: 'auto', onclick: () => use(text, mode, playlist) }, text)),
+    ),
+  );
 }
 
-const forgetSession = () => showSession(false);
+function use(text, mode, playlist) {
+  composer.mode = mode;
+  composer.setPlaylist(playlist ? { id: playlist } : null);
+  composer.fill(text);
+  composer.submit();
+}
 
-byId('logout').addEventListener('click', async () => {
-  try {
-    await fetch('/api/auth/logout', { method: 'POST' });
-  } catch {
-    // The session then ends by itself; the next look says whether it has.
-  }
-  await readSession();
-  announcer.say('Disconnected.');
-  (byId('connect').hidden ? byId('logout') : byId('connect')).focus();
+byId('examples').addEventListener('click', ({ target }) => {
+  const example = target.closest('button');
+  if (example) use(example.textContent, composer.mode, example.dataset.playlist);
 });
 
-setInterval(() => {
-  if (current && !document.hidden) readStatus();
-}, STATUS_EVERY_MS);
+// --- Other conversations
+
+let undo = null;
+
+function offerUndo(text, act) {
+  undo = act;
+  setText(byId('toast-text'), text);
+  byId('toast').hidden = false;
+  announcer.say(text);
+}
+
+function hideUndo() {
+  undo = null;
+  byId('toast').hidden = true;
+}
+
+async function openRecord(id) {
+  if (current) stopCurrent();
+  await current?.over;
+  records.save(typed());
+  if (!records.open(id)) announcer.say('That conversation is no longer there.');
+  hideUndo();
+  showAll();
+  follower.toEnd();
+  settle();
+}
+
+async function newRecord() {
+  if (current) stopCurrent();
+  await current?.over;
+  records.save(typed());
+  const before = records.begin();
+  showAll();
+  if (before) offerUndo('The record is under “Records”.', () => openRecord(before));
+  message.focus();
+}
+
+async function openShelf() {
+  records.save(typed());
+  const { shelf } = await import('/assets/shelf.js');
+  shelf(records, { open: openRecord, remove: (id) => (records.remove(id), records.save(typed())) });
+}
+
+const openHelp = async () => (await import('/assets/shelf.js')).help();
+
+// --- Who is connected
+
+function showSession({ connected, available, name }) {
+  const was = page.connected;
+  page.connected = composer.connected = connected;
+  connect.hidden = connected;
+  byId('logout').hidden = !connected;
+  byId('who').hidden = !connected;
+  setText(byId('who'), connected ? name || 'Connected' : '');
+  // Without Spotify's keys there is nothing to connect to.
+  byId('account').hidden = available === false;
+  composer.refresh();
+  if (was === connected) return;
+  refresh();
+  if (was === null) comeBack(connected);
+}
+
+const isUnsigned = (turn) => turn?.ending && lostSession(turn);
+
+/** A request that waits for Spotify goes on when its reader comes back. */
+function remember() {
+  if (!isUnsigned(last())) return;
+  records.save(typed());
+  try {
+    sessionStorage.setItem(LOGIN, JSON.stringify({ record: records.present.id, at: Date.now() }));
+  } catch {
+    // Then it offers to be asked again.
+  }
+}
+
+function comeBack(connected) {
+  let login = null;
+  try {
+    login = JSON.parse(sessionStorage.getItem(LOGIN));
+    sessionStorage.removeItem(LOGIN);
+  } catch {
+    // As above.
+  }
+  if (!connected) return;
+  if (login) server.tell();
+  if (!isUnsigned(last())) return;
+  const isFresh = login?.record === records.present.id && Date.now() - login.at < LOGIN_MS;
+  if (isFresh) page.again(last());
+  else views.get(last()).focus();
+}
+
+// --- Keys and buttons
+
+listen({
+  Escape: () => stopCurrent(),
+  ArrowUp: (event) => {
+    if (current || !last()) return;
+    event.preventDefault();
+    page.edit(last());
+  },
+  '/': () => message.focus(),
+  n: () => turns().length && newRecord(),
+  r: () => !byId('shelf').hidden && openShelf(),
+  l: () => follower.latest(),
+  '?': openHelp,
+});
+stop.addEventListener('click', stopCurrent);
+clear.addEventListener('click', newRecord);
+connect.addEventListener('click', remember);
+byId('shelf').addEventListener('click', openShelf);
+byId('help-open').addEventListener('click', openHelp);
+byId('undo').addEventListener('click', async () => {
+  const act = undo;
+  hideUndo();
+  await act?.();
+  settle();
+});
+byId('latest').addEventListener('click', () => {
+  follower.latest();
+  if (last()) views.get(last()).focus();
+});
+byId('logout').addEventListener('click', async () => {
+  await server.logOut();
+  announcer.say('Disconnected.');
+  (connect.hidden ? byId('logout') : connect).focus();
+});
+addEventListener('pagehide', () => records.save(typed()));
+message.addEventListener('focus', () => loadNotes(refresh), { once: true });
+
+// What stands first for the eye is first for the keyboard as well.
+function place() {
+  const [room, aside] = [byId('room'), byId('aside')];
+  if (narrow.matches) room.prepend(aside);
+  else room.append(aside);
+}
+narrow.addEventListener('change', place);
 
 // --- At the start
 
-message.value = kept.draft;
-playlist.value = kept.playlist;
-for (const input of form.elements.mode) input.checked = input.value === kept.mode;
-turns.forEach(show);
-desk.showUsage(turns.findLast((turn) => turn.usage)?.usage ?? null);
-if (matchMedia('(max-width: 1040px)').matches) byId('desk').open = false;
-showExamples();
-showRunning(false);
-grow();
-checkForm();
-readStatus();
-readSession();
-if (turns.length) scrollToEnd();
+const early = message.value;
+const waits = 'waiting' in byId('composer').dataset;
+document.dispatchEvent(new Event('spinlane:ready'));
+place();
+composer.fill(early || records.typed.draft);
+// What was chosen before the page was all here is the newer choice.
+if (!early) composer.mode = records.typed.mode;
+showAll();
+server.readStatus();
+server.readSession();
+if (turns().length) follower.toEnd();
+if (waits) composer.submit();

@@ -45,6 +45,7 @@ export class Desk {
 
   /** What `GET /api/status` knows. */
   showStatus(status) {
+    byId('aside').classList.remove('dark');
     this.#budget = status.limits?.subrequestBudget ?? this.#budget;
     for (const [name, { state, slots }] of this.#rows) {
       const upstream = status.upstreams?.[name];
@@ -52,7 +53,7 @@ export class Desk {
       const kind = !upstream ? 'unknown' : upstream.configured === false ? 'unset' : upstream.kind;
       state.className = `state ${kind}`;
       setText(state, kinds[kind] ?? (kind === 'unset' ? 'Not set up' : '–'));
-      if (upstream) state.title = upstream.baseUrl;
+      if (upstream?.baseUrl) state.title = upstream.baseUrl;
       showSlots(slots, lane);
     }
     this.#platter.show(status.limits?.lanes ?? {});
@@ -66,8 +67,16 @@ export class Desk {
     setText(byId('brief'), brief);
   }
 
-  /** Nothing is known of the server. */
+  /** Nothing is known of the server: what was is not shown as if it still were. */
   showUnreachable() {
+    byId('aside').classList.add('dark');
+    for (const { state, slots } of this.#rows.values()) {
+      state.className = 'state unknown';
+      state.removeAttribute('title');
+      setText(state, 'Not known');
+      showSlots(slots, null);
+    }
+    this.#platter.show({});
     setText(byId('brief'), 'No connection');
   }
 
@@ -78,8 +87,10 @@ export class Desk {
       for (const meter of [wait, cache, budget]) meter.rest();
       return this.#counts([]);
     }
-    const waited = usage.laneWaitMs ?? 0;
-    wait.show(waitPosition(waited), duration(waited));
+    // Calls wait side by side: all their waits together may be longer than the
+    // run, and mean nothing to a person.
+    const waited = (usage.laneWaitMs ?? 0) / Math.max(1, usage.upstreamCalls ?? 1);
+    wait.show(waitPosition(waited), `⌀ ${duration(waited)}`, `${duration(waited)} for each call on average`);
     showCache(cache, usage.cache);
     const left = usage.budgetLeft ?? this.#budget;
     budget.show(left / this.#budget, `${left} left`);
@@ -165,17 +176,17 @@ class Meter {
     );
   }
 
-  /** `position`: 0 to 1. */
-  show(position, text) {
+  /** `position`: 0 to 1; `said`: what a screen reader says instead of `text`. */
+  show(position, text, said = text) {
     const at = Math.max(0, Math.min(1, position));
     this.#turn(at * 2 * SWING - SWING);
-    this.#say(Math.round(at * 100), text);
+    this.#say(Math.round(at * 100), text, said);
   }
 
   /** Nothing to show. */
   rest() {
     this.#turn(-SWING - 6);
-    this.#say(0, '–');
+    this.#say(0, '–', 'nothing measured yet');
   }
 
   #turn(angle) {
@@ -183,9 +194,9 @@ class Meter {
     this.#needle.style.transform = `rotate(${angle}deg)`;
   }
 
-  #say(value, text) {
+  #say(value, text, said) {
     this.element.setAttribute('aria-valuenow', String(value));
-    this.element.setAttribute('aria-valuetext', text === '–' ? 'nothing measured yet' : text);
+    this.element.setAttribute('aria-valuetext', said);
     setText(this.#value, text);
   }
 }

@@ -14,6 +14,31 @@ function element(name, attributes = {}, ...children) {
   return made;
 }
 
+/** A button that does something, and says for a moment what came of it. */
+function button(label, act, done) {
+  const made = element('button', { type: 'button', class: 'act' }, label);
+  made.addEventListener('click', async () => {
+    const said = await act();
+    if (!done) return;
+    document.querySelector('#said').textContent = made.textContent = said ?? done;
+    setTimeout(() => { made.textContent = label; }, 2000);
+  });
+  return made;
+}
+
+/** A listing that can be copied. */
+function listing(text) {
+  const copy = button('Copy', async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      return undefined;
+    } catch {
+      return 'Not copied';
+    }
+  }, 'Copied');
+  return element('div', { class: 'listing' }, element('pre', { tabindex: '0' }, element('code', {}, text)), copy);
+}
+
 /** Text with `code` in it. */
 function inline(text) {
   return text.split('`').map((part, index) => (index % 2 ? element('code', {}, part) : part));
@@ -88,8 +113,7 @@ function members(schema) {
 }
 
 function example(value) {
-  const text = typeof value === 'string' ? value.trim() : JSON.stringify(value, null, 2);
-  return element('pre', {}, element('code', {}, text));
+  return listing(typeof value === 'string' ? value.trim() : JSON.stringify(value, null, 2));
 }
 
 /** One media type of a body. */
@@ -141,6 +165,67 @@ function response([status, answer], components) {
     Object.entries(answer.content ?? {}).flatMap((one) => content(one, components)));
 }
 
+/** The call as it is typed into a shell. */
+function curl(path, method, one) {
+  const body = Object.entries(one.requestBody?.content ?? {})[0];
+  const parts = [`curl${body ? '' : ' -i'} ${location.origin}${path}`];
+  if (method !== 'get') parts.push(`-X ${method.toUpperCase()}`);
+  if (body) {
+    const [mediaType, { example: shown, examples = {} }] = body;
+    const value = shown ?? Object.values(examples)[0]?.value;
+    parts.push(`-N -H 'content-type: ${mediaType}'`);
+    if (value !== undefined) parts.push(`-d '${JSON.stringify(value).replaceAll("'", "'\\''")}'`);
+  }
+  return parts.join(' \\\n  ');
+}
+
+/** Whether the page can show what the route answers: it reads, and answers with data. */
+const isReadable = (method, one) =>
+  method === 'get' && Object.keys(one.responses?.[200]?.content ?? {}).some((mediaType) => mediaType.includes('json'));
+
+/** Asks the route from here, with the reader's own session. */
+function tryIt(path, one) {
+  const fields = (one.parameters ?? []).filter((known) => ['path', 'query'].includes(known.in)).map((known) => {
+    const input = element('input', { name: known.name, required: known.required ? '' : undefined, autocomplete: 'off', spellcheck: 'false' });
+    return { known, input, label: element('label', {}, element('code', {}, known.name), ' ', input) };
+  });
+  const answer = element('div', { class: 'answer', role: 'status' });
+  const form = element('form', { class: 'try' }, fields.map(({ label }) => label), element('button', { type: 'submit', class: 'act' }, 'Try it'), answer);
+  form.addEventListener('submit', async (event) => {
+    event.preventDefault();
+    const query = new URLSearchParams();
+    let place = path;
+    for (const { known, input } of fields) {
+      if (known.in === 'path') place = place.replace(`{${known.name}}`, encodeURIComponent(input.value));
+      else if (input.value) query.set(known.name, input.value);
+    }
+    answer.replaceChildren(element('p', {}, 'Asking…'));
+    answer.replaceChildren(...await ask(query.size ? `${place}?${query}` : place));
+  });
+  return form;
+}
+
+/** What a route answers, as elements. */
+async function ask(url) {
+  const began = performance.now();
+  try {
+    const response = await fetch(url);
+    const text = await response.text();
+    const took = Math.round(performance.now() - began);
+    return [element('p', {}, element('span', { class: 'status' }, String(response.status)), `${response.statusText}, ${took} ms`), listing(pretty(text))];
+  } catch (error) {
+    return [element('p', {}, `No answer: ${error.message}`)];
+  }
+}
+
+function pretty(text) {
+  try {
+    return JSON.stringify(JSON.parse(text), null, 2);
+  } catch {
+    return text;
+  }
+}
+
 function operation(path, method, one, components) {
   return element('article', { id: one.operationId, 'aria-labelledby': `${one.operationId}-name` },
     element('h3', { id: `${one.operationId}-name` },
@@ -149,6 +234,8 @@ function operation(path, method, one, components) {
     paragraphs(one.description),
     security(one.security),
     parameters(one.parameters),
+    listing(curl(path, method, one)),
+    isReadable(method, one) ? tryIt(path, one) : undefined,
     one.requestBody ? element('h4', {}, 'Body') : undefined,
     one.requestBody ? Object.entries(one.requestBody.content).flatMap((body) => content(body, components)) : [],
     element('h4', {}, 'Answers'),
@@ -202,6 +289,23 @@ function links(title, all) {
     element('li', {}, element('a', { href }, text))))];
 }
 
+/** Leaves in sight what has every one of the words. */
+function search(text) {
+  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  const has = (one) => words.every((word) => one.textContent.toLowerCase().includes(word));
+  let count = 0;
+  for (const part of document.querySelectorAll('main > section')) {
+    const entries = [...part.querySelectorAll('article, .entry, #security li')];
+    for (const entry of entries) entry.hidden = !has(entry);
+    part.hidden = entries.every((entry) => entry.hidden);
+    count += entries.filter((entry) => !entry.hidden).length;
+  }
+  for (const link of document.querySelectorAll('#contents li')) {
+    link.hidden = document.getElementById(link.firstChild.hash.slice(1))?.hidden ?? false;
+  }
+  document.querySelector('#said').textContent = words.length ? `${count} ${count === 1 ? 'place' : 'places'}` : '';
+}
+
 function show(api) {
   const main = document.querySelector('#content');
   const { schemas: types = {}, securitySchemes = {} } = api.components ?? {};
@@ -222,6 +326,8 @@ function show(api) {
       own.map((one) => [`#${one.operationId}`, `${one.method.toUpperCase()} ${one.path}`]))),
     ...links('more', [['#security', 'Who asks'], ['#problems', 'Problem types'], ['#schemas', 'Types']]),
   );
+  document.querySelector('#search').addEventListener('input', ({ target }) => search(target.value));
+  document.querySelector('#search-form').addEventListener('submit', (event) => event.preventDefault());
   // The place that the address names was not there when the page was opened.
   const place = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
   if (place) {

@@ -19,6 +19,11 @@ export const h = (tag, attributes = {}, ...children) =>
 export const s = (tag, attributes = {}, ...children) =>
   build(document.createElementNS('http://www.w3.org/2000/svg', tag), attributes, children);
 
+/** A link that leaves this page. It says where to, and tells nothing to whom it leads. */
+export function outward(href, text, kind = null) {
+  return h('a', { href, class: kind, target: '_blank', rel: 'noopener noreferrer', title: new URL(href).host }, text);
+}
+
 /** The element with this id. */
 export const byId = (id) => document.getElementById(id);
 
@@ -26,6 +31,10 @@ export const byId = (id) => document.getElementById(id);
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
+
+// How long what was said stays in the log: a screen reader takes it at once, and
+// whoever reads the page shall not find every answer twice.
+const SPOKEN_MS = 2000;
 
 /**
  * What a screen reader says of a run: states as they change, the answer a
@@ -57,9 +66,10 @@ export class Announcer {
   text(text, whole) {
     const end = whole ? text.length : text.lastIndexOf('\n\n');
     if (end <= this.#spoken) return;
-    const paragraph = document.createElement('p');
-    paragraph.textContent = text.slice(this.#spoken, end).replace(/[*`#]+/g, '').trim();
+    const said = h('p', {}, text.slice(this.#spoken, end).replace(/[*`#|~]+|_{2,}/g, '').trim());
     this.#spoken = end;
-    if (paragraph.textContent) this.#log.append(paragraph);
+    if (!said.textContent) return;
+    this.#log.append(said);
+    setTimeout(() => said.remove(), SPOKEN_MS);
   }
 }

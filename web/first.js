@@ -1,12 +1,44 @@
 // The page as it was written is painted first; then come its modules, which
-// would keep the browser from painting.
+// would keep the browser from painting. What is asked before they are there
+// waits for them.
 (() => {
+  // Where there is nothing, nothing has to come.
+  if (document.documentElement.dataset.way) return;
+  const byId = (id) => document.getElementById(id);
+  const [form, message, hint] = [byId('composer'), byId('message'), byId('hint')];
+  const wait = () => {
+    if (message.value.trim() === '') return;
+    form.dataset.waiting = 'yes';
+    hint.textContent = 'Sent as soon as the page is all here.';
+  };
+  const early = new AbortController();
+  const { signal } = early;
+  form.addEventListener('submit', (event) => (event.preventDefault(), wait()), { signal });
+  message.addEventListener('keydown', (event) => {
+    if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    wait();
+  }, { signal });
+  // Whoever goes on typing has not finished.
+  message.addEventListener('input', () => delete form.dataset.waiting, { signal });
+  byId('examples').addEventListener('click', ({ target }) => {
+    const example = target.closest('button');
+    if (!example) return;
+    message.value = example.textContent;
+    wait();
+  }, { signal });
+  // The page takes over.
+  document.addEventListener('spinlane:ready', () => early.abort());
+
   let begun = false;
   const later = () => {
     if (begun) return;
     begun = true;
-    const modules = document.getElementById('later').content;
-    document.body.append(document.importNode(modules, true));
+    const modules = document.importNode(byId('later').content, true);
+    modules.querySelector('script').addEventListener('error', () => {
+      hint.textContent = 'A part of the page did not come. Copy what you wrote, and reload.';
+    });
+    document.body.append(modules);
   };
   let kept = false;
   try {

@@ -1,158 +1,182 @@
-// The model's text as elements: paragraphs, headings, lists, quotes, code,
-// bold, italics. Never as markup: the text may quote what a stranger wrote
-// into a playlist's title.
+// The model's Markdown as elements. The parser gives tokens, and nodes are made
+// of those; never markup: the text may quote what a stranger wrote into a
+// playlist's title.
 
-import { h } from '/assets/dom.js';
+import { copyButton } from '/assets/clip.js';
+import { h, outward } from '/assets/dom.js';
+import { Lexer } from '/assets/vendor/marked.esm.js';
 
-// Spans are bounded, so that no text makes the search slow.
-const SPAN = new RegExp(
-  [
-    '`(?<code>[^`\\n]{1,400})`',
-    '\\*\\*(?<bold>[^\\n]{1,400}?)\\*\\*',
-    '(?<![\\w*])\\*(?<italic>[^\\s*](?:[^*\\n]{0,398}[^\\s*])?)\\*(?![\\w*])',
-    '\\[(?<label>[^\\]\\n]{1,200})\\]\\((?<link>https://open\\.spotify\\.com/[^\\s)]{1,300})\\)',
-  ].join('|'),
-  'g',
-);
+const OPTIONS = { gfm: true, breaks: false };
 
-/** Text with spans → nodes. Links only to where Spotify's music is. */
-export function spans(text) {
-  const nodes = [];
-  let from = 0;
-  for (const match of text.matchAll(SPAN)) {
-    if (match.index > from) nodes.push(text.slice(from, match.index));
-    const { code, bold, italic, label, link } = match.groups;
-    if (code) nodes.push(h('code', {}, code));
-    else if (bold) nodes.push(h('strong', {}, spans(bold)));
-    else if (italic) nodes.push(h('em', {}, italic));
-    else nodes.push(h('a', { href: link, target: '_blank', rel: 'noopener noreferrer' }, label));
-    from = match.index + match[0].length;
+/** What a text is not looked into beyond, in characters: nobody reads it. */
+const LONGEST = 200_000;
+
+/** Text → the parser's tokens. What it cannot parse is one paragraph of text. */
+export function tokens(text) {
+  try {
+    if (text.length <= LONGEST) return Lexer.lex(text, OPTIONS).filter(({ type }) => type !== 'space' && type !== 'def');
+  } catch {
+    // Quotes within quotes, thousands of them.
   }
-  if (from < text.length) nodes.push(text.slice(from));
-  return nodes;
+  return [{ type: 'paragraph', raw: text, tokens: [{ type: 'text', raw: text, text }] }];
 }
 
-const ITEM = /^( *)(?:[-*+•]|(\d{1,3})[.)]) +(.*)$/;
-const LISTS = ['ol', 'ul'];
-const FENCE = /^ *(?:```|~~~)/;
-const HEADING = /^#{1,6} +(.*)$/;
-const RULE = /^ *(?:-{3,}|\*{3,}|_{3,}) *$/;
-const QUOTE = /^ *> ?(.*)$/;
+// An entity is one character or two; the browser knows their names. Nothing that
+// could be markup is handed to it.
+const ENTITY = /&(?:#\d{1,7}|#[xX][\da-fA-F]{1,6}|[a-zA-Z][\da-zA-Z]{1,31});/g;
+const named = new Map();
 
-/**
- * Text → blocks `{kind, source, …}`. A block's source is the same as long as its
- * lines are, so that only what grows is rendered again.
- */
-export function blocks(text) {
+function decode(text) {
+  return text.replace(ENTITY, (entity) => {
+    if (!named.has(entity)) named.set(entity, new DOMParser().parseFromString(entity, 'text/html').body.textContent);
+    return named.get(entity);
+  });
+}
+
+// What is written from the right, with what stands between its words.
+const RIGHT = String.raw`[\p{Script=Arabic}\p{Script=Hebrew}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}]`;
+const RUN = new RegExp(`(${RIGHT}(?:[^\\p{L}\\p{N}\\n]*${RIGHT})*)`, 'u');
+const STARTS_RIGHT = new RegExp(`^\\P{L}*${RIGHT}`, 'u');
+
+// An element in the direction of its first letter. A name from the right within a
+// line from the left turns nothing around that stands beside it: a year behind it
+// stays behind it.
+function directed(tag, attributes, ...children) {
+  const made = h(tag, { dir: 'auto', ...attributes }, ...children);
+  if (STARTS_RIGHT.test(made.textContent)) return made;
+  const texts = document.createTreeWalker(made, NodeFilter.SHOW_TEXT);
   const found = [];
-  let open = null;
-  const begin = (kind, line, more) => {
-    open = { kind, source: line, lines: [], ...more };
-    found.push(open);
-  };
-  for (const line of text.replace(/\r\n?/g, '\n').split('\n')) {
-    if (open?.kind === 'code' && !open.closed) {
-      open.source += `\n${line}`;
-      if (FENCE.test(line)) open.closed = true;
-      else open.lines.push(line);
-      continue;
-    }
-    const kind = kindOf(line, open?.kind);
-    if (kind === null) {
-      // A list goes on after an empty line, if another item follows.
-      if (!LISTS.includes(open?.kind)) open = null;
-      else open.gap = true;
-      continue;
-    }
-    const lazy = kind === 'text' && open && !open.gap && [...LISTS, 'quote'].includes(open.kind);
-    const joins = open?.kind === kind && ['text', 'quote', ...LISTS].includes(kind);
-    if (joins || lazy) open.source += `\n${line}`;
-    else begin(kind, line);
-    open.gap = false;
-    open.lines.push(line);
+  while (texts.nextNode()) {
+    const { data, parentElement } = texts.currentNode;
+    if (RUN.test(data) && parentElement.closest('[dir]') === made) found.push(texts.currentNode);
   }
-  return found;
+  for (const text of found) text.replaceWith(...text.data.split(RUN).map((part, at) => (at % 2 ? h('bdi', {}, part) : part)));
+  return made;
 }
 
-// `within`: the kind of the block that is open. An item that is indented belongs
-// to the list above it, of whichever kind.
-function kindOf(line, within) {
-  if (line.trim() === '') return null;
-  if (FENCE.test(line)) return 'code';
-  if (HEADING.test(line)) return 'heading';
-  if (RULE.test(line)) return 'rule';
-  const item = ITEM.exec(line);
-  if (item) return item[1].length > 1 && LISTS.includes(within) ? within : item[2] ? 'ol' : 'ul';
-  if (QUOTE.test(line)) return 'quote';
-  return 'text';
+/** Tokens within a block → nodes. */
+function spans(list) {
+  return (list ?? []).map(span);
 }
 
-function element({ kind, lines }) {
-  switch (kind) {
-    case 'code':
-      // The first line is the fence itself.
-      return h('pre', { tabindex: '0' }, h('code', {}, lines.slice(1).join('\n')));
-    case 'heading':
-      return h('h3', {}, spans(HEADING.exec(lines[0])[1]));
-    case 'rule':
-      return h('hr');
-    case 'quote':
-      return h('blockquote', {}, spans(lines.map((line) => QUOTE.exec(line)?.[1] ?? line).join('\n')));
-    case 'ol':
-    case 'ul':
-      return list(lines);
+function span(token) {
+  switch (token.type) {
+    case 'strong':
+    case 'em':
+    case 'del':
+      return h(token.type, {}, spans(token.tokens));
+    case 'codespan':
+      return h('code', { dir: 'auto' }, token.text);
+    case 'br':
+      return h('br');
+    case 'link':
+      return link(token.href, spans(token.tokens), token.text);
+    case 'image':
+      // Nothing is loaded from elsewhere: a picture is a link to it.
+      return link(token.href, [decode(token.text) || token.href], token.text);
+    case 'escape':
+      return token.text;
+    case 'checkbox':
+      return token.checked ? '☑ ' : '☐ ';
+    case 'html':
+      return token.raw;
     default:
-      return h('p', {}, spans(lines.join('\n')));
+      return token.tokens ? h('span', {}, spans(token.tokens)) : decode(token.text ?? token.raw);
   }
 }
 
-/** Lines of items, deeper ones below the one before. */
-function list(lines) {
-  const levels = [];
-  let top = null;
-  for (const line of lines) {
-    const match = ITEM.exec(line);
-    if (!match) {
-      levels.at(-1).item.append('\n', ...spans(line.trim()));
-      continue;
-    }
-    const [, indent, number, text] = match;
-    while (levels.length > 1 && levels.at(-1).indent > indent.length) levels.pop();
-    if (!levels.length || levels.at(-1).indent + 1 < indent.length) {
-      const start = number && number !== '1' ? number : null;
-      const inner = h(number ? 'ol' : 'ul', { start });
-      if (levels.length) levels.at(-1).item.append(inner);
-      top ??= inner;
-      levels.push({ indent: indent.length, list: inner, item: null });
-    }
-    const level = levels.at(-1);
-    level.item = h('li', {}, spans(text));
-    level.list.append(level.item);
+// Only what opens a page in the browser is a link, and where it leads is in
+// sight: a label may say anything.
+function link(href, label, text) {
+  let url;
+  try {
+    url = new URL(decode(href));
+  } catch {
+    url = null;
   }
-  return top;
+  if (!['https:', 'http:'].includes(url?.protocol)) return h('span', {}, ...label, ` (${href})`);
+  const made = outward(url.href, '');
+  made.append(...label);
+  if (saysHost(text, url)) {
+    made.className = 'bare';
+    return made;
+  }
+  return h('span', {}, made, h('span', { class: 'host' }, ` (${url.host})`));
 }
 
-/** Keeps an element in step with a text that grows. */
-export class Notes {
-  #element;
-  #sources = [];
-
-  constructor(element) {
-    this.#element = element;
+// Whether a label is the address itself, and nothing else.
+function saysHost(text, { host, username }) {
+  try {
+    return username === '' && new URL(text.includes('://') ? text : `https://${text}`).host === host;
+  } catch {
+    return false;
   }
+}
 
-  /** Renders what changed. */
-  update(text) {
-    const all = blocks(text);
-    all.forEach((block, at) => {
-      if (this.#sources[at] === block.source) return;
-      const old = this.#element.children[at];
-      const made = element(block);
-      if (old) old.replaceWith(made);
-      else this.#element.append(made);
-      this.#sources[at] = block.source;
-    });
-    while (this.#element.children.length > all.length) this.#element.lastChild.remove();
-    this.#sources.length = all.length;
+const items = (token, announce) =>
+  token.items.map((item) => directed('li', {}, inner(item.tokens, announce)));
+
+// A block within another; the lines of a tight item are no paragraphs.
+function inner(list, announce) {
+  return (list ?? []).map((token) => (token.type === 'text' || token.type === 'checkbox' ? span(token) : block(token, announce)));
+}
+
+function block(token, announce) {
+  switch (token.type) {
+    case 'space':
+    case 'def':
+      return null;
+    case 'heading':
+      return directed(token.depth > 2 ? 'h4' : 'h3', {}, spans(token.tokens));
+    case 'hr':
+      return h('hr');
+    case 'code':
+      return h(
+        'div',
+        { class: 'listing' },
+        h('pre', { tabindex: '0', dir: 'auto' }, h('code', {}, token.text)),
+        copyButton('Copy', () => token.text, announce),
+      );
+    case 'blockquote':
+      return h('blockquote', { dir: 'auto' }, inner(token.tokens, announce));
+    case 'list':
+      return h(token.ordered ? 'ol' : 'ul', { dir: 'auto', start: token.ordered && token.start !== 1 ? token.start : null }, items(token, announce));
+    case 'table':
+      return table(token);
+    case 'html':
+      return directed('p', {}, token.raw.trim());
+    case 'paragraph':
+      return directed('p', {}, spans(token.tokens));
+    default:
+      return directed('p', {}, span(token));
   }
+}
+
+function table({ header, rows }) {
+  const cell = (tag, one) => directed(tag, { scope: tag === 'th' ? 'col' : null, class: one.align ? `at-${one.align}` : null }, spans(one.tokens));
+  return h(
+    'div',
+    // What is wider than the column can be scrolled, by keyboard too.
+    { class: 'wide', tabindex: '0', role: 'group', 'aria-label': 'Table' },
+    h(
+      'table',
+      {},
+      h('thead', {}, h('tr', {}, header.map((one) => cell('th', one)))),
+      h('tbody', {}, rows.map((row) => h('tr', {}, row.map((one) => cell('td', one))))),
+    ),
+  );
+}
+
+/** Renders `text` into `element`; what has not changed is left as it is. */
+export function render(element, text, announce) {
+  const all = tokens(text);
+  all.forEach((token, at) => {
+    const old = element.children[at];
+    if (old?.source === token.raw) return;
+    const made = block(token, announce);
+    made.source = token.raw;
+    if (old) old.replaceWith(made);
+    else element.append(made);
+  });
+  while (element.children.length > all.length) element.lastChild.remove();
 }

@@ -19,17 +19,28 @@ export class Run {
   #abort = new AbortController();
   #id = null;
   #stopping = false;
+  #silent = false;
+  #watch = null;
 
   /**
    * Sends the request and hands each frame to `onFrame`. Resolves to how the
    * stream ended: `'ended'`, `'stopped'` (the connection was closed on
-   * purpose) or `'cut'`.
+   * purpose), `'silent'` (nothing came for `silenceMs()`, not even a heartbeat)
+   * or `'cut'`.
    */
-  async start(request, onFrame) {
+  async start(request, onFrame, silenceMs) {
+    const heard = () => {
+      clearTimeout(this.#watch);
+      this.#watch = setTimeout(() => {
+        this.#silent = true;
+        this.#abort.abort();
+      }, silenceMs());
+    };
     try {
+      heard();
       const response = await this.#request(request);
       this.#id = response.headers.get('x-run-id');
-      for await (const { data } of events(response.body)) {
+      for await (const { data } of events(response.body, heard)) {
         const frame = JSON.parse(data);
         if (frame.type === 'run') this.#id = frame.data.id;
         onFrame(frame);
@@ -39,7 +50,9 @@ export class Run {
     } catch (error) {
       if (this.#stopping) return 'stopped';
       if (error instanceof RequestError) throw error;
-      return 'cut';
+      return this.#silent ? 'silent' : 'cut';
+    } finally {
+      clearTimeout(this.#watch);
     }
   }
 
@@ -49,13 +62,7 @@ export class Run {
     this.#stopping = true;
     const hangUp = () => this.#abort.abort();
     if (!this.#id) return hangUp();
-    const path = `/api/chat-stream/${encodeURIComponent(this.#id)}/stop`;
-    try {
-      const { ok } = await fetch(path, { method: 'POST' });
-      if (!ok) return hangUp();
-    } catch {
-      return hangUp();
-    }
+    if (!(await stopRun(this.#id))) return hangUp();
     setTimeout(hangUp, STOP_GRACE_MS);
   }
 
@@ -75,6 +82,16 @@ export class Run {
     const type = response.headers.get('content-type') ?? '';
     if (response.ok && type.startsWith('text/event-stream')) return response;
     throw new RequestError(await problem(response));
+  }
+}
+
+/** Asks the server to end a run; whether it has taken that. */
+export async function stopRun(id) {
+  try {
+    const signal = AbortSignal.timeout(STOP_GRACE_MS);
+    return (await fetch(`/api/chat-stream/${encodeURIComponent(id)}/stop`, { method: 'POST', signal })).ok;
+  } catch {
+    return false;
   }
 }
 

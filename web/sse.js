@@ -60,16 +60,18 @@ export class Parser {
 }
 
 /**
- * The events of a response's body. Leaving the loop cancels the request, and
- * the server learns that nobody listens.
+ * The events of a response's body; `onHeard` is called for whatever comes.
+ * Leaving the loop cancels the request, and the server learns that nobody
+ * listens.
  */
-export async function* events(body) {
+export async function* events(body, onHeard = () => {}) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   const parser = new Parser();
   try {
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
+      onHeard();
       yield* parser.push(value);
     }
   } finally {

@@ -14,7 +14,7 @@
   };
   media.addEventListener('change', paint);
   paint();
-  document.addEventListener('spinlane:theme', () => {
+  const other = () => {
     chosen = root.dataset.theme === 'dark' ? 'light' : 'dark';
     // Back at what the system says: follow it again.
     if ((chosen === 'dark') === media.matches) chosen = null;
@@ -25,5 +25,12 @@
       // It holds until the page is left.
     }
     paint();
+  };
+  // Another tab has chosen.
+  addEventListener('storage', ({ key, newValue }) => {
+    if (key !== 'spinlane.theme') return;
+    chosen = newValue;
+    paint();
   });
+  addEventListener('DOMContentLoaded', () => document.getElementById('theme')?.addEventListener('click', other));
 })();

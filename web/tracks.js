@@ -1,145 +1,84 @@
-// A list of tracks: a table that can be sorted, and its tempi as a histogram.
+// The tracks of a turn: those that the answer is about, then what was looked at
+// beside them; and their tempi as a histogram.
 
 import { h, s } from '/assets/dom.js';
+import { pick } from '/assets/picks.js';
+import { Table } from '/assets/table.js';
 
-// A long list is cut here until somebody wants it all.
-const SHORT = 12;
 const BIN = 10;
 const [WIDTH, HEIGHT, FOOT] = [320, 72, 16];
 
-const columns = [
-  { name: '#', class: 'no', key: (_, at) => at, label: ' order of the list' },
-  { name: 'Track', class: 'what', key: (track) => track.title?.toLowerCase() },
-  { name: 'Year', class: 'year', key: (track) => track.year },
-  { name: 'BPM', class: 'bpm', key: (track) => track.bpm },
-  { name: 'Tags', class: 'tags' },
-  { name: 'Time', class: 'time', key: (track) => track.durationMs },
-];
-
 /** What is known of tracks, in an element of its own. */
 export class Tracks {
-  element = h('section', { class: 'tracks', 'aria-label': 'Tracks', hidden: true });
-  #tracks = [];
+  element;
+  /** Those that the answer is about. */
+  picks = [];
   #shown = '';
-  #sort = { column: 0, down: false };
-  #all = false;
-  #more = h('button', { type: 'button', class: 'plate', onclick: () => this.#showAll() });
   #histogram = h('figure', { class: 'tempo' });
-  #head = h('tr');
-  #body = h('tbody');
-  #caption = h('caption');
+  #title = h('h3');
+  #first = new Table('pick');
+  #rest = new Table();
+  #summary = h('summary');
+  #others = h('details', { class: 'others' }, this.#summary, this.#rest.element);
 
-  constructor() {
-    const table = h('table', {}, this.#caption, h('thead', {}, this.#head), this.#body);
-    this.element.append(this.#histogram, table, this.#more);
-    this.#head.append(...columns.map((column, at) => this.#heading(column, at)));
+  /** `side` tells this turn's tracks from those of others. */
+  constructor(side, id) {
+    this.element = h(
+      'section',
+      { class: 'tracks', id, tabindex: '-1', 'aria-label': `Tracks of ${side}`, hidden: true },
+      this.#title,
+      this.#histogram,
+    );
   }
 
-  update(tracks) {
-    const now = JSON.stringify(tracks);
-    if (now === this.#shown) return;
-    this.#shown = now;
-    this.#tracks = tracks;
+  update({ tracks, text, tools, ending }) {
+    const key = JSON.stringify([tracks, text, ending, tools.length]);
+    if (key === this.#shown) return;
+    this.#shown = key;
+    const { picks, others } = pick(tracks, text, tools);
+    this.picks = picks;
     this.element.hidden = tracks.length === 0;
-    this.#caption.textContent = caption(tracks);
-    this.#histogram.replaceChildren(...histogram(tracks));
+    // Without a choice everything is what there is; while the answer is being
+    // written it may still make one.
+    const chosen = picks.length > 0;
+    const all = !chosen && ending !== null;
+    this.#title.textContent = chosen ? 'In the answer' : 'Looked at';
+    this.#title.hidden = !chosen && !all;
+    const main = chosen ? picks : all ? tracks : [];
+    const rest = all ? [] : others;
+    this.#first.update(main, caption(main));
+    this.#summary.textContent = `${chosen ? 'Also looked at' : 'Looked at so far'}: ${counted(rest.length)}`;
+    this.#rest.update(rest, caption(rest));
+    show(this.element, this.#first.element, main.length > 0);
+    show(this.element, this.#others, rest.length > 0);
+    this.#histogram.replaceChildren(...histogram(main));
     this.#histogram.hidden = this.#histogram.childElementCount === 0;
-    this.#rows();
   }
 
-  #heading({ name, class: kind, key, label }, at) {
-    if (!key) return h('th', { scope: 'col', class: kind }, name);
-    const said = label ? h('span', { class: 'unseen' }, label) : null;
-    const button = h('button', { type: 'button', onclick: () => this.#sortBy(at) }, name, said);
-    return h('th', { scope: 'col', class: kind }, button);
-  }
-
-  #sortBy(column) {
-    const down = this.#sort.column === column && !this.#sort.down;
-    this.#sort = { column, down };
-    this.#rows();
-  }
-
-  #showAll() {
-    this.#all = true;
-    this.#rows();
-    // The button goes away: what it has shown takes the focus.
-    this.#body.children[SHORT].tabIndex = -1;
-    this.#body.children[SHORT].focus();
-  }
-
-  #rows() {
-    const { column, down } = this.#sort;
-    [...this.#head.children].forEach((cell, at) => {
-      if (at !== column) cell.removeAttribute('aria-sort');
-      else cell.setAttribute('aria-sort', down ? 'descending' : 'ascending');
-    });
-    const { key } = columns[column];
-    const keyed = this.#tracks.map((track, at) => ({ track, at, key: key(track, at) }));
-    keyed.sort((a, b) => compare(a.key, b.key, down) || a.at - b.at);
-    const shown = this.#all ? keyed : keyed.slice(0, SHORT);
-    this.#body.replaceChildren(...shown.map(({ track, at }) => row(track, at)));
-    this.#more.hidden = shown.length === keyed.length;
-    this.#more.textContent = `All ${keyed.length} tracks`;
+  /** What leads here, in a few words; empty where there is nothing. */
+  cue(tracks) {
+    if (tracks.length === 0) return '';
+    const others = tracks.length - this.picks.length;
+    if (this.picks.length === 0) return counted(tracks.length);
+    return `${counted(this.picks.length)}${others ? `, ${others} more looked at` : ''}`;
   }
 }
 
-// What is not known comes last, whichever way.
-function compare(a, b, down) {
-  if (a === b) return 0;
-  if (a === undefined || a === null) return 1;
-  if (b === undefined || b === null) return -1;
-  return (a < b ? -1 : 1) * (down ? -1 : 1);
+// A table without rows is nowhere. The first one stands before the others.
+function show(section, part, is) {
+  if (!is) part.remove();
+  else if (!part.isConnected) section.insertBefore(part, part.tagName === 'DETAILS' ? null : section.querySelector('.others'));
 }
 
-function row(track, at) {
-  const tags = () => (track.tags ?? []).slice(0, 4).map((tag) => h('li', {}, tag));
-  return h(
-    'tr',
-    {},
-    h('td', { class: 'no' }, String(at + 1)),
-    h(
-      'th',
-      { scope: 'row', class: 'what' },
-      h('span', { class: 'title' }, track.title ?? '?'),
-      h('span', { class: 'artists' }, names(track.artists)),
-      track.tags?.length ? h('ul', { class: 'chips inline' }, tags()) : null,
-    ),
-    h('td', { class: 'year' }, track.year ? String(track.year) : '–'),
-    h('td', { class: 'bpm' }, tempo(track.bpm)),
-    h('td', { class: 'tags' }, track.tags?.length ? h('ul', { class: 'chips' }, tags()) : '–'),
-    h('td', { class: 'time' }, clock(track.durationMs)),
-  );
-}
-
-const names = (artists) =>
-  (artists ?? []).map((artist) => (typeof artist === 'string' ? artist : artist.name)).join(', ');
-
-// The number, and where it lies between 60 and 180.
-function tempo(bpm) {
-  if (!bpm) return h('span', { class: 'unknown', title: 'not known' }, '–');
-  const at = Math.max(0, Math.min(1, (bpm - 60) / 120)) * 100;
-  const groove = s(
-    'svg',
-    { viewBox: '0 0 100 6', preserveAspectRatio: 'none', 'aria-hidden': 'true' },
-    s('rect', { width: 100, height: 2, y: 2, class: 'groove' }),
-    s('rect', { width: 5, height: 6, x: at * 0.95, class: 'mark' }),
-  );
-  return [h('span', { class: 'number' }, String(Math.round(bpm))), groove];
-}
-
-function clock(ms) {
-  if (!ms) return '–';
-  const seconds = Math.round(ms / 1000);
-  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`;
-}
+const counted = (count) => (count === 1 ? '1 track' : `${count} tracks`);
 
 function caption(tracks) {
   const known = tempi(tracks);
-  const count = tracks.length === 1 ? '1 track' : `${tracks.length} tracks`;
+  const count = counted(tracks.length);
   if (known.length === 0) return count;
-  const middle = known[Math.floor(known.length / 2)];
-  return `${count}, ${Math.round(known[0])}–${Math.round(known.at(-1))} BPM, median ${Math.round(middle)}`;
+  const [low, high, middle] = [known[0], known.at(-1), known[Math.floor(known.length / 2)]].map(Math.round);
+  if (low === high) return `${count}, ${low} BPM`;
+  return `${count}, ${low}–${high} BPM, median ${middle}`;
 }
 
 const tempi = (tracks) =>

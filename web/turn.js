@@ -7,12 +7,13 @@ const ENTRY_LENGTH = 20_000;
 const HISTORY_BYTES = 400 * 1024;
 
 /** A turn to which nothing was answered yet. */
-export function newTurn(number, { message, mode, playlistId }) {
+export function newTurn(number, { message, mode, playlistId, isPublic }) {
   return {
     number,
     message,
     mode,
     playlistId: playlistId || null,
+    isPublic: Boolean(isPublic),
     run: null,
     text: '',
     thinking: null,
@@ -73,7 +74,7 @@ export function apply(turn, { type, data }, at) {
       end(turn, data?.incomplete ? { kind: 'incomplete', reason: data.reason } : { kind: 'whole' });
       break;
     case 'error':
-      end(turn, { kind: 'error', error: data });
+      end(turn, failure(data));
       break;
   }
 }
@@ -82,6 +83,21 @@ export function apply(turn, { type, data }, at) {
 export function end(turn, ending) {
   turn.ending ??= ending;
   turn.thinking = null;
+}
+
+/** An ending by an error. When to ask again is a time of day, and so outlives a reload. */
+export function failure(error) {
+  const until = error?.retryAfterMs > 0 ? Date.now() + error.retryAfterMs : null;
+  return { kind: 'error', error: error ?? {}, until };
+}
+
+/** Whether nothing went wrong, and nothing was said. */
+export const isEmpty = ({ ending, text }) => ending?.kind === 'whole' && text.trim() === '';
+
+/** The error of a session that is none any more: of the whole turn or of a tool. */
+export function lostSession({ ending, tools }) {
+  const errors = [ending?.error, ...tools.filter((tool) => tool.failed).map((tool) => tool.result)];
+  return errors.some((error) => error?.code?.startsWith?.('session_'));
 }
 
 // What is said after a tool is a paragraph of its own.
@@ -141,40 +157,16 @@ export function cut(text, length) {
 /** How the API counts. */
 export const codePoints = (text) => Array.from(text).length;
 
+const LINK = String.raw`(?:https?:\/\/open\.spotify\.com\/(?:[\w-]+\/)*playlist\/|spotify:(?:user:[^\s:]+:)?playlist:)(\w+)`;
+
 /** A playlist's id in what people paste: a link, a URI, the id. `null`: none. */
 export function playlistId(pasted) {
   const text = pasted.trim();
-  const link = /^(?:https?:\/\/open\.spotify\.com\/(?:[\w-]+\/)*playlist\/|spotify:playlist:)(\w+)/;
-  return link.exec(text)?.[1] ?? (/^\w{8,64}$/.test(text) ? text : null);
+  return new RegExp(`^${LINK}`).exec(text)?.[1] ?? (/^\w{8,64}$/.test(text) ? text : null);
 }
 
-// --- What outlives a reload: this tab's conversation and what is being typed.
-
-const KEY = 'spinlane.session';
-const KEEP_TURNS = 10;
-
-/** What was kept, with runs that a reload cut off marked as interrupted. */
-export function load() {
-  try {
-    const kept = JSON.parse(sessionStorage.getItem(KEY)) ?? {};
-    const turns = Array.isArray(kept.turns) ? kept.turns : [];
-    for (const turn of turns) {
-      turn.ending ??= { kind: 'interrupted' };
-      turn.thinking = null;
-    }
-    return { draft: '', mode: 'analyze', playlist: '', ...kept, turns };
-  } catch {
-    // Storage is off, or holds what another version wrote.
-    return { draft: '', mode: 'analyze', playlist: '', turns: [] };
-  }
-}
-
-/** Keeps it. The newest turns only: a tab's storage is small. */
-export function save(state) {
-  const kept = { ...state, turns: state.turns.slice(-KEEP_TURNS) };
-  try {
-    sessionStorage.setItem(KEY, JSON.stringify(kept));
-  } catch {
-    // Full or off: the conversation then lives as long as the page.
-  }
+/** The first link to a playlist within a text: `{id, link}`, or `null`. */
+export function playlistWithin(text) {
+  const found = new RegExp(String.raw`${LINK}(?:\?[^\s)]*)?`).exec(text);
+  return found && { id: found[1], link: found[0] };
 }

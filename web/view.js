@@ -1,73 +1,143 @@
 // One turn on the page: the request, the lanes its tools ran in, the answer,
-// the tracks, the end.
+// what it has made, the end, the tracks.
 
-import { h, s, setText } from '/assets/dom.js';
-import { Notes } from '/assets/notes.js';
+import { card, playlists } from '/assets/cards.js';
+import { copyButton, trackList } from '/assets/clip.js';
+import { h, setText } from '/assets/dom.js';
+import { ToolRow } from '/assets/tools.js';
 import { Tracks } from '/assets/tracks.js';
-import { side } from '/assets/turn.js';
-import { duration, explain, incomplete, toolName } from '/assets/words.js';
+import { isEmpty, lostSession, side } from '/assets/turn.js';
+import { explain, incomplete, modeName, untilThen } from '/assets/words.js';
 
-/** Shows a turn; `actions` are what its buttons do: `again(turn)`, `connect()`. */
+// A text that takes long to lay out is laid out less often while it grows.
+const CALM = 5;
+
+// The parser of the model's text comes when there is something to parse; until
+// then paragraphs are enough.
+let render = (element, text) =>
+  element.replaceChildren(...text.split(/\n{2,}/).map((part) => h('p', { dir: 'auto' }, part)));
+let rendering = null;
+
+/** Loads the parser; `then` is called when texts have to be looked at again. */
+export function loadNotes(then) {
+  rendering ??= import('/assets/notes.js').then(
+    (module) => {
+      render = module.render;
+      then();
+    },
+    () => (rendering = null),
+  );
+}
+
+/**
+ * Shows a turn. `page` is what it is part of: `again(turn)`, `edit(turn)`,
+ * `goOn(turn)`, `announce(text)` and the state `{connected, simulated}`.
+ */
 export class TurnView {
   element;
-  #actions;
+  #page;
+  #turn;
   #lanes = h('ol', { class: 'runs', 'aria-label': 'Calls', hidden: true });
   #rows = new Map();
   #progress = h('div', { class: 'progress' });
   #text = h('div', { class: 'notes' });
-  #notes = new Notes(this.#text);
-  #thinking = h('p', { class: 'thinking', hidden: true });
-  #tracks = new Tracks();
+  #said = null;
+  #renderedAt = 0;
+  #renderMs = 0;
+  #thinking = h('p', { class: 'thinking', dir: 'auto', hidden: true });
+  #cards = h('div', { class: 'cards' });
+  #carded = '';
   #ending = h('div', { class: 'ending' });
-  #ended = false;
+  #shownEnding = '';
+  #edit;
+  #tracks;
+  #restored;
+  #isLast = true;
   #countdown = null;
 
-  constructor(turn, actions) {
-    this.#actions = actions;
-    const number = side(turn.number);
+  constructor(turn, page) {
+    this.#page = page;
+    this.#turn = turn;
+    this.#restored = turn.ending !== null;
+    const name = side(turn.number);
+    const id = `request-${turn.number}`;
     const long = turn.message.length > 90 ? 'request long' : 'request';
-    const about = [turn.mode === 'analyze' ? null : turn.mode, turn.playlistId];
+    const about = [turn.mode === 'analyze' ? null : modeName(turn.mode), turn.playlistId ? `playlist ${turn.playlistId}` : null, turn.isPublic ? 'public' : null];
+    this.#tracks = new Tracks(name, `tracks-${turn.number}`);
+    this.#edit = h('button', { type: 'button', class: 'quiet edit', 'aria-describedby': id, onclick: () => page.edit(turn) }, 'Edit');
     this.element = h(
       'li',
       { class: 'turn' },
-      h('span', { class: 'side', 'aria-hidden': 'true' }, number),
+      h('span', { class: 'side', 'aria-hidden': 'true' }, name),
       h(
         'article',
-        { 'aria-labelledby': `request-${number}` },
-        h('h2', { class: long, id: `request-${number}` }, turn.message),
-        about.some(Boolean)
-          ? h('p', { class: 'about' }, about.filter(Boolean).join(' · '))
-          : null,
+        { 'aria-labelledby': id, tabindex: '-1' },
+        h('h2', { class: long, id, dir: 'auto' }, turn.message),
+        h('p', { class: 'about' }, h('span', {}, about.filter(Boolean).join(' · ')), this.#edit),
         this.#lanes,
         this.#progress,
         this.#text,
         this.#thinking,
-        this.#tracks.element,
+        this.#cards,
         this.#ending,
+        this.#tracks.element,
       ),
     );
   }
 
   /** Brings the page in step with the turn. `now`: ms since the turn began. */
-  update(turn, now) {
+  update(now) {
+    const turn = this.#turn;
     const running = turn.ending === null;
     this.element.classList.toggle('running', running);
+    this.#edit.hidden = running;
     this.#showTools(turn.tools, running ? now : null);
     this.#showProgress(turn.progress, running);
-    this.#notes.update(turn.text);
+    this.#prose(turn.text, !running);
     this.#thinking.hidden = !running || (turn.thinking === null && turn.text !== '');
     setText(this.#thinking, turn.thinking ?? 'Putting the needle down');
-    this.#tracks.update(turn.tracks);
-    if (!running && !this.#ended) {
-      this.#ended = true;
-      this.#end(turn);
-    }
+    this.#showCards(turn.tools);
+    this.#tracks.update(turn);
+    if (!running) this.#showEnding();
+  }
+
+  /** The parser has come, or the session is another: what depends on it is shown anew. */
+  refresh() {
+    this.#said = null;
+    this.#carded = '';
+    this.update(0);
+  }
+
+  /** Only the newest turn can be asked again or be gone on from. */
+  setLast(is) {
+    this.#isLast = is;
+    if (this.#turn.ending) this.#showEnding();
   }
 
   /** The element in which something happens: what a reader follows. */
   needle() {
-    if (this.#ended && this.#ending.firstChild) return this.#ending;
+    if (this.#ending.firstChild) return this.#ending;
     return this.#thinking.hidden ? this.#text : this.#thinking;
+  }
+
+  /** Puts the focus on what helps, or else on the turn. */
+  focus() {
+    const button = this.#ending.querySelector('.fault .plate:not(:disabled)');
+    (button ?? this.element.querySelector('article')).focus({ preventScroll: true });
+  }
+
+  /** Tracks that the answer is about. */
+  get picks() {
+    return this.#tracks.picks;
+  }
+
+  #prose(text, final) {
+    const now = performance.now();
+    if (text === this.#said || (!final && now - this.#renderedAt < this.#renderMs * CALM)) return;
+    this.#said = text;
+    render(this.#text, text, this.#page.announce);
+    this.#renderedAt = performance.now();
+    this.#renderMs = this.#renderedAt - now;
   }
 
   #showTools(tools, now) {
@@ -107,109 +177,91 @@ export class TurnView {
     return row;
   }
 
-  #end(turn) {
+  #showCards(tools) {
+    const lists = playlists(tools);
+    const key = JSON.stringify(lists);
+    if (key === this.#carded) return;
+    this.#carded = key;
+    this.#cards.replaceChildren(...lists.map((list) => card(list, this.#page.simulated)));
+  }
+
+  #showEnding() {
+    const turn = this.#turn;
+    const key = JSON.stringify([turn.ending, this.#isLast, this.#page.connected]);
+    if (key === this.#shownEnding) return;
+    this.#shownEnding = key;
+    clearInterval(this.#countdown);
     const { kind, reason, error } = turn.ending;
-    if (kind === 'whole') return;
-    if (kind === 'error') return this.#fail(turn, explain(error));
-    const said =
-      kind === 'incomplete' ? incomplete(reason) : 'Interrupted: the page was left, or the connection broke.';
-    this.#ending.append(h('p', { class: 'cutoff' }, h('span', {}, said), this.#again(turn)));
+    const parts = [];
+    if (kind === 'error') parts.push(this.#fault(explain(error)));
+    else if (lostSession(turn)) parts.push(this.#fault(explain({ code: 'session_expired' })));
+    else if (isEmpty(turn)) parts.push(this.#cutoff('The DJ said nothing.'));
+    else if (kind === 'incomplete') parts.push(this.#cutoff(incomplete(reason)));
+    else if (kind === 'interrupted') parts.push(this.#cutoff(reason ?? 'Interrupted: the page was left, or the connection broke.'));
+    this.#ending.replaceChildren(...parts, ...this.#acts(kind));
+    this.#restored = true;
   }
 
-  #fail(turn, { title, hint, detail, action, waitMs }) {
-    const button = action === 'connect' ? this.#connect() : action === 'again' ? this.#again(turn) : null;
-    this.#ending.append(
-      h(
-        'div',
-        { class: 'fault', role: 'alert' },
-        h('p', { class: 'fault-title' }, title),
-        hint ? h('p', {}, hint) : null,
-        detail ? h('p', { class: 'fault-detail' }, detail) : null,
-        button,
-      ),
+  #cutoff(said) {
+    const again = this.#isLast ? this.#again() : null;
+    const on = this.#isLast && this.#turn.text.trim() ? this.#button('Go on', () => this.#page.goOn(this.#turn)) : null;
+    return h('p', { class: 'cutoff' }, h('span', {}, said), on, again);
+  }
+
+  // What can be done with an answer, and what leads to its tracks.
+  #acts(kind) {
+    const { text, tracks } = this.#turn;
+    const { announce } = this.#page;
+    const acts = [];
+    const cue = this.#tracks.cue(tracks);
+    if (cue) acts.push(h('a', { class: 'cue-to', href: `#${this.#tracks.element.id}` }, `${cue} ↓`));
+    if (text.trim()) acts.push(copyButton('Copy answer', () => text, announce));
+    const listed = this.picks.length ? this.picks : tracks;
+    if (listed.length) acts.push(copyButton('Copy tracks', () => trackList(listed), announce));
+    if (kind === 'whole' && this.#isLast && text.trim()) acts.push(this.#again('Another answer', 'quiet'));
+    return acts.length ? [h('div', { class: 'acts' }, acts)] : [];
+  }
+
+  #fault({ title, hint, detail, action }) {
+    const signed = action === 'connect';
+    const ready = signed && this.#page.connected;
+    const button = signed && !ready ? this.#connect() : action && this.#isLast ? this.#again() : null;
+    const { until } = this.#turn.ending;
+    if (button && action === 'again' && until > Date.now()) this.#wait(button, until);
+    return h(
+      'div',
+      // Said once, when it happens; a conversation that is put back says nothing.
+      { class: 'fault', role: this.#restored ? 'group' : 'alert', 'aria-label': this.#restored ? 'What went wrong' : null },
+      h('p', { class: 'fault-title' }, ready ? 'Spotify is connected now' : title),
+      h('p', {}, ready ? 'Your request can go on.' : hint),
+      detail && !ready ? h('details', { class: 'fault-detail' }, h('summary', {}, 'Details'), h('p', { dir: 'auto' }, detail)) : null,
+      button,
     );
-    if (button && action === 'again' && waitMs > 0) this.#wait(button, waitMs);
   }
 
-  #again(turn) {
-    return h('button', { type: 'button', class: 'plate', onclick: () => this.#actions.again(turn) }, 'Ask again');
+  #button(text, onclick, kind = 'plate') {
+    return h('button', { type: 'button', class: kind, onclick }, text);
+  }
+
+  #again(text = 'Ask again', kind = 'plate') {
+    return this.#button(text, () => this.#page.again(this.#turn), kind);
   }
 
   #connect() {
-    return h('a', { class: 'plate', href: '/api/auth/login?return_to=/' }, 'Connect Spotify');
+    return h('a', { class: 'plate', href: '/api/auth/login?return_to=/', onclick: () => this.#page.leave() }, 'Connect Spotify');
   }
 
   // A button that says when it makes sense.
-  #wait(button, ms) {
-    const until = Date.now() + ms;
-    button.disabled = true;
+  #wait(button, until) {
     const tick = () => {
-      const left = Math.ceil((until - Date.now()) / 1000);
+      const left = until - Date.now();
       button.disabled = left > 0;
-      button.textContent = left > 0 ? `Ask again in ${left} s` : 'Ask again';
-      if (left <= 0) {
-        clearInterval(this.#countdown);
-        this.#actions.announce('You can ask again now.');
-      }
+      button.textContent = left > 0 ? `Ask again ${untilThen(left)}` : 'Ask again';
+      if (left > 0) return;
+      clearInterval(this.#countdown);
+      this.#page.announce('You can ask again now.');
     };
     tick();
     this.#countdown = setInterval(tick, 1000);
   }
-}
-
-// A tool's call: a bar on the time of all calls of the turn, and what was asked
-// and answered for who opens it.
-class ToolRow {
-  element;
-  #bar = s('rect', { y: 0, height: 8, rx: 0 });
-  #time = h('span', { class: 'number' });
-  #state = h('span', { class: 'unseen' });
-  #result = h('pre', { tabindex: '0', hidden: true });
-
-  constructor(tool) {
-    const groove = { viewBox: '0 0 1000 8', preserveAspectRatio: 'none', 'aria-hidden': 'true' };
-    this.element = h(
-      'li',
-      {},
-      h(
-        'details',
-        {},
-        h(
-          'summary',
-          {},
-          h('span', { class: 'tool' }, toolName(tool.tool)),
-          h('span', { class: 'args' }, brief(tool.args)),
-          s('svg', groove, s('rect', { width: 1000, height: 2, y: 3, class: 'groove' }), this.#bar),
-          this.#time,
-          this.#state,
-        ),
-        h('p', { class: 'peek' }, 'Asked ', h('code', {}, tool.tool)),
-        h('pre', { tabindex: '0' }, JSON.stringify(tool.args, null, 2)),
-        this.#result,
-      ),
-    );
-  }
-
-  update(tool, from, length, now) {
-    const over = tool.ms !== null;
-    const state = tool.failed ? 'failed' : over ? 'over' : now === null ? 'cut' : 'open';
-    this.element.className = state;
-    this.#bar.setAttribute('x', String(Math.round(from * 1000)));
-    this.#bar.setAttribute('width', String(Math.max(12, Math.round(length * 1000))));
-    setText(this.#state, { failed: 'failed', over: 'done', cut: 'not finished', open: 'running' }[state]);
-    if (over) setText(this.#time, duration(tool.ms));
-    else setText(this.#time, now === null ? '–' : duration(Math.max(0, now - tool.from)));
-    if (tool.result === null || !this.#result.hidden) return;
-    this.#result.hidden = false;
-    const result = typeof tool.result === 'string' ? tool.result : JSON.stringify(tool.result, null, 2);
-    this.#result.textContent = result;
-  }
-}
-
-/** Arguments on one line. */
-function brief(args) {
-  if (args === null || typeof args !== 'object') return String(args ?? '');
-  const values = Object.values(args);
-  const [words, rest] = [true, false].map((is) => values.filter((one) => (typeof one === 'string') === is));
-  return [...words, ...rest.map((one) => JSON.stringify(one))].join(', ');
 }

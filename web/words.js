@@ -26,6 +26,11 @@ const errors = {
     'You have used what one listener may ask for in this time.',
     'again',
   ],
+  too_many_runs: () => [
+    'Two of your requests are still being answered',
+    'One listener may have two at a time, over all tabs and devices. Stop one of them, or wait until it is done.',
+    'again',
+  ],
   busy: () => ['The deck is busy', 'No slot became free in time. It usually helps to wait.', 'again'],
   rate_limited: (error) => [
     `${capital(who(error))} asks us to slow down`,
@@ -62,7 +67,13 @@ const errors = {
   ],
   not_configured: () => ['Not set up yet', 'Whoever runs this Spinlane has to set one variable.'],
   misconfigured: () => ['Not set up right', 'Whoever runs this Spinlane has to correct its variables.'],
-  store_unavailable: () => ['The store does not answer', 'Spinlane keeps sessions there. It usually comes back soon.', 'again'],
+  store_unavailable: () => [
+    'Spinlane cannot look after itself right now',
+    'The store that it counts requests and keeps sessions in does not answer. It usually comes back within seconds.',
+    'again',
+  ],
+  cross_site: () => ['The request came from another site', 'Open Spinlane itself, and ask there.'],
+  run_lost: () => ['The answer was lost', 'Whatever was working on it has gone.', 'again'],
   budget_exhausted: () => [
     'Too much for one request',
     'It would take more calls than one request may make. Ask for less at a time.',
@@ -84,12 +95,20 @@ export function explain(error) {
   return { title, hint, detail, action: action ?? null, waitMs: error.retryAfterMs ?? 0 };
 }
 
+/** How long something takes that is to come: `in 45 s`, `in 8 min (14:32)`. */
+export function untilThen(ms, now = Date.now()) {
+  if (ms < 90_000) return `in ${Math.max(1, Math.ceil(ms / 1000))} s`;
+  const at = new Date(now + ms).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
+  return `in ${Math.ceil(ms / 60_000)} min (${at})`;
+}
+
 const reasons = {
   stopped: 'You stopped it here.',
   upstream_cut: 'The model’s answer broke off here. What was said is kept.',
   turn_limit: 'Spinlane looked things up as often as one request may. Ask for the next step.',
   max_tokens: 'The answer reached its longest length. Ask it to go on.',
   refusal: 'The model did not want to go on with this one.',
+  abandoned: 'Nobody was there to read on, so it ended here.',
   deadline: 'Time for one request ran out. Ask it to go on.',
 };
 
@@ -98,7 +117,7 @@ export const incomplete = (reason) => reasons[reason] ?? `The answer is not whol
 
 const tools = {
   search_tracks: 'Search tracks',
-  analyze_playlist: 'Analyse playlist',
+  analyze_playlist: 'Analyze playlist',
   get_playlist_tracks: 'Read playlist',
   get_track_details: 'Look up tracks',
   get_recommendations: 'Find similar',
@@ -114,6 +133,23 @@ export function duration(ms) {
   if (ms < 1000) return `${Math.round(ms)} ms`;
   if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`;
   return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1000)} s`;
+}
+
+/** What should happen, for people. */
+export const modeName = (mode) => ({ analyze: 'Analyze', create: 'Create', edit: 'Edit' })[mode] ?? mode;
+
+/** The tab's title: what state the run is in, then what it is about. */
+export function tabTitle(state, message = '') {
+  const short = message.length > 40 ? `${message.slice(0, 40).trim()}…` : message;
+  return [state, short].filter(Boolean).join(': ') + (state ? ' – Spinlane' : 'Spinlane');
+}
+
+/** The state of a turn in a word. */
+export function stateName({ ending }) {
+  if (ending === null) return 'Answering';
+  if (ending.kind === 'error') return 'Failed';
+  if (ending.kind === 'interrupted') return 'Interrupted';
+  return ending.reason === 'stopped' ? 'Stopped' : 'Answered';
 }
 
 // Requests to begin with, by mode.
@@ -145,4 +181,27 @@ export function examples(mode, simulated) {
     found[2] = { text: 'How does this playlist flow, and what breaks it?', playlist: SIMULATED_PLAYLIST };
   }
   return found;
+}
+
+/**
+ * What one could ask after an answer: `{text, mode, playlist?}`. `picks` are the
+ * tracks that it is about, `made` the id of a playlist that it has made.
+ */
+export function suggestions({ mode, playlistId, text }, picks, made) {
+  if (text.trim() === '') return [];
+  const playlist = made ?? playlistId;
+  if (playlist) {
+    return [
+      { text: 'Which tracks would you add to it?', mode: 'analyze', playlist },
+      { text: 'Sort it so that the tempo rises', mode: 'edit', playlist },
+      { text: 'What breaks its mood?', mode: 'analyze', playlist },
+    ];
+  }
+  const first = picks[0]?.title;
+  return [
+    picks.length > 1 ? { text: 'Make a playlist of these', mode: 'create' } : null,
+    first ? { text: `More like “${first}”`, mode: 'analyze' } : null,
+    { text: 'The same mood, but slower', mode: 'analyze' },
+    mode === 'analyze' ? { text: 'Surprise me with something less known', mode: 'analyze' } : null,
+  ].filter(Boolean).slice(0, 3);
 }

@@ -8,15 +8,17 @@ import { agree } from './vectors.js';
 /** A module of `web/`, with its imports: they are named as the server names them. */
 function source(name) {
   const text = readFileSync(new URL(`../../web/${name}`, import.meta.url), 'utf8');
-  const linked = text.replace(/'\/assets\/([\w.]+)'/g, (_, other) => `'${source(other)}'`);
+  const linked = text.replace(/'\/assets\/([\w./]+)'/g, (_, other) => `'${source(other)}'`);
   return `data:text/javascript;base64,${Buffer.from(linked).toString('base64')}`;
 }
 
 const { Parser } = await import(source('sse.js'));
-const { apply, end, history, newTurn, playlistId, side } = await import(source('turn.js'));
-const { blocks } = await import(source('notes.js'));
+const { apply, end, failure, history, lostSession, newTurn, playlistId, playlistWithin, side } = await import(source('turn.js'));
+const { tokens } = await import(source('notes.js'));
+const { pick } = await import(source('picks.js'));
+const { playlists } = await import(source('cards.js'));
 const { bins } = await import(source('tracks.js'));
-const { duration, explain, incomplete } = await import(source('words.js'));
+const { duration, explain, incomplete, tabTitle, untilThen } = await import(source('words.js'));
 
 function parse(chunks) {
   const parser = new Parser();
@@ -148,24 +150,88 @@ test('playlists, as people paste them', () => {
   }
 });
 
-test('text becomes blocks, and only the last one changes while it grows', () => {
-  const text = '# Set\n\nOne **bold**\nline\n\n- a\n- b\n  more\n\n1. first\n\n2. second\n\n> said\n\n```js\n# not a heading\n```\nend';
+test('text becomes blocks, and only the last ones change while it grows', () => {
+  const text = '# Set\n\nOne **bold**\nline\n\n- a\n- b\n  more\n\n1. first\n\n2. second\n\n> said\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n```js\n# not a heading\n```\nend';
   assert.deepEqual(
-    blocks(text).map((block) => block.kind),
-    ['heading', 'text', 'ul', 'ol', 'quote', 'code', 'text'],
+    tokens(text).map((token) => token.type),
+    ['heading', 'paragraph', 'list', 'list', 'blockquote', 'table', 'code', 'paragraph'],
   );
   for (let length = 1; length < text.length; length += 1) {
-    const [before, now] = [blocks(text.slice(0, length - 1)), blocks(text.slice(0, length))];
-    // `2.` is a paragraph until it turns out to be an item of the list above.
+    const [before, now] = [tokens(text.slice(0, length - 1)), tokens(text.slice(0, length))];
+    // `2.` is a paragraph until it turns out to be an item of the list above; the
+    // empty line behind a block is its own once something follows.
     const settled = Math.min(before.length, now.length) - 1;
-    for (let at = 0; at < settled; at += 1) assert.equal(now[at].source, before[at].source);
+    for (let at = 0; at < settled; at += 1) assert.equal(now[at].raw.trimEnd(), before[at].raw.trimEnd());
   }
 });
 
-test('no text makes blocks slow', () => {
+test('no text makes the page slow, or breaks it', () => {
   const began = performance.now();
-  for (const piece of ['*', '**', '`', '[', '- ', '> ', '_', '*a ', '](', '\n']) blocks(piece.repeat(20_000));
+  for (const piece of ['*', '**', '`', '[', '- ', '> ', '_', '*a ', '](', '\n', '|a', '| a |\n', '![', '<', '&', '\\']) {
+    assert.ok(tokens(piece.repeat(5_000)).length >= 0, piece);
+  }
   assert.ok(performance.now() - began < 5_000);
+  // What the parser gives up on, and what is too long for anybody, is text.
+  for (const text of ['> '.repeat(5_000), 'x '.repeat(200_000)]) {
+    const [only, ...rest] = tokens(text);
+    assert.deepEqual([only.type, only.tokens[0].text, rest.length], ['paragraph', text, 0]);
+  }
+});
+
+test('the vendored parser is the one that npm has', () => {
+  for (const [own, theirs] of [['marked.esm.js', 'lib/marked.esm.js'], ['marked-license.txt', 'LICENSE']]) {
+    const ours = readFileSync(new URL(`../../web/vendor/${own}`, import.meta.url), 'utf8');
+    assert.equal(ours, readFileSync(new URL(`node_modules/marked/${theirs}`, import.meta.url), 'utf8'), own);
+  }
+});
+
+const ID = (n) => `37i9dQZF1DXsimulated${String(n).padStart(2, '0')}`;
+const found = [
+  { id: ID(1), title: 'Glass Lanterns', artists: ['Orla Fennimore'] },
+  { id: ID(2), title: 'Rain', artists: ['The Weather'] },
+  { id: ID(3), title: 'Rain', artists: ['Nobody'] },
+  { id: ID(4), title: 'Être là - Remastered 2011', artists: ['Anaïs Noël'] },
+  { id: ID(5), title: '夜に駆ける', artists: ['ヨアソビ'] },
+  { id: ID(6), title: 'A Song of Four Words (feat. X)', artists: ['Someone'] },
+];
+
+test('what an answer is about is told by names and links', () => {
+  const titles = (text, tools) => pick(found, text, tools).picks.map((track) => track.id.slice(-2));
+  for (const [text, expected] of [
+    ['Start with **Glass Lanterns** by *Orla Fennimore*, then rest.', ['01']],
+    // A word is no title: its artist has to be near.
+    ['It will rain all evening.', []],
+    ['"Rain" by The Weather', ['02']],
+    ['Rain (Nobody), then Rain (The Weather)', ['02', '03']],
+    ['| Track | Artist |\n|--|--|\n| Etre la | Anais Noel |', ['04']],
+    ['1. ヨアソビの「夜に駆ける」を聴いてください', ['05']],
+    ['And then a song of four words.', ['06']],
+    [`[here](https://open.spotify.com/track/${ID(3)}?si=1)`, ['03']],
+    [`spotify:track:${ID(2)}`, ['02']],
+    [`https://open.spotify.com/track/${ID(2)}x`, []],
+    ['Glass Lanterns is a good name.' + ' word'.repeat(60) + ' Orla Fennimore', []],
+    ['', []],
+  ]) {
+    assert.deepEqual(titles(text).toSorted(), expected, text);
+  }
+  // In the order in which they are named.
+  assert.deepEqual(titles('Anaïs Noël: Être là. Orla Fennimore: Glass Lanterns.'), ['04', '01']);
+  // What was put into a playlist comes first, in the playlist's order.
+  const tool = { tool: 'create_playlist', ms: 1, failed: false, args: { trackIds: [ID(5), `spotify:track:${ID(2)}`] } };
+  assert.deepEqual(titles('Glass Lanterns by Orla Fennimore', [tool]), ['05', '02', '01']);
+  assert.deepEqual(titles('', [{ ...tool, failed: true }]), []);
+  assert.equal(pick(found, 'Rain, Nobody').others.length, 5);
+});
+
+test('a playlist that was made is a card', () => {
+  const made = { tool: 'create_playlist', failed: false, args: { name: 'Night', trackIds: ['a', 'b'] } };
+  const result = { playlistId: ID(9), name: 'Night', added: 2 };
+  const [one] = playlists([{ ...made, result }]);
+  assert.deepEqual([one.id, one.name, one.count, one.url, one.made], [ID(9), 'Night', 2, `https://open.spotify.com/playlist/${ID(9)}`, true]);
+  // Changing it afterwards makes no second card.
+  const changed = { tool: 'modify_playlist', failed: false, args: { action: 'add' }, result: { playlistId: ID(9) } };
+  assert.equal(playlists([{ ...made, result }, changed]).length, 1);
+  assert.deepEqual(playlists([{ ...made, failed: true, result: { code: 'x' } }, { ...made, result: null }]), []);
 });
 
 test('tempi are counted by tens, without holes', () => {
@@ -182,6 +248,10 @@ test('errors say what to do', () => {
   const offline = explain({ code: 'upstream_unreachable', message: 'm', context: { upstream: 'spotify' } });
   assert.equal(offline.title, 'Spotify is offline');
   assert.equal(offline.action, 'again');
+  for (const code of ['too_many_runs', 'store_unavailable']) {
+    const { title, hint, action } = explain({ code, message: 'm' });
+    assert.ok(title && hint && !title.includes(code) && action === 'again', code);
+  }
   for (const code of ['session_required', 'session_expired', 'session_invalid']) {
     assert.equal(explain({ code, status: 401, message: 'm' }).action, 'connect', code);
   }
@@ -196,6 +266,37 @@ test('errors say what to do', () => {
   assert.match(incomplete('of_tomorrow'), /of_tomorrow/);
 });
 
+test('when to ask again is a time of day', () => {
+  const before = Date.now();
+  const turn = play(['error', { code: 'too_many_requests', retryAfterMs: 486_000 }]);
+  assert.ok(turn.ending.until >= before + 486_000 && turn.ending.until <= Date.now() + 486_000);
+  assert.equal(failure({ code: 'busy' }).until, null);
+  assert.equal(untilThen(45_000), 'in 45 s');
+  assert.match(untilThen(486_000), /^in 9 min \(.*\d.*\)$/);
+});
+
+test('a login that is over is noticed wherever it is told', () => {
+  const dead = { code: 'session_expired', message: 'm' };
+  assert.ok(lostSession(play(['error', dead])));
+  const tool = [['tool_start', { id: 't', tool: 'x', args: {} }], ['tool_end', { id: 't', tool: 'x', ms: 1, error: true, result: dead }]];
+  assert.ok(lostSession(play(...tool, ['done', null])));
+  assert.ok(!lostSession(play(['done', null])));
+});
+
+test('links to playlists within a message', () => {
+  const id = '37i9dQZF1DX4sWSpwq3LiO';
+  for (const link of [`https://open.spotify.com/playlist/${id}?si=1`, `spotify:playlist:${id}`, `https://open.spotify.com/intl-de/playlist/${id}`]) {
+    assert.deepEqual(playlistWithin(`How is ${link} then?`), { id, link });
+  }
+  assert.equal(playlistWithin('no link, 37i9dQZF1DX4sWSpwq3LiO'), null);
+});
+
+test('the tab tells the state', () => {
+  assert.equal(tabTitle(''), 'Spinlane');
+  assert.equal(tabTitle('Answering', 'Rain'), 'Answering: Rain – Spinlane');
+  assert.ok(tabTitle('Failed', 'x'.repeat(500)).length < 80);
+});
+
 test('durations', () => {
   assert.deepEqual([7.4, 999, 1400, 125_000].map(duration), ['7 ms', '999 ms', '1.4 s', '2 min 5 s']);
 });
@@ -203,7 +304,7 @@ test('durations', () => {
 // Where a ground has a gradient axe cannot say; the tokens can.
 const css = readFileSync(new URL('../../web/app.css', import.meta.url), 'utf8');
 
-function tokens(selector) {
+function colourTokens(selector) {
   const block = css.slice(css.indexOf(`${selector} {`)).split('}', 1)[0];
   return Object.fromEntries([...block.matchAll(/--([\w-]+): (#[0-9a-f]{6});/g)].map((match) => match.slice(1)));
 }
@@ -221,8 +322,8 @@ function contrast(one, other) {
 
 for (const theme of ['light', 'dark']) {
   test(`colours can be told apart, ${theme}`, () => {
-    const base = tokens(':root');
-    const colours = theme === 'light' ? base : { ...base, ...tokens(":root[data-theme='dark']") };
+    const base = colourTokens(':root');
+    const colours = theme === 'light' ? base : { ...base, ...colourTokens(":root[data-theme='dark']") };
     const written = [
       ...['ink', 'soft', 'cue', 'good', 'bad'].flatMap((ink) => [[ink, 'paper'], [ink, 'sheet']]),
       ...['deck-ink', 'deck-soft', 'hot', 'three', 'two'].flatMap((ink) => [[ink, 'deck'], [ink, 'deck-high'], [ink, 'deck-edge']]),
