@@ -96,3 +96,32 @@ for (const [name, options] of [
     await close();
   });
 }
+
+test('the documentation can be searched, copied from, and tried', async () => {
+  const { page, complaints, close } = await open('/api/docs', { permissions: ['clipboard-read', 'clipboard-write'] });
+  // Searched: what has all the words stays.
+  await page.getByLabel('Search').fill('key-value store');
+  const shown = () => page.locator('article:visible').count();
+  const few = await shown();
+  assert.ok(few >= 1 && few < 20, `${few}`);
+  assert.match(await page.locator('#said').textContent(), /^\d+ places?$/);
+  await page.getByLabel('Search').fill('nothing has these words');
+  assert.equal(await shown(), 0);
+  await page.getByLabel('Search').fill('');
+  assert.ok((await shown()) > 20);
+  // Copied: the call, as a shell takes it.
+  const status = page.locator('#getStatus');
+  await status.getByRole('button', { name: 'Copy' }).first().click();
+  await page.waitForFunction(async () => (await navigator.clipboard.readText()).startsWith('curl'));
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), `curl -i ${dj.origin}/api/status`);
+  // Tried: routes that read, and answer with data.
+  await status.getByRole('button', { name: 'Try it' }).click();
+  await status.locator('.answer pre').waitFor();
+  assert.equal(JSON.parse(await status.locator('.answer pre').textContent()).name, 'spinlane');
+  assert.match(await status.locator('.answer').textContent(), /^200/);
+  for (const writes of ['#sendMessage', '#logout', '#login']) {
+    assert.equal(await page.locator(writes).getByRole('button', { name: 'Try it' }).count(), 0, writes);
+  }
+  assert.deepEqual(complaints, []);
+  await close();
+});
