@@ -47,7 +47,7 @@ impl Observer for Waits {
 fn whose(lane: &str) -> &str {
     match lane {
         "anthropic" => "the model",
-        "spotify" => "Spotify",
+        "spotify" | "spotify-accounts" => "Spotify",
         "deezer" => "Deezer",
         "lastfm" => "Last.fm",
         other => other,
