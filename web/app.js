@@ -361,11 +361,12 @@ function showSession({ connected, available, name }) {
   if (was === null) comeBack(connected);
 }
 
-const isUnsigned = (turn) => turn?.ending && lostSession(turn);
+const isUnsigned = (turn) => Boolean(turn?.ending) && lostSession(turn);
+const needsLogin = (turn) => isUnsigned(turn) || turn?.ending?.error?.code === 'missing_scope';
 
 /** A request that waits for Spotify goes on when its reader comes back. */
 function remember() {
-  if (!isUnsigned(last())) return;
+  if (!needsLogin(last())) return;
   records.save(typed());
   try {
     sessionStorage.setItem(LOGIN, JSON.stringify({ record: records.present.id, at: Date.now() }));
@@ -384,10 +385,9 @@ function comeBack(connected) {
   }
   if (!connected) return;
   if (login) server.tell();
-  if (!isUnsigned(last())) return;
   const isFresh = login?.record === records.present.id && Date.now() - login.at < LOGIN_MS;
-  if (isFresh) page.again(last());
-  else views.get(last()).focus();
+  if (isFresh && needsLogin(last())) page.again(last());
+  else if (isUnsigned(last())) views.get(last()).focus();
 }
 
 // --- Keys and buttons

@@ -224,7 +224,7 @@ export class TurnView {
 
   #fault({ title, hint, detail, action }) {
     const signed = action === 'connect';
-    const ready = signed && this.#page.connected;
+    const ready = signed && this.#page.connected && lostSession(this.#turn);
     const button = signed && !ready ? this.#connect() : action && this.#isLast ? this.#again() : null;
     const { until } = this.#turn.ending;
     if (button && action === 'again' && until > Date.now()) this.#wait(button, until);

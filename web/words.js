@@ -65,6 +65,19 @@ const errors = {
     `${capital(who(error))} refused our key`,
     'Whoever runs this Spinlane has to check it.',
   ],
+  account_not_registered: () => [
+    'Spotify does not know you here',
+    'This Spinlane may serve registered accounts only. Whoever runs it has to register yours with Spotify.',
+  ],
+  owner_not_premium: () => [
+    'Spotify does not serve this Spinlane',
+    'Whoever runs it needs Spotify Premium for that.',
+  ],
+  missing_scope: () => [
+    'Your login does not allow that',
+    'Connect Spotify again and allow it; your request is kept.',
+    'connect',
+  ],
   not_configured: () => ['Not set up yet', 'Whoever runs this Spinlane has to set one variable.'],
   misconfigured: () => ['Not set up right', 'Whoever runs this Spinlane has to correct its variables.'],
   store_unavailable: () => [
