@@ -437,3 +437,32 @@ proptest! {
         prop_assert!(!decoder.has_partial());
     }
 }
+
+/// The standard drops an event without its blank line; who asks is given it.
+#[test]
+fn an_unfinished_event_is_given_to_who_asks_for_it() {
+    for (input, expected) in [
+        ("event: a\ndata: x\n", Some(("a", "x"))),
+        ("data: x\r", Some(("message", "x"))),
+        ("data: x\ndata: y", Some(("message", "x\ny"))),
+        ("data", Some(("message", ""))),
+        ("event: a", None),
+        (": comment", None),
+        ("\u{feff}", None),
+        ("", None),
+    ] {
+        let (seen, decoder) = decode([input.as_bytes()]);
+        assert_eq!(seen, [], "{input:?}");
+        let mut given = None;
+        let finished = decoder.finish(|event| {
+            given = Some((event.event.into_owned(), event.data.into_owned()));
+        });
+        assert_eq!(finished, Ok(()), "{input:?}");
+        let given = given.as_ref();
+        let given = given.map(|(event, data)| (event.as_str(), data.as_str()));
+        assert_eq!(given, expected, "{input:?}");
+    }
+    let mut full = Decoder::new(4);
+    let error = full.push(b"data: x", |_| {}).unwrap_err();
+    assert_eq!(full.finish(|_| {}), Err(error));
+}
