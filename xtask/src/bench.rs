@@ -5,20 +5,19 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use crate::build;
-use crate::steps::{cargo, program, root, step};
+use crate::steps::{locked, program, root, step};
 use crate::tools;
 
 pub(crate) fn run() -> Result<()> {
     step(
         "what a limit costs, beside governor's and tower's",
-        cargo().args(["bench", "--package", "spinlane-bench-limits"]),
+        locked("bench").args(["--package", "spinlane-bench-limits"]),
     )?;
     build::spin()?;
     build::fixture()?;
     step(
         "build host, upstreams and bench, optimised (takes minutes)",
-        cargo().args([
-            "build",
+        locked("build").args([
             "--profile",
             "bench",
             "--package",

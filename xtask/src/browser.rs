@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::build;
-use crate::steps::{cargo, program, root, step};
+use crate::steps::{locked, program, root, step};
 use crate::tools;
 
 /// Runs them against the DJ as `cargo xtask up` runs it. The component must
@@ -22,7 +22,7 @@ pub(crate) fn run(not_run: &mut Vec<String>) -> Result<()> {
     tools::npm_ci(&npm, "the browser's driver", &folder)?;
     step(
         "build the host and the simulated upstreams",
-        cargo().args(["build", "--package", "spinlane-up"]),
+        locked("build").args(["--package", "spinlane-up"]),
     )?;
     let target = build::target_dir();
     step(

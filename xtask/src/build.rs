@@ -5,9 +5,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::steps::{cargo, on_path, program, root, step};
+use crate::steps::{cargo, locked, on_path, program, root, step};
 
-const TARGET: &str = "wasm32-wasip2";
+pub(crate) const TARGET: &str = "wasm32-wasip2";
 
 /// The folder that cargo builds into.
 pub(crate) fn target_dir() -> PathBuf {
@@ -73,21 +73,14 @@ pub(crate) fn ensure_target() -> Result<()> {
 
 /// `cargo build` for wasm.
 fn component(package: &str) -> Command {
-    let mut command = cargo();
-    command.args([
-        "build",
-        "--release",
-        "--target",
-        TARGET,
-        "--package",
-        package,
-    ]);
+    let mut command = locked("build");
+    command.args(["--release", "--target", TARGET, "--package", package]);
     command
 }
 
 /// What cargo is told for the component that Spin runs: the very command that
 /// `spin.toml` names, so that `spin build` and this build the same.
-const SPIN: [&str; 4] = ["build", "--release", "--target", TARGET];
+const SPIN: [&str; 5] = ["build", "--locked", "--release", "--target", TARGET];
 
 /// Builds what Spin runs.
 pub(crate) fn spin() -> Result<()> {

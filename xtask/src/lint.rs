@@ -1,22 +1,18 @@
-//! Formatting and lints; warnings are errors.
+//! Formatting and lints, where warnings are errors; and what this is built of.
 
 use anyhow::Result;
 
 use crate::build::ensure_target;
-use crate::steps::{cargo, step};
+use crate::steps::{cargo, locked, step};
+use crate::supply;
 
 pub(crate) fn run() -> Result<()> {
     step("formatting", cargo().args(["fmt", "--all", "--check"]))?;
+    eprintln!("==> sources, licences and notices");
+    supply::check()?;
     step(
         "lints (native)",
-        cargo().args([
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--",
-            "-D",
-            "warnings",
-        ]),
+        locked("clippy").args(["--workspace", "--all-targets", "--", "-D", "warnings"]),
     )?;
     ensure_target()?;
     for (what, arguments) in [
@@ -48,8 +44,8 @@ pub(crate) fn run() -> Result<()> {
     ] {
         step(
             what,
-            cargo()
-                .args(["clippy", "--target", "wasm32-wasip2"])
+            locked("clippy")
+                .args(["--target", "wasm32-wasip2"])
                 .args(arguments)
                 .args(["--", "-D", "warnings"]),
         )?;

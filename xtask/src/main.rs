@@ -8,6 +8,7 @@ mod browser;
 mod build;
 mod lint;
 mod steps;
+mod supply;
 mod test;
 mod tools;
 mod up;
@@ -33,8 +34,11 @@ enum Command {
     },
     /// Measure what limits, and relaying an answer, cost.
     Bench,
-    /// Formatting and lints, native and wasm; warnings are errors.
+    /// Formatting and lints, native and wasm, where warnings are errors; sources,
+    /// licences and notices of what this is built of.
     Lint,
+    /// Write THIRD-PARTY-NOTICES.txt anew, after a change of Cargo.lock.
+    Notices,
 }
 
 fn main() -> ExitCode {
@@ -44,6 +48,7 @@ fn main() -> ExitCode {
         Command::Test { filter } => test::run(filter.as_deref()),
         Command::Bench => bench::run(),
         Command::Lint => lint::run(),
+        Command::Notices => supply::write_notices(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

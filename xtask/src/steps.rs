@@ -34,6 +34,13 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
+/// `cargo SUBCOMMAND`, with the very versions that `Cargo.lock` names.
+pub(crate) fn locked(subcommand: &str) -> Command {
+    let mut command = cargo();
+    command.args([subcommand, "--locked"]);
+    command
+}
+
 /// Runs `command`, under a heading that says what for.
 pub(crate) fn step(what: &str, command: &mut Command) -> Result<()> {
     eprintln!("==> {what}");

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::steps::{beside, cargo, on_path, program, root, step};
+use crate::steps::{beside, locked, on_path, program, root, step};
 use crate::tools;
 use crate::{browser, build};
 
@@ -15,7 +15,7 @@ pub(crate) fn run(filter: Option<&str>) -> Result<()> {
     beside(build::all, || {
         step(
             "build the Rust tests",
-            cargo().args(["test", "--workspace", "--no-run"]),
+            locked("test").args(["--workspace", "--no-run"]),
         )
     })?;
     rust(filter, &mut not_run)?;
@@ -32,8 +32,8 @@ pub(crate) fn run(filter: Option<&str>) -> Result<()> {
 
 /// Unit tests, and component tests in real hosts.
 fn rust(filter: Option<&str>, not_run: &mut Vec<String>) -> Result<()> {
-    let mut tests = cargo();
-    tests.args(["test", "--workspace"]).args(filter);
+    let mut tests = locked("test");
+    tests.arg("--workspace").args(filter);
     tests.env("SPINLANE_COMPONENT", build::spin_component());
     tests.env("SPINLANE_WASI_COMPONENT", build::wasi_component());
     tests.env("SPINLANE_PLAIN_COMPONENT", build::plain_spin_component());
@@ -74,12 +74,11 @@ fn npm(not_run: &mut Vec<String>) -> Result<()> {
     tools::npm_ci(&npm, "the npm peers", &folder)?;
     step(
         "build the simulated upstreams",
-        cargo().args(["build", "--package", "spinlane-upstreams"]),
+        locked("build").args(["--package", "spinlane-upstreams"]),
     )?;
     let vectors = build::target_dir().join("sse_vectors.jsonl");
-    let output = cargo()
+    let output = locked("run")
         .args([
-            "run",
             "--quiet",
             "--package",
             "spinlane",

@@ -38,6 +38,8 @@ pub(crate) fn npm_ci(npm: &Path, what: &str, folder: &Path) -> Result<()> {
         &format!("install {what}"),
         program(npm).current_dir(folder).args([
             "ci",
+            // What is installed runs when it is used, and not before.
+            "--ignore-scripts",
             "--no-audit",
             "--no-fund",
             "--loglevel=error",
@@ -57,9 +59,12 @@ pub(crate) fn spotify_openapi(npm: &Path) -> Result<PathBuf> {
         std::fs::create_dir_all(&folder)?;
         step(
             "download Spotify's OpenAPI description (45 MB, once)",
-            program(npm)
-                .current_dir(&folder)
-                .args(["pack", "--silent", PACKAGE]),
+            program(npm).current_dir(&folder).args([
+                "pack",
+                "--ignore-scripts",
+                "--silent",
+                PACKAGE,
+            ]),
         )?;
         step(
             "unpack it",

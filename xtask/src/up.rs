@@ -6,14 +6,14 @@ use anyhow::{Context, Result};
 use spinlane_options::UpOptions;
 
 use crate::build;
-use crate::steps::{beside, cargo, program, step};
+use crate::steps::{beside, locked, program, step};
 
 pub(crate) fn run(options: &UpOptions) -> Result<()> {
     build::ensure_target()?;
     beside(build::spin, || {
         step(
             "build the host and the simulated upstreams (the first time takes minutes)",
-            cargo().args(["build", "--package", "spinlane-up"]),
+            locked("build").args(["--package", "spinlane-up"]),
         )
     })?;
     let binary = build::target_dir().join("debug/spinlane-up");

@@ -93,6 +93,9 @@ async fn start(options: &Options, plan: Plan, upstreams: Option<&Upstreams>) -> 
     {
         host = host.variable("public_url", url);
     }
+    if !is_set(options, "environment") {
+        host = host.variable("environment", "development");
+    }
     for (name, value) in upstreams.iter().flat_map(|all| plan.variables(all)) {
         host = host.variable(name, value);
     }

@@ -28,6 +28,8 @@ pub struct Reply {
     pub body_delay: Duration,
     /// `Retry-After`, as it is written.
     pub retry_after: Option<String>,
+    /// `Location`.
+    pub location: Option<String>,
     /// The body.
     pub body: String,
 }
@@ -40,6 +42,7 @@ impl Default for Reply {
             head_delay: Duration::ZERO,
             body_delay: Duration::ZERO,
             retry_after: None,
+            location: None,
             body: "ok".into(),
         }
     }
@@ -162,9 +165,14 @@ async fn answer(State(this): State<Shared>, method: Method, uri: Uri) -> Respons
     let mut response = Response::new(body(pieces, guard));
     *response.status_mut() =
         StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let retry_after = reply.retry_after.as_deref();
-    if let Some(Ok(value)) = retry_after.map(HeaderValue::from_str) {
-        response.headers_mut().insert("retry-after", value);
+    let fields = [
+        ("retry-after", reply.retry_after),
+        ("location", reply.location),
+    ];
+    for (name, value) in fields {
+        if let Some(Ok(value)) = value.as_deref().map(HeaderValue::from_str) {
+            response.headers_mut().insert(name, value);
+        }
     }
     response
 }

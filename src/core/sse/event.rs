@@ -119,7 +119,7 @@ impl Event {
     }
 
     /// Bytes on the wire, without an id that a writer adds.
-    pub(super) const fn len(&self) -> usize {
+    pub const fn size(&self) -> usize {
         self.lines.len() + 1
     }
 

@@ -20,6 +20,8 @@ const HELD_POSTS: usize = 16;
 pub struct Stats {
     /// Events and comments queued for writing, heartbeats left out.
     pub frames: u64,
+    /// Their bytes, whether or not they were handed on by now.
+    pub queued: u64,
     /// Bytes handed to the host.
     pub bytes: u64,
     /// Posted events that were dropped or gave way to a newer one.
@@ -149,12 +151,13 @@ impl Queue {
 
     /// Queues `event` and returns its number.
     pub(super) fn push(&mut self, event: &Event) -> u64 {
+        let before = self.buffer.len();
         if self.numbered && event.wants_number() {
             self.number();
         }
         self.buffer.put_slice(event.lines());
         self.buffer.put_u8(b'\n');
-        self.count()
+        self.count(before)
     }
 
     /// Queues an event with `value` as JSON, written straight into the queue.
@@ -179,7 +182,7 @@ impl Queue {
         match written {
             Err(error) => Some(Err(error)),
             Ok(()) if too_much => None,
-            Ok(()) => Some(Ok(self.count())),
+            Ok(()) => Some(Ok(self.count(before))),
         }
     }
 
@@ -199,9 +202,11 @@ impl Queue {
         self.next_id += 1;
     }
 
-    fn count(&mut self) -> u64 {
+    /// Counts the frame that has come after so many bytes of the buffer.
+    fn count(&mut self, before: usize) -> u64 {
         self.queued += 1;
         self.stats.frames += 1;
+        self.stats.queued += (self.buffer.len() - before) as u64;
         self.queued
     }
 
@@ -214,7 +219,7 @@ impl Queue {
     /// it. Returns whether it was queued or held.
     pub(super) fn post(&mut self, event: Event) -> bool {
         // Half of the queue is for what must not be lost.
-        let plenty = self.buffer.len() + event.len() + ID_BYTES <= self.capacity / 2;
+        let plenty = self.buffer.len() + event.size() + ID_BYTES <= self.capacity / 2;
         if plenty && self.held.is_empty() {
             self.push(&event);
             return true;

@@ -252,7 +252,7 @@ impl Future for Feed<'_> {
             queue.room.leave(this.ticket.take());
             return Poll::Ready(Err(Closed));
         }
-        if !queue.room.is_first(this.ticket) || !queue.has_room(this.event.len()) {
+        if !queue.room.is_first(this.ticket) || !queue.has_room(this.event.size()) {
             queue.room.wait(&mut this.ticket, cx.waker());
             return Poll::Pending;
         }

@@ -5,10 +5,10 @@ use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::caller;
 use super::docs::answers::{NoStore, NotAdmin, NotFound};
 use super::json::Json;
 use super::no_route;
+use super::operator;
 use super::problem::Problem;
 use crate::core::cache::Swept;
 use crate::core::ports::StoreError;
@@ -72,11 +72,11 @@ pub(super) async fn sweep(
     State(app): State<AppState>,
     headers: HeaderMap,
 ) -> Result<Json<SweepReport>, Problem> {
-    let Some(token) = &app.config.admin_token else {
+    if operator::token(&app).is_none() {
         // As if it was not there: nobody need know what could be set.
         return Err(no_route("/api/admin/sweep"));
-    };
-    if !caller::is_operator(token, &headers) {
+    }
+    if !operator::asks(&app, &headers) {
         let message = "this route needs the operator's token in the header `x-admin-token`";
         let error = ErrorObject::new(Code::AdminRequired, message);
         return Err(Problem::new(StatusCode::UNAUTHORIZED, error));
@@ -115,10 +115,17 @@ mod tests {
     use crate::core::testing::World;
     use crate::dj::App;
 
-    /// Sweeps `world` with this token, where `admin_token` is "right".
+    const RIGHT: &str = "the-right-one-of-24-bytes";
+
+    /// Sweeps `world` with this token, where `admin_token` is [`RIGHT`] or not set.
     fn sweep(world: &World, set: bool, given: Option<&str>) -> (u16, Value) {
+        sweep_with(world, if set { RIGHT } else { "" }, given)
+    }
+
+    /// The same where `admin_token` is `token`.
+    fn sweep_with(world: &World, token: &str, given: Option<&str>) -> (u16, Value) {
         let app = App::from_variables(world.ports(), |name| {
-            (set && name == "admin_token").then(|| "right".into())
+            (name == "admin_token").then(|| token.into())
         });
         let mut request = Request::post("/api/admin/sweep");
         if let Some(given) = given {
@@ -142,6 +149,11 @@ mod tests {
         for wrong in [None, Some(""), Some("wrong")] {
             let (status, problem) = sweep(&world, true, wrong);
             assert_eq!((status, &problem["code"]), (401, &json!("admin_required")));
+        }
+        // One that could be guessed opens nothing, not even to who knows it.
+        for token in ["a", "15-characters-x"] {
+            let (status, problem) = sweep_with(&world, token, Some(token));
+            assert_eq!((status, &problem["code"]), (404, &json!("not_found")));
         }
         assert_eq!(world.store.calls(), 0);
     }
@@ -175,7 +187,7 @@ mod tests {
         for name in left.into_iter().chain(used.iter().map(String::as_str)) {
             world.run(counters.increment(name, 1)).unwrap();
         }
-        let (status, report) = sweep(&world, true, Some("right"));
+        let (status, report) = sweep(&world, true, Some(RIGHT));
         assert_eq!(status, 200, "{report}");
         assert_eq!(
             (&report["live"], &report["removed"]),
@@ -193,7 +205,7 @@ mod tests {
         let world = World::new();
         let fault = StoreError::Unavailable("redis://user:password@host".into());
         world.store.fail_with(Some(fault));
-        let (status, problem) = sweep(&world, true, Some("right"));
+        let (status, problem) = sweep(&world, true, Some(RIGHT));
         assert_eq!(
             (status, &problem["code"]),
             (503, &json!("store_unavailable"))

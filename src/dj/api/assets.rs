@@ -36,7 +36,7 @@ static ASSETS: &[Asset] = include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
 /// Beneath these nothing falls back to the page: a program asks there, and
 /// wants to know.
-const NOT_PAGES: [&str; 3] = ["/api", "/assets", "/health"];
+const NOT_PAGES: [&str; 4] = ["/api", "/assets", "/health", "/ready"];
 
 /// An asset's name changes with its content.
 const FOR_GOOD: &str = "public, max-age=31536000, immutable";

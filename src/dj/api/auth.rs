@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 use super::caller;
 use super::docs::answers::{
     BadBody, BadCode, BadParameter, NoLogin, NoSession, NoStore, OtherSite, OverQuota,
+    TooManyCredentials,
 };
 use super::json::{Json, Valid};
 use super::problem::Problem;
@@ -194,7 +195,7 @@ async fn finish(app: &AppState, request: &Parts) -> Result<Response, Refused> {
 /// The page on the other origin, for a login that it began: one that is not to
 /// go on at a path of ours.
 fn frontend(config: &Config, login: &Login) -> Option<String> {
-    let page = config.frontend_url.as_ref()?;
+    let page = config.frontend_url.origin()?;
     login.return_to.is_none().then(|| page.url("/"))
 }
 
@@ -386,7 +387,8 @@ pub(super) async fn token(
     }))
 }
 
-/// Ends the session, here and not only in the browser.
+/// Ends the session, here and not only in the browser: that of every credential which
+/// the request brings.
 #[utoipa::path(
     post,
     path = "/api/auth/logout",
@@ -398,6 +400,7 @@ pub(super) async fn token(
             description = "There is none (any more).",
             headers(("set-cookie" = String, description = "Removes the cookie."))
         ),
+        TooManyCredentials,
         OtherSite,
         NoStore,
     ),
@@ -407,16 +410,21 @@ pub(super) async fn logout(
     State(app): State<AppState>,
     request: Parts,
 ) -> Result<Response, Problem> {
-    let token = match Credentials::of(&request.headers) {
-        Some(Credentials::Cookie(_)) if !same_site::may_act(&request, &app.config) => {
-            return Err(cross_site());
-        }
-        Some(Credentials::Cookie(token) | Credentials::Bearer(token)) => Some(token),
-        None => None,
+    let presented: Vec<_> = Credentials::all(&request.headers).collect();
+    if presented.len() > MAX_ENDED {
+        return Err(too_many_credentials());
+    }
+    let has_cookie = |all: &[Credentials]| {
+        let mut all = all.iter();
+        all.any(|one| matches!(one, Credentials::Cookie(_)))
     };
-    if let Some(token) = token {
+    // All of them or none: a 204 says that nothing that was sent is good any more.
+    if has_cookie(&presented) && !same_site::may_act(&request, &app.config) {
+        return Err(cross_site());
+    }
+    for credentials in &presented {
         // While it may still be good the browser keeps it, to try again.
-        let ended = app.sessions.revoke(token.expose()).await;
+        let ended = app.sessions.revoke(credentials.token().expose()).await;
         ended.map_err(|_| store_trouble())?;
     }
     let mut response = Response::new(Body::empty());
@@ -424,6 +432,15 @@ pub(super) async fn logout(
     let gone = cookie::SESSION.clear();
     response.headers_mut().append(SET_COOKIE, gone);
     Ok(private(response))
+}
+
+/// What a request may bring to be ended: each costs writes of the store.
+const MAX_ENDED: usize = 8;
+
+fn too_many_credentials() -> Problem {
+    let message = format!("at most {MAX_ENDED} sessions are ended at once: send fewer of them");
+    let error = ErrorObject::new(Code::BadRequest, message).with("max", MAX_ENDED);
+    Problem::new(StatusCode::BAD_REQUEST, error)
 }
 
 /// Who is connected.

@@ -9,15 +9,12 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use super::problem::Problem;
 use crate::core::limit::{CallerLimit, Decision, Quota};
 use crate::dj::auth::{MaybeSession, UserSession};
-use crate::dj::config::{Config, Secret};
+use crate::dj::config::Config;
 use crate::dj::error::{Code, ErrorObject};
 use crate::dj::{AppState, millis};
 
 /// Spin appends the peer's address under this name.
 const SPIN_CLIENT_ADDR: HeaderName = HeaderName::from_static("spin-client-addr");
-
-/// Carries the operator's token.
-pub(super) const X_ADMIN_TOKEN: HeaderName = HeaderName::from_static("x-admin-token");
 
 // The header fields of the IETF draft "RateLimit header fields for HTTP".
 pub(super) const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -25,13 +22,6 @@ pub(super) const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("rateli
 
 /// Callers without an address share this.
 const UNKNOWN: &str = "unknown";
-
-/// Whether the operator asks, whose token is `token`.
-pub(super) fn is_operator(token: &Secret, headers: &HeaderMap) -> bool {
-    let given = headers.get(X_ADMIN_TOKEN);
-    let given = given.and_then(|value| value.to_str().ok());
-    given.is_some_and(|given| token.matches(given))
-}
 
 /// What a request has left, for its answer's head.
 #[derive(Clone, Copy, Debug)]

@@ -13,12 +13,12 @@ use super::caller;
 use super::docs::StreamEvent;
 use super::docs::answers::{BadBody, NoSession, NotResumed, OtherSite, OverQuota};
 use super::json::Valid;
+use super::operator;
 use super::playlist::{self, PlaylistField};
 use super::problem::Problem;
 use super::stream::{self, NewRun};
 use crate::dj::auth::MaybeSession;
 use crate::dj::chat::{Chat, HistoryEntry, Mode, Prompt, is_blank};
-use crate::dj::config::{Config, Environment};
 use crate::dj::run::Run;
 use crate::dj::{AppState, random_hex};
 
@@ -56,6 +56,11 @@ pub(crate) struct ChatRequest {
         examples("37i9dQZF1DXcBWIGoYBM5M")
     )]
     pub(crate) playlist_id: PlaylistField,
+    /// Whether a playlist that is made is for everybody to see.
+    #[serde(default)]
+    #[garde(skip)]
+    #[schema(nullable)]
+    pub(crate) public: bool,
     /// Send the request's log as frames. In production it takes the operator's
     /// token.
     #[serde(default)]
@@ -84,6 +89,7 @@ impl ChatRequest {
             message: self.message,
             history: self.conversation_history,
             mode: self.mode,
+            public: self.public,
         })
     }
 }
@@ -151,7 +157,7 @@ pub(super) async fn message(
     if request.mode.changes_playlists() {
         session.required()?;
     }
-    let debug = request.debug && may_debug(&app.config, &headers);
+    let debug = request.debug && operator::may_look(&app, &headers);
     let prompt = request.prompt()?;
     let allowance = caller::count(&app, &headers, &session).await?;
     let run = Run {
@@ -160,12 +166,4 @@ pub(super) async fn message(
     };
     let work = Chat::new(&app, prompt, api_key, session.access());
     Ok(stream::start(&app, &context, run, work, allowance))
-}
-
-/// The log may name what users should not see, so before real users it takes
-/// the operator's token.
-pub(super) fn may_debug(config: &Config, headers: &HeaderMap) -> bool {
-    let is_operator = |token| caller::is_operator(token, headers);
-    config.environment != Environment::Production
-        || config.admin_token.as_ref().is_some_and(is_operator)
 }

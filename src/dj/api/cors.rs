@@ -1,7 +1,7 @@
 //! Who may call the API from a page of another origin.
 //!
-//! Everybody, without credentials; or, with `frontend_url` set, that origin
-//! alone, with credentials. Pages of other origins then learn nothing.
+//! As `frontend_url` says: everybody (`*`), without credentials; or one origin
+//! alone, with credentials; or nobody (`same-origin`). Pages of other origins then learn nothing.
 
 use std::convert::Infallible;
 use std::future::ready;
@@ -21,7 +21,7 @@ use super::{SERVER_TIMING, is_beneath, routes};
 use crate::core::request_id::X_REQUEST_ID;
 use crate::core::trace::TRACEPARENT;
 use crate::dj::AppState;
-use crate::dj::config::{ConfigErrors, Origin};
+use crate::dj::config::{ConfigErrors, Frontend};
 
 /// How long a browser need not ask again.
 const MAX_AGE: Duration = Duration::from_secs(7_200);
@@ -44,31 +44,17 @@ pub(super) fn concerns(path: &str) -> bool {
         || matches!(routes::template(path), Some("/health" | "/problems/{code}"))
 }
 
-/// Pages of which origins may read answers.
-#[derive(Clone, Debug)]
-pub(super) enum Allowed {
-    Everybody,
-    Only(Origin),
-}
-
-impl Allowed {
-    /// As configured, also where something else of the configuration is
-    /// malformed: the page has to say what.
-    pub(super) fn by(state: Result<&AppState, &ConfigErrors>) -> Self {
-        let frontend = match state {
-            Ok(state) => &state.config.frontend_url,
-            // One origin is meant, and nobody knows which where the variable
-            // itself is malformed. Every answer then says so and nothing else,
-            // and without credentials any page may read that: its author would
-            // see no more than that it is blocked.
-            Err(errors) => &errors.frontend_url,
-        };
-        frontend.clone().map_or(Self::Everybody, Self::Only)
+/// Whose pages may read answers: as configured, also where something else of the
+/// configuration is malformed: the page has to say what.
+pub(super) fn allowed<'a>(state: Result<&'a AppState, &'a ConfigErrors>) -> &'a Frontend {
+    match state {
+        Ok(state) => &state.config.frontend_url,
+        Err(errors) => &errors.frontend_url,
     }
 }
 
 /// Lets `inner` answer `request`, which may come from another origin's page.
-pub(super) async fn answer<S>(inner: S, request: Request, allowed: &Allowed) -> Response
+pub(super) async fn answer<S>(inner: S, request: Request, allowed: &Frontend) -> Response
 where
     S: Service<Request, Response = Response, Error = Infallible>,
 {
@@ -86,13 +72,13 @@ where
 
 /// What an answer to a request has for pages of other origins, whoever makes it.
 pub(super) struct Fields {
-    allowed: Allowed,
+    allowed: Frontend,
     origin: Option<HeaderValue>,
 }
 
 impl Fields {
     /// `None` where there is nothing for them.
-    pub(super) fn of(request: &Request, allowed: &Allowed) -> Option<Self> {
+    pub(super) fn of(request: &Request, allowed: &Frontend) -> Option<Self> {
         concerns(request.uri().path()).then(|| Self {
             allowed: allowed.clone(),
             origin: request.headers().get(ORIGIN).cloned(),
@@ -114,7 +100,7 @@ impl Fields {
     }
 }
 
-fn layer(allowed: &Allowed) -> CorsLayer {
+fn layer(allowed: &Frontend) -> CorsLayer {
     let layer = CorsLayer::new()
         .allow_methods([Method::GET, Method::HEAD, Method::POST])
         // What a page asks for: browsers, proxies and tracing libraries add
@@ -124,14 +110,15 @@ fn layer(allowed: &Allowed) -> CorsLayer {
         .expose_headers(READ)
         .max_age(MAX_AGE);
     match allowed {
-        Allowed::Everybody => layer.allow_origin(Any),
-        Allowed::Only(frontend) => {
+        Frontend::Any => layer.allow_origin(Any),
+        Frontend::Only(frontend) => {
             // An origin of the configuration is always a valid header.
             let origin = HeaderValue::from_str(frontend.as_str()).into_iter();
             layer
                 .allow_origin(AllowOrigin::list(origin))
                 .allow_credentials(true)
         }
+        Frontend::SameOrigin => layer,
     }
 }
 
@@ -161,6 +148,8 @@ mod tests {
         let mut origins = vec![(set, FRONTEND, FRONTEND, true), ("", FRONTEND, "*", false)];
         for other in OTHERS {
             origins.push(("", other, "*", false));
+            origins.push(("*", other, "*", false));
+            origins.push(("same-origin", other, "", false));
             origins.push((set, other, "", true));
         }
         origins

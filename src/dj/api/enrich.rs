@@ -17,10 +17,10 @@ use utoipa::ToSchema;
 
 use super::RequestContext;
 use super::caller::{self, Allowance};
-use super::chat::may_debug;
 use super::docs::StreamEvent;
 use super::docs::answers::{BadBody, NoSession, NotResumed, OtherSite, OverQuota};
 use super::json::Valid;
+use super::operator;
 use super::problem::Problem;
 use super::stream::{self as event_stream, NewRun};
 use crate::core::scope;
@@ -175,7 +175,7 @@ pub(super) async fn enrich(
     }
     let run = Run {
         id: random_hex::<16>(&app.ports),
-        debug: request.debug && may_debug(&app.config, &headers),
+        debug: request.debug && operator::may_look(&app, &headers),
     };
     Ok(event_stream::start(&app, &context, run, work, allowance))
 }

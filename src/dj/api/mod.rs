@@ -10,6 +10,7 @@ mod cors;
 mod docs;
 pub(crate) mod enrich;
 pub mod json;
+mod operator;
 mod panicked;
 mod playlist;
 pub mod problem;
@@ -27,7 +28,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use http::header::{ALLOW, X_CONTENT_TYPE_OPTIONS};
+use http::header::{ALLOW, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use tower::{ServiceExt, service_fn};
 use tracing::Instrument;
@@ -51,6 +52,10 @@ const MAX_TARGET: usize = 8 * 1024;
 
 /// How long the head took, and how many upstream calls were made for it.
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// For a year, this host alone: others of its domain, and the lists that browsers
+/// come with, are not ours to decide.
+const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// What handlers learn about their request beside the request itself.
 #[derive(Clone, Debug)]
@@ -128,8 +133,11 @@ pub(super) async fn handle(
         answer: AnswerHead::default(),
     };
     let added = context.answer.clone();
+    if state.is_ok_and(|state| state.config.public_url.is_https()) {
+        added.append(STRICT_TRANSPORT_SECURITY, HSTS);
+    }
     if let Some(fallback) = request.extensions().get::<Fallback>() {
-        let cors = cors::Fields::of(&request, &cors::Allowed::by(state));
+        let cors = cors::Fields::of(&request, cors::allowed(state));
         fallback.fill(Panicked::new(cors, added.clone(), asked.clone()));
     }
     let answer = share(state, routes, request, context);
@@ -165,7 +173,7 @@ async fn share(
         let context = context.clone();
         async move { Ok(route(state, routes, request, context).await) }
     });
-    cors::answer(inner, request, &cors::Allowed::by(state)).await
+    cors::answer(inner, request, cors::allowed(state)).await
 }
 
 /// Lets the router answer, which is made when it is first needed.

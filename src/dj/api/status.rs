@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
+use http::HeaderMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::json::Json;
+use super::operator;
 use crate::core::limit::LaneStatus;
 use crate::dj::config::{Config, Origin, real};
 use crate::dj::{AppState, millis};
@@ -39,7 +41,9 @@ pub(super) struct Status {
     environment: &'static str,
     limits: Limits,
     store: Store,
-    configuration: Configuration,
+    /// In production for the operator alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    configuration: Option<Configuration>,
     upstreams: Upstreams,
 }
 
@@ -100,13 +104,14 @@ struct Store {
 struct Configuration {
     model: String,
     public_url: String,
-    frontend_url: Option<String>,
+    frontend_url: String,
     heartbeat_ms: u64,
     client_stall_ms: u64,
     queue_deadline_ms: u64,
     request_deadline_ms: Option<u64>,
     upstream_timeouts_ms: [u64; 3],
     client_ip_header: Option<String>,
+    /// Whether there is an operator's token that is long enough to open anything.
     admin: bool,
 }
 
@@ -122,7 +127,9 @@ struct Upstreams {
 #[serde(rename_all = "camelCase")]
 struct Upstream {
     kind: Kind,
-    base_url: String,
+    /// In production for the operator alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base_url: Option<String>,
     /// Whether all keys that it needs are set.
     configured: bool,
 }
@@ -140,16 +147,19 @@ enum Kind {
 }
 
 /// Reports how the application is set up, and what the store knows of its
-/// limits. Touches no upstream.
+/// limits. Touches no upstream. In production the configuration and the upstreams'
+/// addresses are shown to the operator alone.
 #[utoipa::path(
     get,
     path = "/api/status",
     operation_id = "getStatus",
     tag = "operation",
+    security((), ("adminToken" = [])),
     responses((status = 200, description = "No secrets.", body = Status))
 )]
-pub(super) async fn status(State(app): State<AppState>) -> Json<Status> {
+pub(super) async fn status(State(app): State<AppState>, headers: HeaderMap) -> Json<Status> {
     let (config, ports) = (&app.config, &app.ports);
+    let whole = operator::may_look(&app, &headers);
     Json(Status {
         name: env!("CARGO_PKG_NAME"),
         version: env!("CARGO_PKG_VERSION"),
@@ -159,8 +169,8 @@ pub(super) async fn status(State(app): State<AppState>) -> Json<Status> {
             key_value: ports.key_value.is_some(),
             counters: ports.counters.is_some(),
         },
-        configuration: configuration(config),
-        upstreams: upstreams(config),
+        configuration: whole.then(|| configuration(config)),
+        upstreams: upstreams(config, whole),
     })
 }
 
@@ -202,18 +212,19 @@ fn configuration(config: &Config) -> Configuration {
     Configuration {
         model: config.anthropic.model.clone(),
         public_url: config.public_url.to_string(),
-        frontend_url: config.frontend_url.as_ref().map(Origin::to_string),
+        frontend_url: config.frontend_url.to_string(),
         heartbeat_ms: millis(config.heartbeat),
         client_stall_ms: millis(config.client_stall),
         queue_deadline_ms: millis(config.limits.queue_deadline),
         request_deadline_ms: config.request_deadline.map(millis),
         upstream_timeouts_ms: [timeouts.connect, timeouts.first_byte, timeouts.idle].map(millis),
         client_ip_header: config.client_ip_header.as_ref().map(ToString::to_string),
-        admin: config.admin_token.is_some(),
+        admin: config.admin_token.secret().is_some(),
     }
 }
 
-fn upstreams(config: &Config) -> Upstreams {
+/// `whole`: with their addresses.
+fn upstreams(config: &Config, whole: bool) -> Upstreams {
     let upstream = |base_url: &Origin, real, configured| Upstream {
         kind: if base_url.as_str() == real {
             Kind::Real
@@ -222,7 +233,7 @@ fn upstreams(config: &Config) -> Upstreams {
         } else {
             Kind::Custom
         },
-        base_url: base_url.to_string(),
+        base_url: whole.then(|| base_url.to_string()),
         configured,
     };
     let (anthropic, spotify, lastfm) = (&config.anthropic, &config.spotify, &config.lastfm);

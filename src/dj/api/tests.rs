@@ -57,7 +57,10 @@ fn variables(name: &str) -> Option<String> {
 }
 
 /// Asks an application whose upstream must not be called.
-pub(super) fn ask_with(variables: fn(&str) -> Option<String>, request: Request<Body>) -> Answer {
+pub(super) fn ask_with(
+    variables: impl Fn(&str) -> Option<String>,
+    request: Request<Body>,
+) -> Answer {
     let world = World::with_http(ScriptedHttp::refusing());
     let app = App::from_variables(world.ports(), variables);
     let answer = take(&world, &app, request);
@@ -98,6 +101,9 @@ pub(super) fn get(path: &str) -> Request<Body> {
     Request::get(path).body(Body::empty()).unwrap()
 }
 
+/// An operator's token that is long enough to be one.
+const OPERATOR: &str = "the-operators-own-token";
+
 fn post(body: impl Into<Body>) -> Request<Body> {
     let request = Request::post(CHAT).header("content-type", "application/json");
     request.body(body.into()).unwrap()
@@ -113,22 +119,36 @@ fn health_is_ok() {
     assert_eq!(answer.header("content-type"), "application/json");
 }
 
+/// `/api/status` where `environment` is this one, asked with this operator's token.
+fn status_in(environment: &str, token: Option<&str>) -> Value {
+    let mut request = get("/api/status");
+    if let Some(token) = token {
+        let token = token.parse().unwrap();
+        request.headers_mut().insert("x-admin-token", token);
+    }
+    let variables = |name: &str| {
+        let value = match name {
+            "anthropic_api_key" => "sk-test",
+            "anthropic_base_url" => "http://127.0.0.1:4010",
+            "deezer_base_url" => "https://deezer.example",
+            "admin_token" => OPERATOR,
+            "environment" => environment,
+            _ => return None,
+        };
+        Some(value.into())
+    };
+    let answer = ask_with(variables, request);
+    let text = String::from_utf8(answer.body.to_vec()).unwrap();
+    let secret = ["sk-test", OPERATOR]
+        .iter()
+        .any(|secret| text.contains(secret));
+    assert!(!secret, "{text}");
+    answer.json()
+}
+
 #[test]
 fn status_shows_the_set_up_without_secrets() {
-    let answer = ask_with(
-        |name| {
-            let value = match name {
-                "anthropic_api_key" => "sk-test",
-                "anthropic_base_url" => "http://127.0.0.1:4010",
-                "deezer_base_url" => "https://deezer.example",
-                "admin_token" => "operator",
-                _ => return None,
-            };
-            Some(value.into())
-        },
-        get("/api/status"),
-    );
-    let status = answer.json();
+    let status = status_in("development", None);
     let upstream = |name: &str| {
         let upstream = &status["upstreams"][name];
         (
@@ -143,11 +163,62 @@ fn status_shows_the_set_up_without_secrets() {
     assert_eq!(status["limits"]["scope"], "shared");
     assert_eq!(status["limits"]["lanes"]["anthropic"]["limit"], 2);
     assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));
-    let text = String::from_utf8(answer.body.to_vec()).unwrap();
-    assert!(
-        !text.contains("sk-test") && !text.contains("operator"),
-        "{text}"
-    );
+}
+
+/// What the page needs is there for everybody; where things are is not.
+#[test]
+fn in_production_the_set_up_is_the_operators() {
+    for (environment, token, whole) in [
+        ("development", None, true),
+        ("staging", None, true),
+        // Unless it is said otherwise.
+        ("", None, false),
+        ("production", None, false),
+        ("production", Some("guess"), false),
+        ("production", Some(OPERATOR), true),
+    ] {
+        let status = status_in(environment, token);
+        let what = format!("{environment} {token:?}: {status}");
+        assert_eq!(status.get("configuration").is_some(), whole, "{what}");
+        let anthropic = &status["upstreams"]["anthropic"];
+        assert_eq!(anthropic.get("baseUrl").is_some(), whole, "{what}");
+        assert_eq!(anthropic["kind"], "simulated", "{what}");
+        assert_eq!(status["limits"]["lanes"]["anthropic"]["limit"], 2, "{what}");
+        let text = status.to_string();
+        assert_eq!(text.contains("deezer.example"), whole, "{what}");
+    }
+}
+
+/// On every answer, whoever makes it, and nothing but for this host.
+#[test]
+fn browsers_stay_with_https_where_it_is_served() {
+    let of = |public_url: &'static str, request| {
+        let variables = move |name: &str| (name == "public_url").then(|| public_url.into());
+        let answer = ask_with(variables, request);
+        answer.header("strict-transport-security").to_owned()
+    };
+    let requests = || {
+        let options = Request::options(CHAT).body(Body::empty()).unwrap();
+        let paths = [
+            "/",
+            "/health",
+            "/api/status",
+            "/api/nothing",
+            "/problems/busy",
+        ];
+        paths.map(get).into_iter().chain([options, post("{}")])
+    };
+    for request in requests() {
+        let what = request.uri().clone();
+        assert_eq!(
+            of("https://dj.example", request),
+            "max-age=31536000",
+            "{what}"
+        );
+    }
+    for request in requests() {
+        assert_eq!(of("http://dj.example", request), "");
+    }
 }
 
 #[test]

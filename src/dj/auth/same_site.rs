@@ -24,7 +24,7 @@ pub(crate) fn may_act(request: &Parts, config: &Config) -> bool {
         return true;
     }
     let known = |origin: &str| {
-        let pages = [Some(&config.public_url), config.frontend_url.as_ref()];
+        let pages = [Some(&config.public_url), config.frontend_url.origin()];
         pages
             .into_iter()
             .flatten()

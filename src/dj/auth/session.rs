@@ -26,20 +26,32 @@ pub(crate) enum Credentials {
 }
 
 impl Credentials {
-    /// A Bearer token before a cookie. Other schemes are not for us.
+    /// The one that counts: a Bearer token before a cookie.
     pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
-        let bearer = headers
-            .get_all(AUTHORIZATION)
-            .into_iter()
-            .find_map(|value| {
-                // What is no text is no token either, but was meant to be one.
-                let value = String::from_utf8_lossy(value.as_bytes());
-                let (scheme, token) = value.split_once(' ').unwrap_or((&value, ""));
-                let bearer = scheme.eq_ignore_ascii_case("bearer");
-                bearer.then(|| Self::Bearer(Secret::new(token.trim())))
-            });
-        let cookie = || cookie::SESSION.read(headers);
-        bearer.or_else(|| cookie().map(|token| Self::Cookie(Secret::new(token))))
+        Self::all(headers).next()
+    }
+
+    /// Every one that a request brings, Bearer tokens before cookies. Other schemes
+    /// are not for us.
+    pub(crate) fn all(headers: &HeaderMap) -> impl Iterator<Item = Self> {
+        let bearer = |value: &HeaderValue| {
+            // What is no text is no token either, but was meant to be one.
+            let value = String::from_utf8_lossy(value.as_bytes());
+            let (scheme, token) = value.split_once(' ').unwrap_or((&value, ""));
+            let bearer = scheme.eq_ignore_ascii_case("bearer");
+            bearer.then(|| Self::Bearer(Secret::new(token.trim())))
+        };
+        let bearers = headers.get_all(AUTHORIZATION).into_iter();
+        let cookies = cookie::SESSION.values(headers);
+        let cookies = cookies.map(|token| Self::Cookie(Secret::new(token)));
+        bearers.filter_map(bearer).chain(cookies)
+    }
+
+    /// What opens the session.
+    pub(crate) fn token(&self) -> &Secret {
+        match self {
+            Self::Bearer(token) | Self::Cookie(token) => token,
+        }
     }
 }
 

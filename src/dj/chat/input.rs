@@ -17,6 +17,8 @@ pub(crate) struct Prompt {
     pub(crate) mode: Mode,
     /// The playlist that is talked about. No other is changed.
     pub(crate) playlist: Option<PlaylistId>,
+    /// Whether a playlist that is made is for everybody to see.
+    pub(crate) public: bool,
 }
 
 /// One earlier turn.

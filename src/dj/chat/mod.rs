@@ -76,6 +76,7 @@ impl Chat {
         let client = Client::new(app, api_key.clone(), Arc::clone(waits) as _);
         let playlist = prompt.playlist.as_ref().map(PlaylistId::as_str);
         let desk = Desk::new(app, access.clone(), output, waits, playlist);
+        let desk = desk.making_public(prompt.public);
         let agent = Agent {
             client: &client,
             clock: &*app.ports.clock,

@@ -113,6 +113,7 @@ mod tests {
             ],
             mode: Mode::Analyze,
             playlist: PlaylistId::parse(OPEN).ok(),
+            public: false,
         };
         let messages = messages(&prompt);
         let now = format!("now\n\n(Playlist: {OPEN})");
@@ -140,6 +141,7 @@ mod tests {
             history,
             mode: Mode::Analyze,
             playlist: None,
+            public: false,
         };
         let lengths: Vec<_> = texts(&messages(&prompt)).iter().map(String::len).collect();
         // Three have room, and the first of these is no user's.
@@ -154,6 +156,7 @@ mod tests {
                 history: Vec::new(),
                 mode,
                 playlist: PlaylistId::parse(playlist).ok(),
+                public: false,
             })
         };
         let mut prompts = vec![asked(Mode::Edit, OPEN)];

@@ -10,8 +10,8 @@ use http::HeaderName;
 use tracing::level_filters::LevelFilter;
 
 use super::{
-    AnthropicConfig, CallerLimit, Config, Environment, LaneLimits, LastfmConfig, LimitScope,
-    LimitsConfig, Origin, Secret, SpotifyConfig, real, thinking,
+    AdminToken, AnthropicConfig, CallerLimit, Config, Environment, Frontend, LaneLimits,
+    LastfmConfig, LimitScope, LimitsConfig, Origin, Secret, SpotifyConfig, real, thinking,
 };
 use crate::core::ports::Timeouts;
 
@@ -69,8 +69,8 @@ pub struct VariableError {
 pub struct ConfigErrors {
     /// Each of them; there is one at least.
     pub variables: Vec<VariableError>,
-    /// The page that may be told of them, where it is set and not one of them.
-    pub frontend_url: Option<Origin>,
+    /// Whose pages may be told of them.
+    pub frontend_url: Frontend,
 }
 
 impl fmt::Display for ConfigErrors {
@@ -92,7 +92,7 @@ pub(super) fn load(source: &dyn Fn(&str) -> Option<String>) -> Result<Config, Co
         deprecated: Vec::new(),
     };
     let config = Config {
-        environment: read.or("environment", Environment::Development, environment),
+        environment: read.or("environment", Environment::Production, environment),
         anthropic: anthropic(&mut read),
         spotify: SpotifyConfig {
             client_id: read.optional("spotify_client_id", visible),
@@ -106,8 +106,8 @@ pub(super) fn load(source: &dyn Fn(&str) -> Option<String>) -> Result<Config, Co
             base_url: read.origin("lastfm_base_url", real::LASTFM),
         },
         public_url: read.origin("public_url", "http://127.0.0.1:3000"),
-        frontend_url: read.optional("frontend_url", origin),
-        admin_token: read.secret("admin_token"),
+        frontend_url: read.or("frontend_url", Frontend::Any, Frontend::parse),
+        admin_token: read.or("admin_token", AdminToken::Unset, admin_token),
         heartbeat: read.millis("heartbeat_ms", 15_000, 1..=HOUR_MS),
         client_stall: read.millis("client_stall_ms", 30_000, 1..=HOUR_MS),
         limits: limits(&mut read),
@@ -126,8 +126,8 @@ pub(super) fn load(source: &dyn Fn(&str) -> Option<String>) -> Result<Config, Co
     match read.errors.is_empty() {
         true => Ok(config),
         false => Err(ConfigErrors {
-            variables: read.errors,
             frontend_url: config.frontend_url,
+            variables: read.errors,
         }),
     }
 }
@@ -143,6 +143,14 @@ fn anthropic(read: &mut Reader<'_>) -> AnthropicConfig {
         thinking: new.or(old).unwrap_or_else(|| thinking::off(&model)),
         model,
     }
+}
+
+fn admin_token(text: &str) -> Parsed<AdminToken> {
+    let token = visible(text)?;
+    Ok(match token.len() < AdminToken::MIN_LENGTH {
+        true => AdminToken::TooShort,
+        false => AdminToken::Set(Secret::new(token)),
+    })
 }
 
 fn log_level(text: &str) -> Result<LevelFilter, String> {
@@ -408,6 +416,9 @@ mod tests {
         ] {
             let config = Config::load(source).unwrap();
             assert!(config.anthropic.api_key.is_none());
+            assert_eq!(config.environment, Environment::Production);
+            assert_eq!(config.frontend_url, Frontend::Any);
+            assert_eq!(config.admin_token, AdminToken::Unset);
             assert_eq!(
                 config.anthropic.base_url.as_str(),
                 "https://api.anthropic.com"
@@ -454,7 +465,7 @@ mod tests {
     #[test]
     fn values_are_typed() {
         let config = with(&[
-            ("environment", "production"),
+            ("environment", "development"),
             ("anthropic_thinking", "adaptive:low"),
             ("lane_limits", "deezer=3, anthropic=1"),
             ("caller_limit", "5/2h"),
@@ -466,7 +477,7 @@ mod tests {
             ("frontend_url", "https://dj.example/"),
         ])
         .unwrap();
-        assert_eq!(config.environment, Environment::Production);
+        assert_eq!(config.environment, Environment::Development);
         assert_eq!(config.log_level, LevelFilter::TRACE);
         let thinking = config.anthropic.thinking;
         assert_eq!(thinking, Thinking::Adaptive(Some(Effort::Low)));
@@ -534,6 +545,16 @@ mod tests {
     }
 
     #[test]
+    fn a_token_that_could_be_guessed_opens_nothing() {
+        let token = |text: &'static str| with(&[("admin_token", text)]).unwrap().admin_token;
+        assert_eq!(token("a"), AdminToken::TooShort);
+        assert_eq!(token("123456789012345"), AdminToken::TooShort);
+        let secret = Secret::new("1234567890123456");
+        assert_eq!(token("1234567890123456").secret(), Some(&secret));
+        assert_eq!(token(" 123456789012345 ").secret(), None);
+    }
+
+    #[test]
     fn hostile_numbers_are_refused() {
         for (name, value) in [
             ("heartbeat_ms", "-1"),
@@ -567,7 +588,10 @@ mod tests {
         let errors = with(&[("anthropic_api_key", "sk bad key"), ("admin_token", "ß")]);
         let text = format!("{errors:?} {}", errors.as_ref().unwrap_err());
         assert!(!text.contains("sk bad"), "{text}");
-        let config = with(&[("anthropic_api_key", "sk-ant-1"), ("admin_token", "t0ken")]);
+        let config = with(&[
+            ("anthropic_api_key", "sk-ant-1"),
+            ("admin_token", "t0ken-of-the-operator"),
+        ]);
         let text = format!("{config:?}");
         assert!(
             !text.contains("sk-ant") && !text.contains("t0ken"),

@@ -5,6 +5,7 @@
 //! application always starts. What is malformed is collected, never guessed at:
 //! [`ConfigErrors`] names each variable at once.
 
+mod frontend;
 mod load;
 mod origin;
 mod secret;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use http::HeaderName;
 use tracing::level_filters::LevelFilter;
 
+pub use frontend::Frontend;
 pub use load::{ConfigErrors, VARIABLES, VariableError};
 pub use origin::Origin;
 pub(crate) use origin::host;
@@ -53,10 +55,10 @@ pub struct Config {
     pub lastfm: LastfmConfig,
     /// Where users reach the application; makes the OAuth redirect.
     pub public_url: Origin,
-    /// A page on another origin, the only one that CORS then allows.
-    pub frontend_url: Option<Origin>,
+    /// Pages of which origins may ask, beside the application's own.
+    pub frontend_url: Frontend,
     /// Opens the operator's routes and, in production, `debug`.
-    pub admin_token: Option<Secret>,
+    pub admin_token: AdminToken,
     /// Silence on a stream after which a heartbeat is written.
     pub heartbeat: Duration,
     /// A client that takes no byte for this long is treated as gone.
@@ -89,14 +91,40 @@ impl Config {
     }
 }
 
+/// The operator's token.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum AdminToken {
+    /// There is none: the operator's routes are closed.
+    #[default]
+    Unset,
+    /// One that could be guessed: they are closed as well, and the log says why.
+    TooShort,
+    /// It opens them.
+    Set(Secret),
+}
+
+impl AdminToken {
+    /// Characters that it has at least: guessing one of those that are
+    /// random takes longer than anybody has.
+    pub const MIN_LENGTH: usize = 16;
+
+    /// The token that is good, where there is one.
+    pub fn secret(&self) -> Option<&Secret> {
+        match self {
+            Self::Set(secret) => Some(secret),
+            Self::Unset | Self::TooShort => None,
+        }
+    }
+}
+
 /// Where the application runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Environment {
-    /// On somebody's desk: `debug` is open to everyone.
+    /// On somebody's desk: `debug` and the whole status are open to everyone.
     Development,
     /// Before the release: as development, but named differently in logs.
     Staging,
-    /// Before real users.
+    /// Before real users: they are the operator's.
     Production,
 }
 

@@ -69,6 +69,11 @@ impl Origin {
         host(self.authority())
     }
 
+    /// Whether it is reached over TLS.
+    pub fn is_https(&self) -> bool {
+        self.0.starts_with("https://")
+    }
+
     /// Whether it names this machine, where stand-ins live.
     pub fn is_loopback(&self) -> bool {
         let host = self.host();

@@ -127,6 +127,10 @@ async fn drive(
         let work = select(work.work(&output, &waits), deadline);
         let stop = stop::asked(&app, &run.id);
         match until(&abort, work, stop).await {
+            // It went on until there was no room for more.
+            Ok(Either::Left((Ending::Gone, _))) if output.is_full() => {
+                Ending::Incomplete(Reason::UpstreamCut)
+            }
             Ok(Either::Left((ending, _))) => ending,
             Ok(Either::Right(_)) => Ending::Incomplete(Reason::Deadline),
             Err(AbortReason::Deadline) => Ending::Incomplete(Reason::Deadline),

@@ -1,6 +1,7 @@
 //! The run's end of the stream.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
@@ -11,24 +12,72 @@ use crate::dj::enrich::Report;
 
 pub(crate) use crate::core::sse::Closed;
 
-/// Writes the frames of one run, in the run's own terms.
-#[derive(Clone, Debug)]
-pub(crate) struct Output(Writer);
+/// The most that the frames of one run take, in bytes: an upstream that never ends
+/// ends here.
+pub(crate) const MAX_FRAMES: u64 = 8 * 1024 * 1024;
 
-/// Content of one upstream read that found the queue full.
+/// What of that is kept for the last two frames.
+const RESERVED: u64 = 64 * 1024;
+
+/// More than a content frame has around its text.
+const AROUND: usize = 128;
+
+/// The most bytes that one byte of text takes as JSON: `\u0001`.
+const ESCAPED: usize = 6;
+
+/// Writes the frames of one run, in the run's own terms.
+///
+/// Once they have taken [`MAX_FRAMES`] it answers [`Closed`], as it does when the
+/// client has gone, and [`is_full`](Self::is_full) tells the one from the other.
+#[derive(Clone, Debug)]
+pub(crate) struct Output {
+    writer: Writer,
+    full: Arc<AtomicBool>,
+}
+
+/// Content of one upstream read that found the queue full, and its length in bytes.
 #[derive(Debug, Default)]
-pub(crate) struct Held(Vec<Event>);
+pub(crate) struct Held(Vec<Event>, usize);
 
 impl Output {
     pub(crate) fn new(writer: Writer) -> Self {
-        Self(writer)
+        Self {
+            writer,
+            full: Arc::default(),
+        }
+    }
+
+    /// Whether something could not be written for want of room: the run's frames
+    /// are as many as they may be.
+    pub(crate) fn is_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
+    }
+
+    /// Whether a frame of so many bytes has room.
+    fn has_room(&self, bytes: usize) -> bool {
+        self.writer.stats().queued + bytes as u64 <= MAX_FRAMES - RESERVED
+    }
+
+    /// # Errors
+    /// [`Closed`] where it has none, which ends the run.
+    fn take_room(&self, bytes: usize) -> Result<(), Closed> {
+        if self.has_room(bytes) {
+            return Ok(());
+        }
+        if !self.full.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                bytes = MAX_FRAMES,
+                "a run's frames are as many as they may be"
+            );
+        }
+        Err(Closed)
     }
 
     /// The first frame. Resolves when the host has taken it, and so the head:
     /// what comes after cannot delay it.
     pub(crate) async fn run(&self, id: &str) -> Result<(), Closed> {
         match Event::json(&Frame::Run { id }) {
-            Ok(event) => self.0.send(event).await,
+            Ok(event) => self.writer.send(event).await,
             Err(error) => give_up(&error),
         }
     }
@@ -38,14 +87,24 @@ impl Output {
     /// that all pieces of one upstream read leave in one write.
     pub(crate) fn content(&self, text: &str, held: &mut Held) -> Result<(), Closed> {
         let frame = Frame::Content(text);
+        // To know the very length costs more than to write it, so only where it
+        // matters.
+        if !self.has_room(AROUND + ESCAPED * text.len() + held.1) {
+            let event = Event::json(&frame).or_else(|error| give_up(&error))?;
+            self.take_room(AROUND + event.size() + held.1)?;
+        }
         let queued = held.0.is_empty()
-            && self.0.try_feed_json(&frame).or_else(|error| match error {
-                FeedError::Closed(closed) => Err(closed),
-                FeedError::Event(error) => give_up(&error),
-            })?;
+            && self
+                .writer
+                .try_feed_json(&frame)
+                .or_else(|error| match error {
+                    FeedError::Closed(closed) => Err(closed),
+                    FeedError::Event(error) => give_up(&error),
+                })?;
         if !queued {
-            held.0
-                .push(Event::json(&frame).or_else(|error| give_up(&error))?);
+            let event = Event::json(&frame).or_else(|error| give_up(&error))?;
+            held.1 += AROUND + event.size();
+            held.0.push(event);
         }
         Ok(())
     }
@@ -54,7 +113,7 @@ impl Output {
     /// here: this is where its back-pressure comes from.
     pub(crate) async fn release(&self, held: Held) -> Result<(), Closed> {
         for event in held.0 {
-            self.0.feed(event).await?;
+            self.writer.feed(event).await?;
         }
         Ok(())
     }
@@ -63,7 +122,7 @@ impl Output {
     /// others are dropped.
     pub(crate) fn thinking(&self, line: &str) {
         if let Ok(event) = Event::json(&Frame::Thinking(line)) {
-            self.0.post(event.coalesce("thinking"));
+            self.post(event.coalesce("thinking"));
         }
     }
 
@@ -71,7 +130,7 @@ impl Output {
     /// one waits, and the others are dropped.
     pub(crate) fn progress(&self, done: usize, total: usize, label: &str) {
         if let Ok(event) = Event::json(&Frame::Progress { done, total, label }) {
-            self.0.post(event.coalesce("progress"));
+            self.post(event.coalesce("progress"));
         }
     }
 
@@ -111,15 +170,23 @@ impl Output {
 
     async fn feed(&self, frame: &Frame<'_>) -> Result<(), Closed> {
         let event = Event::json(frame).or_else(|error| give_up(&error))?;
-        self.0.feed(event).await
+        self.take_room(AROUND + event.size())?;
+        self.writer.feed(event).await
+    }
+
+    /// What nobody misses is left out where there is no room for it.
+    fn post(&self, event: Event) {
+        if self.has_room(AROUND + event.size()) {
+            self.writer.post(event);
+        }
     }
 
     /// Where the request's log goes.
     pub(crate) fn log_sink(&self) -> Sink {
-        let writer = self.0.clone();
+        let this = self.clone();
         Arc::new(move |record: &Record| {
             if let Ok(event) = Event::json(&Frame::Log(record.into())) {
-                writer.post(event);
+                this.post(event);
             }
         })
     }
@@ -131,8 +198,8 @@ impl Output {
         terminal: &Frame<'_>,
     ) -> Result<(), Closed> {
         let frame = |frame| Event::json(&frame).or_else(|error| give_up(&error));
-        self.0.feed(frame(Frame::Usage(usage))?).await?;
-        self.0.end(frame(*terminal)?).await
+        self.writer.feed(frame(Frame::Usage(usage))?).await?;
+        self.writer.end(frame(*terminal)?).await
     }
 }
 

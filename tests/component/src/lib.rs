@@ -28,6 +28,9 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// The key that is given to the component, and must never be seen again.
 pub const KEY: &str = "sk-component-test-0123456789";
 
+/// An operator's token that is long enough to be one.
+pub const OPERATOR: &str = "the-operators-own-token";
+
 /// A file that `cargo xtask test` has built.
 ///
 /// # Panics

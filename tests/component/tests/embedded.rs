@@ -175,7 +175,7 @@ async fn many_at_once_do_not_mix() {
 
 #[tokio::test]
 async fn the_log_comes_with_debug() {
-    let dj = Dj::start(&[]).await;
+    let dj = Dj::start(&[("environment", "development")]).await;
     dj.upstreams.anthropic().script(Script::text(["x"]));
     let body = json!({"message": "hello", "debug": true});
     let frames = Chat::read(send(&dj.origin(), &body).await).rest().await;

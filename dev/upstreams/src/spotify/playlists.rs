@@ -78,6 +78,11 @@ impl Playlists {
         self.with(id, |list| list.name.clone())
     }
 
+    /// Whether everybody may see a playlist.
+    pub fn is_public(&self, id: &str) -> Option<bool> {
+        self.with(id, |list| list.public)
+    }
+
     /// The identifiers of a playlist's songs, in their order, without what is
     /// no song of the catalogue.
     pub fn tracks(&self, id: &str) -> Option<Vec<String>> {

@@ -183,6 +183,16 @@ impl IntoResponses for OtherSite {
     }
 }
 
+/// 400: more than a logout ends at once.
+pub(in crate::dj::api) struct TooManyCredentials;
+
+impl IntoResponses for TooManyCredentials {
+    fn responses() -> Responses {
+        let description = "More credentials than are ended at once.";
+        responses([(400, problem(400, description, &[Code::BadRequest]))])
+    }
+}
+
 /// 503 of what cannot do without the store.
 pub(in crate::dj::api) struct NoStore;
 

@@ -109,7 +109,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::dj::api::caller::X_ADMIN_TOKEN;
+    use crate::dj::api::operator::X_ADMIN_TOKEN;
     use crate::dj::api::tests::{ask, ask_with, get};
 
     fn published() -> Value {

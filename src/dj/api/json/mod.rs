@@ -1,22 +1,19 @@
 //! JSON bodies, in and out.
 
+mod arrive;
 mod read;
 
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use futures::future::{Either, select};
 use garde::Validate;
 use http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE,
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::time::Duration;
 
 use super::problem::{FieldError, Problem};
 use crate::dj::AppState;
@@ -24,9 +21,6 @@ use crate::dj::error::{Code, ErrorObject};
 
 /// The largest body that a route reads, in bytes.
 pub const MAX_BODY: usize = 512 * 1024;
-
-/// How long a client may take to send its body.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A JSON answer.
 #[derive(Clone, Copy, Debug)]
@@ -63,11 +57,7 @@ where
         check_media_type(&parts.headers)?;
         check_encoding(&parts.headers)?;
         check_announced_length(&parts.headers)?;
-        let timeout = state.ports.clock.sleep(BODY_TIMEOUT);
-        let body = match select(Box::pin(collect(body)), timeout).await {
-            Either::Left((body, _)) => body?,
-            Either::Right(_) => return Err(incomplete(StatusCode::REQUEST_TIMEOUT)),
-        };
+        let body = arrive::whole(body, &*state.ports.clock).await?;
         parse(&body).map(Self)
     }
 }
@@ -131,14 +121,6 @@ fn check_announced_length(headers: &HeaderMap) -> Result<(), Problem> {
     match length {
         Some(length) if length > MAX_BODY as u64 => Err(too_large()),
         _ => Ok(()),
-    }
-}
-
-async fn collect(body: Body) -> Result<Bytes, Problem> {
-    match Limited::new(body, MAX_BODY).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
-        Err(_) => Err(incomplete(StatusCode::BAD_REQUEST)),
     }
 }
 
@@ -239,6 +221,8 @@ fn pointer(path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     #[test]

@@ -196,6 +196,47 @@ fn other_sites_cannot_act_with_the_cookie() {
     assert!(!browser.is_connected());
 }
 
+/// Whatever a request brings to show whose it is is ended, or it is told that
+/// nothing was.
+#[test]
+fn a_log_out_ends_every_credential() {
+    let stage = stage(&[]);
+    let open = || {
+        let mut browser = Browser::new(&stage);
+        browser.log_in();
+        browser.session().to_owned()
+    };
+    let is_open = |token: &str| bearer(&stage, "GET", "/api/auth/session", token).status == 200;
+    let log_out = |bearers: &[&str], cookies: &[&str], origin: &str| {
+        let mut request = Request::post("/api/auth/logout").header("origin", origin);
+        request = request.header("host", "127.0.0.1:3000");
+        for token in bearers {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        for token in cookies {
+            request = request.header("cookie", format!("a=b; {SESSION}={token}"));
+        }
+        stage.world.run(send(&stage, request, "")).status
+    };
+    const OURS: &str = "http://127.0.0.1:3000";
+    let (one, two, three) = (open(), open(), open());
+    // A bad one beside a good one, of whatever kind, in whatever order.
+    assert_eq!(log_out(&["x"], &[&one], OURS), 204);
+    assert!(!is_open(&one));
+    assert_eq!(log_out(&["x", &two], &["y", &three], OURS), 204);
+    assert!(!is_open(&two) && !is_open(&three));
+    // Another site's page ends nothing with a cookie, nor says that it has.
+    let (one, two) = (open(), open());
+    assert_eq!(log_out(&[&one], &[&two], "https://evil.example"), 403);
+    assert!(is_open(&one) && is_open(&two));
+    // What costs too much is not begun.
+    let many = [one.as_str(); 9];
+    assert_eq!(log_out(&many, &[], OURS), 400);
+    assert!(is_open(&one));
+    assert_eq!(log_out(&many[..8], &[], OURS), 204);
+    assert!(!is_open(&one));
+}
+
 #[test]
 fn a_store_in_trouble_opens_and_ends_nothing() {
     let stage = stage(&[]);

@@ -1,6 +1,7 @@
 //! Runs from request to last frame, in virtual time.
 
 mod agent;
+mod bounds;
 mod ends;
 mod mutations;
 mod stalls;
@@ -526,9 +527,10 @@ fn what_one_read_brings_leaves_in_one_write() {
 
 #[test]
 fn the_log_is_shown_where_that_is_allowed() {
+    const OPERATOR: &str = "the-operators-own-token";
     crate::core::log::install_for_tests();
     let world = streaming(vec![Step::Write(delta("x") + &end("end_turn"))]);
-    let production = [("environment", "production"), ("admin_token", "operator")];
+    let production = [("environment", "production"), ("admin_token", OPERATOR)];
     let ask = |variables: &[_], token: Option<&str>| {
         let mut request = prompt(&json!({"message": "hello", "debug": true}));
         if let Some(token) = token {
@@ -540,8 +542,9 @@ fn the_log_is_shown_where_that_is_allowed() {
             .iter()
             .any(|(kind, data)| kind == "log" && data["level"] == "info")
     };
-    assert!(ask(&[], None));
+    assert!(ask(&[("environment", "development")], None));
+    assert!(!ask(&[], None));
     assert!(!ask(&production, None));
     assert!(!ask(&production, Some("guess")));
-    assert!(ask(&production, Some("operator")));
+    assert!(ask(&production, Some(OPERATOR)));
 }

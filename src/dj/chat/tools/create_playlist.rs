@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::tracks::{name, uris};
-use super::{Desk, Outcome, Report, Spec, Tool, not_changed, schema};
+use super::{Desk, NotChanged, Outcome, Report, Spec, Tool, schema};
 use crate::dj::clients::spotify::playlist_url;
 
 #[derive(Deserialize)]
@@ -14,8 +14,6 @@ struct Input {
     name: String,
     #[serde(default)]
     description: String,
-    #[serde(default)]
-    public: bool,
     track_ids: Vec<String>,
 }
 
@@ -24,16 +22,13 @@ pub(super) fn tool() -> Tool {
     let spec = Spec {
         name: "create_playlist",
         description: "Makes a new playlist in the user's account, with these tracks in this \
-            order. Call it once, when the tracks are settled.",
+            order. Call it once, when the tracks are settled: a second one is not made. Whether \
+            others may see it is the user's own choice, made elsewhere.",
         schema: schema::input(
             &["name", "trackIds"],
             json!({
                 "name": schema::text(1..=100, "What it is called."),
                 "description": schema::text(0..=300, "What it is for, on one line."),
-                "public": {
-                    "type": "boolean",
-                    "description": "Whether everybody may see it; false if left out.",
-                },
                 "trackIds": schema::track_ids(100),
             }),
         ),
@@ -45,16 +40,24 @@ pub(super) fn tool() -> Tool {
 async fn create(input: Input, desk: &Desk<'_>) -> Outcome {
     desk.may_write()?;
     let uris = uris(&input.track_ids)?;
+    desk.writes.playlist()?;
     let made = desk
         .spotify
-        .create_playlist(&input.name, &input.description, input.public);
-    let playlist = made.await.map_err(|error| not_changed(&error))?;
+        .create_playlist(&input.name, &input.description, desk.public);
+    let playlist = made.await.map_err(|error| {
+        let NotChanged { error, perhaps } = NotChanged::from(&error);
+        if !perhaps {
+            desk.writes.playlist_was_refused();
+        }
+        error
+    })?;
     let (title, count) = (name(&input.name), uris.len());
     let report = |summary: String| {
         Report::new(summary)
             .with("playlistId", playlist.id.as_str())
             .with("name", title.as_str())
             .with("url", playlist_url(&playlist.id))
+            .with("public", desk.public)
     };
     match desk.spotify.add_tracks(&playlist.id, &uris, None).await {
         Ok(_) => Ok(

@@ -12,6 +12,7 @@ mod scoring;
 mod search_tracks;
 mod toolbox;
 mod tracks;
+mod writes;
 
 use std::collections::BTreeMap;
 use std::future::ready;
@@ -35,6 +36,7 @@ use crate::dj::music::{Playlist, Track};
 use crate::dj::run::{Output, Waits};
 use report::Report;
 pub(super) use toolbox::Toolbox;
+use writes::Writes;
 
 /// What came of a call. An error goes to the model, which may do better, and not
 /// to the user as a broken stream.
@@ -93,6 +95,10 @@ pub(super) struct Desk<'a> {
     /// The state in which each playlist was seen last, by its id: the places
     /// that the model speaks of are those.
     snapshots: Mutex<BTreeMap<String, String>>,
+    /// Whether what is made is for everybody to see: the request says so, never the
+    /// model.
+    public: bool,
+    writes: Writes,
 }
 
 impl<'a> Desk<'a> {
@@ -113,7 +119,15 @@ impl<'a> Desk<'a> {
             output,
             playlist,
             snapshots: Mutex::default(),
+            public: false,
+            writes: Writes::default(),
         }
+    }
+
+    /// What is made is for everybody to see, or not.
+    #[must_use]
+    pub(super) fn making_public(self, public: bool) -> Self {
+        Self { public, ..self }
     }
 
     /// Notes the state in which the playlist `id` is now; `None` where the
@@ -210,16 +224,33 @@ fn unfit(message: impl Into<String>) -> ErrorObject {
     ErrorObject::new(Code::InvalidRequest, message)
 }
 
-/// A change that got no good answer may have been carried out all the same.
-fn not_changed(error: &UpstreamError) -> ErrorObject {
-    let mut error = error.object();
-    if matches!(
-        error.code,
-        Code::UpstreamTimeout | Code::UpstreamCut | Code::UpstreamError | Code::UpstreamProtocol
-    ) {
-        error.message += ". It may have been done all the same: look before you try again";
+/// A change that got no good answer.
+struct NotChanged {
+    error: ErrorObject,
+    /// Whether it may have been carried out all the same.
+    perhaps: bool,
+}
+
+impl From<&UpstreamError> for NotChanged {
+    fn from(error: &UpstreamError) -> Self {
+        let mut error = error.object();
+        let perhaps = matches!(
+            error.code,
+            Code::UpstreamTimeout
+                | Code::UpstreamCut
+                | Code::UpstreamError
+                | Code::UpstreamProtocol
+        );
+        if perhaps {
+            error.message += ". It may have been done all the same: look before you try again";
+        }
+        Self { error, perhaps }
     }
-    error
+}
+
+/// The error of a change that is of no further consequence.
+fn not_changed(error: &UpstreamError) -> ErrorObject {
+    NotChanged::from(error).error
 }
 
 /// Adds what could not be found out, and why, to `report`.

@@ -5,9 +5,10 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::tracks::{name, uris};
-use super::{Desk, Outcome, Report, Spec, Tool, not_changed, schema, unfit};
+use super::{Desk, NotChanged, Outcome, Report, Spec, Tool, not_changed, schema, tracks, unfit};
 use crate::dj::clients::spotify::{Move, playlist_id};
 use crate::dj::error::ErrorObject;
+use crate::dj::music::Track;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -68,7 +69,7 @@ async fn modify(input: Input, desk: &Desk<'_>) -> Outcome {
     stays_with(&id, desk.playlist)?;
     let summary = match input.action {
         Action::Add => add(&id, &input, desk).await,
-        Action::Remove => remove(&id, &input, desk).await,
+        Action::Remove => return remove(id, &input, desk).await,
         Action::Reorder => reorder(&id, &input, desk).await,
         Action::Rename => rename(&id, &input, desk).await,
     }?;
@@ -92,17 +93,54 @@ fn stays_with(id: &str, asked: Option<&str>) -> Result<(), ErrorObject> {
 
 async fn add(id: &str, input: &Input, desk: &Desk<'_>) -> Result<String, ErrorObject> {
     let uris = needed(&input.track_ids, "add")?;
+    desk.writes.change()?;
     let added = desk.spotify.add_tracks(id, &uris, input.position).await;
     desk.seen(id, added.map_err(|error| not_changed(&error))?);
     Ok(format!("Added {} tracks", uris.len()))
 }
 
-async fn remove(id: &str, input: &Input, desk: &Desk<'_>) -> Result<String, ErrorObject> {
-    let uris = needed(&input.track_ids, "remove")?;
-    let snapshot = snapshot(id, desk).await?;
-    let removed = desk.spotify.remove_tracks(id, &uris, snapshot).await;
-    desk.seen(id, removed.map_err(|error| not_changed(&error))?);
-    Ok(format!("Removed {} tracks, wherever they were", uris.len()))
+/// Removes tracks wherever they are, and says from where, so that they can be put
+/// back: the playlist is read before.
+async fn remove(id: String, input: &Input, desk: &Desk<'_>) -> Outcome {
+    let wanted = needed(&input.track_ids, "remove")?;
+    let entries = desk.spotify.playlist_entries(&id, 0..u32::MAX).await;
+    let entries = entries.map_err(|error| error.object())?;
+    let uri = |track: &Track| format!("spotify:track:{}", track.id);
+    let is_wanted = |(_, track): &(u32, Track)| wanted.contains(&uri(track));
+    let found: Vec<_> = entries.into_iter().filter(is_wanted).collect();
+    if found.is_empty() {
+        return Err(unfit("none of these tracks is in the playlist"));
+    }
+    let mut uris: Vec<_> = found.iter().map(|(_, track)| uri(track)).collect();
+    uris.sort_unstable();
+    uris.dedup();
+    let snapshot = snapshot(&id, desk).await?;
+    desk.writes.removal(found.len())?;
+    let shown = found.iter().map(|(position, track)| {
+        let mut entry = tracks::entry(track);
+        entry.detail["position"] = (*position).into();
+        // Whatever else has no room: with these it can be put back.
+        entry.compact = json!({"id": track.id, "position": position});
+        entry
+    });
+    let shown: Vec<_> = shown.collect();
+    let removed = desk.spotify.remove_tracks(&id, &uris, snapshot).await;
+    if let Err(error) = removed.map(|snapshot| desk.seen(&id, snapshot)) {
+        let NotChanged { error, perhaps } = NotChanged::from(&error);
+        if perhaps {
+            let gone = shown.into_iter().map(|entry| entry.compact);
+            return Err(error.with("perhapsRemoved", gone.collect::<Vec<_>>()));
+        }
+        desk.writes.removal_was_refused(found.len());
+        return Err(error);
+    }
+    let count = found.len();
+    let summary = format!("Removed {count} tracks, from the positions that they had before");
+    Ok(Report {
+        list: "removed",
+        tracks: shown,
+        ..Report::new(summary).with("playlistId", id)
+    })
 }
 
 async fn reorder(id: &str, input: &Input, desk: &Desk<'_>) -> Result<String, ErrorObject> {
@@ -116,6 +154,7 @@ async fn reorder(id: &str, input: &Input, desk: &Desk<'_>) -> Result<String, Err
         before,
     };
     let snapshot = snapshot(id, desk).await?;
+    desk.writes.change()?;
     let moved = desk.spotify.reorder(id, step, snapshot.as_deref()).await;
     desk.seen(id, moved.map_err(|error| not_changed(&error))?);
     Ok(format!(
@@ -128,6 +167,7 @@ async fn rename(id: &str, input: &Input, desk: &Desk<'_>) -> Result<String, Erro
     if name.is_none() && description.is_none() {
         return Err(unfit("`rename` needs name, description or both"));
     }
+    desk.writes.change()?;
     let renamed = desk.spotify.rename(id, name, description);
     renamed.await.map_err(|error| not_changed(&error))?;
     Ok("Renamed the playlist".into())

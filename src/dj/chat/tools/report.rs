@@ -14,13 +14,19 @@ pub(super) const LIMIT: usize = 5_000;
 /// page shows a playlist's tracks with all that was found out.
 pub(super) const SHOWN: usize = 24_000;
 
+/// What a list is called.
+const TRACKS: &str = "tracks";
+
 /// A tool's result, before it is made to fit.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(in crate::dj::chat) struct Report {
     /// All of it in a sentence or two: the part that is always given.
     pub(super) summary: String,
     /// What belongs to the summary: figures, names, ids.
     pub(super) facts: Map<String, Value>,
+    /// What the list is called: `tracks`, unless they are something else to the
+    /// playlist.
+    pub(super) list: &'static str,
     pub(super) tracks: Vec<Entry>,
 }
 
@@ -44,7 +50,9 @@ impl Report {
     pub(super) fn new(summary: impl Into<String>) -> Self {
         Self {
             summary: summary.into(),
-            ..Self::default()
+            facts: Map::new(),
+            list: TRACKS,
+            tracks: Vec::new(),
         }
     }
 
@@ -60,24 +68,24 @@ impl Report {
     pub(super) fn fit(&self, limit: usize) -> (Value, Tier) {
         let base = self.base(limit);
         let details = self.tracks.iter().map(|entry| &entry.detail);
-        let whole = with_tracks(&base, details, 0);
+        let whole = self.with_list(&base, details, 0);
         if size(&whole) <= limit {
             return (whole, Tier::Detail);
         }
         let compact = || self.tracks.iter().map(|entry| &entry.compact);
-        let list = with_tracks(&base, compact(), 0);
+        let list = self.with_list(&base, compact(), 0);
         if size(&list) <= limit {
             return (list, Tier::List);
         }
         // As if all were left out: no count of them has more digits.
-        let mut used = size(&with_tracks(&base, [].into_iter(), self.tracks.len()));
+        let mut used = size(&self.with_list(&base, [].into_iter(), self.tracks.len()));
         let fits = |entry: &&Value| {
             used += size(entry) + ",".len();
             used <= limit
         };
         let first = compact().take_while(fits).count();
         let omitted = self.tracks.len() - first;
-        let part = with_tracks(&base, compact().take(first), omitted);
+        let part = self.with_list(&base, compact().take(first), omitted);
         (part, Tier::Summary)
     }
 
@@ -87,7 +95,7 @@ impl Report {
         let mut base = self.facts.clone();
         base.insert("summary".into(), self.summary.as_str().into());
         // Room for the list's own frame, with nothing in it.
-        let limit = limit - r#","omitted":18446744073709551615,"tracks":[]"#.len();
+        let limit = limit - r#","omitted":18446744073709551615,"":[]"#.len() - self.list.len();
         while object_size(&base) > limit {
             let longest = base.iter().filter(|(name, _)| *name != "summary");
             let longest = longest.max_by_key(|(name, value)| name.len() + size(value));
@@ -102,6 +110,23 @@ impl Report {
         }
         base
     }
+
+    fn with_list<'a>(
+        &self,
+        base: &Map<String, Value>,
+        tracks: impl Iterator<Item = &'a Value>,
+        omitted: usize,
+    ) -> Value {
+        let mut result = base.clone();
+        let tracks: Vec<Value> = tracks.cloned().collect();
+        if !tracks.is_empty() || omitted > 0 {
+            result.insert(self.list.into(), tracks.into());
+        }
+        if omitted > 0 {
+            result.insert("omitted".into(), omitted.into());
+        }
+        Value::Object(result)
+    }
 }
 
 /// The beginning of `text` that takes at most `room` bytes within JSON.
@@ -114,22 +139,6 @@ fn cut(text: &str, room: usize) -> String {
     let mut cut: String = text.chars().take_while(fits).collect();
     cut.push('…');
     cut
-}
-
-fn with_tracks<'a>(
-    base: &Map<String, Value>,
-    tracks: impl Iterator<Item = &'a Value>,
-    omitted: usize,
-) -> Value {
-    let mut result = base.clone();
-    let tracks: Vec<Value> = tracks.cloned().collect();
-    if !tracks.is_empty() || omitted > 0 {
-        result.insert("tracks".into(), tracks.into());
-    }
-    if omitted > 0 {
-        result.insert("omitted".into(), omitted.into());
-    }
-    Value::Object(result)
 }
 
 fn object_size(object: &Map<String, Value>) -> usize {
@@ -238,7 +247,7 @@ mod tests {
             // A poorer tier is only taken when the richer one does not fit.
             if tier != Tier::Detail {
                 let details: usize = report.tracks.iter().map(|entry| size(&entry.detail)).sum();
-                let all = size(&with_tracks(&report.base(limit), [].into_iter(), 1)) + details;
+                let all = size(&report.with_list(&report.base(limit), [].into_iter(), 1)) + details;
                 prop_assert!(all + report.tracks.len() > limit);
             }
         }

@@ -25,6 +25,10 @@ const MAX_ERROR: usize = 1_000;
 /// The field that is filled in with the request's own playlist.
 const PLAYLIST: &str = "playlistId";
 
+/// A field that models fill in as they know the service, and that is not theirs to
+/// decide: the request does.
+const PUBLIC: &str = "public";
+
 /// The tools of one run, and what was asked of them so far.
 pub(in crate::dj::chat) struct Toolbox {
     tools: Vec<Tool>,
@@ -146,7 +150,7 @@ impl Toolbox {
         let tool = known.ok_or_else(|| self.unknown(&call.name))?;
         let spec = &self.tools[tool].spec;
         let input = call.input.clone().map_err(unfit)?;
-        let input = Value::Object(with_playlist(input, spec, desk.playlist));
+        let input = Value::Object(as_requested(input, spec, desk.playlist));
         let faults = schema::faults(&spec.schema, &input);
         if !faults.is_empty() {
             let faults = faults.join("; ");
@@ -274,13 +278,14 @@ fn shown(text: &str) -> String {
     text.chars().take(100).collect()
 }
 
-/// The request's own playlist, where the tool needs one and the model did not
-/// name any.
-fn with_playlist(
+/// `input` with what the request itself says: its own playlist, where the tool needs
+/// one and the model did not name any.
+fn as_requested(
     mut input: Map<String, Value>,
     spec: &Spec,
     playlist: Option<&str>,
 ) -> Map<String, Value> {
+    input.remove(PUBLIC);
     let required = spec.schema["required"].as_array().into_iter().flatten();
     let named = match input.get(PLAYLIST) {
         None | Some(Value::Null) => false,

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 use spinlane_component_tests::browser::Browser;
-use spinlane_component_tests::{Dj, repository, settled};
+use spinlane_component_tests::{Dj, OPERATOR, repository, settled};
 use spinlane_upstreams::anthropic::Script;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -33,7 +33,7 @@ async fn schemathesis_finds_nothing_as_anybody() {
         return;
     };
     let folder = tempfile::tempdir().expect("a folder");
-    let dj = Dj::start(&[("admin_token", "operator")]).await;
+    let dj = Dj::start(&[("admin_token", OPERATOR)]).await;
     succeeds(schemathesis(&tools, &dj, &folder)).await;
     settled(&dj.host).await;
 }
@@ -57,17 +57,17 @@ async fn schemathesis_finds_nothing_as_operator_and_user() {
         return;
     };
     let folder = tempfile::tempdir().expect("a folder");
-    let dj = Dj::start_public(&[("admin_token", "operator"), ("caller_limit", "30/1h")]).await;
+    let dj = Dj::start_public(&[("admin_token", OPERATOR), ("caller_limit", "30/1h")]).await;
     dj.upstreams.anthropic().script(Script::text(["Well."]));
     let session = Browser::new(&dj).log_in().await;
     let mut command = schemathesis(&tools, &dj, &folder);
     for header in [
-        "x-admin-token: operator",
-        &format!("authorization: Bearer {session}"),
+        format!("x-admin-token: {OPERATOR}"),
+        format!("authorization: Bearer {session}"),
         // Events are what the other run has seen.
-        "accept: application/json",
+        "accept: application/json".into(),
     ] {
-        command.args(["--header", header]);
+        command.args(["--header", &header]);
     }
     for operation in ["sweep", "getSession", "enrichTracks", "sendMessage"] {
         command.args(["--include-operation-id", operation]);

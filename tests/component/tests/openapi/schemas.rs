@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use spinlane::core::sse::Decoder;
 use spinlane_component_tests::chat::{Chat, send};
-use spinlane_component_tests::{Dj, repository, settled};
+use spinlane_component_tests::{Dj, OPERATOR, repository, settled};
 use spinlane_upstreams::Fault;
 use spinlane_upstreams::anthropic::Script;
 use spinlane_upstreams::catalogue::DEMO_PLAYLIST;
@@ -81,7 +81,7 @@ async fn request(
     let request = reqwest::Client::new()
         .request(method, dj.host.url(path))
         .header("accept", accept)
-        .header("x-admin-token", "operator")
+        .header("x-admin-token", OPERATOR)
         .json(body);
     request.send().await.expect("an answer")
 }
@@ -131,7 +131,7 @@ async fn what_is_sent_is_what_the_schemas_say() {
     let Some(tools) = tools() else {
         return;
     };
-    let dj = Dj::start(&[("admin_token", "operator")]).await;
+    let dj = Dj::start(&[("admin_token", OPERATOR), ("environment", "development")]).await;
     let document = document(&dj).await;
     let mut examples = chats(&dj).await;
     examples.extend(answers(&dj).await);
