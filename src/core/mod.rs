@@ -13,5 +13,6 @@ pub mod redact;
 pub mod request_id;
 pub mod scope;
 pub mod sse;
+pub mod store;
 pub mod testing;
 pub mod trace;

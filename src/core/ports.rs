@@ -14,7 +14,7 @@ use bytes::Bytes;
 pub use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
-use super::redact;
+use super::{redact, store};
 
 /// A point on a [`Clock`]'s monotonic axis, in nanoseconds from a start that
 /// only that clock knows. Points of different clocks (and of different
@@ -93,6 +93,12 @@ pub enum StoreError {
     /// that is too large, a reserved key).
     #[error("the key-value store refused: {0}")]
     Refused(String),
+    /// It was not asked, because it has failed a moment ago.
+    #[error("the key-value store has failed: it is asked again in {} ms", .wait.as_millis())]
+    LeftAlone {
+        /// For how long it is not asked.
+        wait: Duration,
+    },
 }
 
 impl StoreError {
@@ -101,6 +107,15 @@ impl StoreError {
     /// is left out: errors are logged, and shown to who asks for the log.
     pub fn unavailable(text: &str) -> Self {
         Self::Unavailable(redact::user_info(text))
+    }
+
+    /// When asking again may go better; `None` where it will not.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unavailable(_) => Some(store::LEFT_ALONE),
+            Self::Refused(_) => None,
+            Self::LeftAlone { wait } => Some(*wait),
+        }
     }
 }
 

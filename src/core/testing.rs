@@ -6,6 +6,7 @@
 //! makes a lost wake-up a failing test instead of a hanging one.
 
 mod clock;
+mod doubles;
 mod store;
 pub mod suite;
 mod upstream;
@@ -21,6 +22,7 @@ use futures::FutureExt;
 use futures::channel::oneshot;
 
 pub use clock::{SkewedClock, VirtualClock};
+pub use doubles::StoreDouble;
 pub use store::MemoryStore;
 pub use upstream::ScriptedHttp;
 
@@ -28,6 +30,13 @@ use super::ports::{BoxFuture, Entropy, Ports, Spawner};
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How many random schedules a property is tried on: a thousand, or more by the
+/// variable `PROPTEST_CASES`.
+#[cfg(test)]
+pub(crate) fn schedules() -> u32 {
+    proptest::test_runner::Config::default().cases.max(1_000)
 }
 
 /// A task's wake-up flag.
@@ -145,6 +154,16 @@ impl World {
             http,
             spawner: TestSpawner::default(),
             entropy: Arc::new(SeededEntropy::new(1)),
+        }
+    }
+
+    /// Another instance on the same store, in the same time, with tasks of its
+    /// own: dropping it ends them, as death does.
+    #[must_use]
+    pub fn instance(&self) -> Self {
+        Self {
+            spawner: TestSpawner::default(),
+            ..self.clone()
         }
     }
 

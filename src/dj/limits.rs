@@ -2,18 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
-use std::sync::Arc;
 
 use super::config::{self, Config, LimitScope};
-use crate::core::limit::shared::{Health, Shared};
 use crate::core::limit::{
     CallerLimit, LaneConfig, LaneName, Limits, Orchestrator, Quota, Rate, Scope,
 };
 use crate::core::ports::Ports;
+use crate::core::store::Store;
 
 /// The orchestrator in front of every upstream.
-pub(crate) fn orchestrator(config: &Config, ports: &Ports, health: Arc<Health>) -> Orchestrator {
-    Orchestrator::with_health(limits(config), ports.clone(), health)
+pub(crate) fn orchestrator(config: &Config, ports: &Ports, store: &Store) -> Orchestrator {
+    Orchestrator::new(limits(config), ports, store)
 }
 
 fn limits(config: &Config) -> Limits {
@@ -74,21 +73,13 @@ const STOPS: NonZeroU32 = NonZeroU32::new(10).unwrap();
 impl CallerLimits {
     /// As configured; `None` where they are off, or where the host has no
     /// counters.
-    pub(crate) fn new(config: &Config, ports: &Ports, health: Arc<Health>) -> Option<Self> {
+    pub(crate) fn new(config: &Config, store: &Store) -> Option<Self> {
         let config::CallerLimit { requests, window } = config.limits.caller?;
-        let shared = Shared::new(ports, health)?;
-        let limit =
-            |series, requests| CallerLimit::new(shared.clone(), series, Quota { requests, window });
+        let limit = |series, requests| CallerLimit::new(store, series, Quota { requests, window });
         Some(Self {
-            requests: limit("requests", requests),
-            stops: limit("stops", requests.saturating_mul(STOPS)),
+            requests: limit("requests", requests)?,
+            stops: limit("stops", requests.saturating_mul(STOPS))?,
         })
-    }
-
-    /// Whether `counter`, by its name in the store, is one of these that is over.
-    pub(crate) fn is_over(&self, counter: &str) -> bool {
-        let Self { requests, stops } = self;
-        requests.is_over(counter) || stops.is_over(counter)
     }
 }
 

@@ -30,8 +30,8 @@ use crate::core::cache::Cache;
 use crate::core::cache::session::Sessions;
 use crate::core::hex;
 use crate::core::limit::Orchestrator;
-use crate::core::limit::shared::Health;
 use crate::core::ports::Ports;
+use crate::core::store::Store;
 use clients::spotify::AppToken;
 use config::{Config, ConfigErrors};
 use limits::CallerLimits;
@@ -47,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     /// The one door to every upstream.
     pub(crate) upstreams: Orchestrator,
+    /// What all instances have in common.
+    pub(crate) store: Store,
     /// What upstreams have said before.
     pub(crate) cache: Cache,
     /// How often a caller may ask, where that is limited.
@@ -61,15 +63,14 @@ pub(crate) struct Shared {
 
 impl AppState {
     fn new(ports: Ports, config: Config) -> Self {
-        // Whoever uses the store learns of its trouble from the others.
-        let health = Arc::new(Health::new());
-        let cache = Cache::new(&ports, Arc::clone(&health));
+        let store = Store::open(&ports);
         Self(Arc::new(Shared {
-            upstreams: limits::orchestrator(&config, &ports, Arc::clone(&health)),
-            caller_limits: CallerLimits::new(&config, &ports, health),
-            sessions: stored::sessions(&cache),
-            codes: stored::codes(&cache),
-            cache,
+            upstreams: limits::orchestrator(&config, &ports, &store),
+            caller_limits: CallerLimits::new(&config, &store),
+            sessions: stored::sessions(&store),
+            codes: stored::codes(&store),
+            cache: Cache::new(&store),
+            store,
             spotify_token: AppToken::default(),
             ports,
             config,

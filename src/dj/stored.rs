@@ -9,7 +9,8 @@ use super::AppState;
 use super::auth::code;
 use super::run::stop;
 use crate::core::cache::session::{SessionLimits, Sessions};
-use crate::core::cache::{Cache, Flags, Kind, Policy};
+use crate::core::cache::{Flags, Kind, Policy};
+use crate::core::store::Store;
 
 /// That several instances ask for the same at the same time is rare, and does
 /// no harm: it is not worth an increment for each of hundreds of tracks.
@@ -44,29 +45,29 @@ pub(crate) static SPOTIFY_TOKEN: Kind = Kind::new("spotify-token", 1).with_polic
 static KINDS: [&Kind; 4] = [&BPM, &LASTFM, &ARTIST, &SPOTIFY_TOKEN];
 
 /// The sessions of users.
-pub(crate) fn sessions(cache: &Cache) -> Sessions {
-    Sessions::new(cache, "session", SessionLimits::default())
+pub(crate) fn sessions(store: &Store) -> Sessions {
+    Sessions::new(store, "session", SessionLimits::default())
 }
 
 /// What one-time codes stand for.
-pub(crate) fn codes(cache: &Cache) -> Sessions {
+pub(crate) fn codes(store: &Store) -> Sessions {
     let limits = SessionLimits {
         idle: code::LASTS,
         absolute: code::LASTS,
     };
-    Sessions::new(cache, "code", limits)
+    Sessions::new(store, "code", limits)
 }
 
 /// Which runs are asked to end.
-pub(crate) fn stops(cache: &Cache) -> Flags {
-    Flags::new(cache, "stop", stop::LASTS)
+pub(crate) fn stops(store: &Store) -> Flags {
+    Flags::new(store, "stop", stop::LASTS)
 }
 
 /// The namespaces of everything here.
 pub(crate) fn namespaces(app: &AppState) -> Vec<String> {
     let kinds = KINDS.iter().map(|kind| kind.namespace().to_owned());
     let sessions = [&app.sessions, &app.codes].map(Sessions::namespaces);
-    let stops = stops(&app.cache).namespace().to_owned();
+    let stops = stops(&app.store).namespace().to_owned();
     kinds
         .chain(sessions.into_iter().flatten())
         .chain([stops])
@@ -110,7 +111,7 @@ mod tests {
             stop::request(app, &"0".repeat(32)).await.unwrap();
         });
         world.drain();
-        let ours = |key: &String| !key.starts_with("cache-index:");
+        let ours = |key: &String| !key.starts_with("~index:");
         let keys: Vec<_> = world.store.dump().into_keys().filter(ours).collect();
         let written: Vec<_> = keys
             .iter()
@@ -127,7 +128,7 @@ mod tests {
         for key in keys.iter().chain([&theirs]) {
             world.store.put_raw(key, b"{".to_vec());
         }
-        let sweep = app.cache.sweep_all(&namespaces, |_| false);
+        let sweep = app.store.sweep_all(&namespaces);
         let swept = world.run(sweep).unwrap();
         assert_eq!(swept.removed, keys.len() as u64);
         let left: Vec<_> = world.store.dump().into_keys().filter(ours).collect();

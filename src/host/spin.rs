@@ -6,6 +6,8 @@ use futures::FutureExt;
 use spin_sdk::key_value::{Error, Store};
 
 use crate::core::ports::{BoxFuture, COUNTER_PREFIX, Counters, KeyValue, StoreError, check_key};
+#[cfg(feature = "counters")]
+use crate::core::store::Unopened;
 
 /// The Spin variable `name`; `None` when it is not declared or has no value.
 pub fn variable(name: &str) -> Option<String> {
@@ -17,18 +19,21 @@ const STORE: &str = "default";
 
 type Stores = (Option<Arc<dyn KeyValue>>, Option<Arc<dyn Counters>>);
 
-/// Opens the store, if this component may.
+/// Opens the store. In a build with counters one that does not open is a store in
+/// trouble, and not a host without: what it protects must not be left open.
 pub(super) fn stores() -> Stores {
     let store = Store::open(STORE)
         .map(|store| Arc::new(SpinStore(store)) as Arc<dyn KeyValue>)
         .map_err(StoreError::from)
-        .inspect_err(|error| tracing::warn!(%error, "no key-value store"))
-        .ok();
+        .inspect_err(|error| tracing::warn!(%error, "no key-value store"));
     #[cfg(feature = "counters")]
-    let counters = store.as_ref().and_then(|_| counters::open());
+    let stores = (
+        Some(store.unwrap_or_else(|error| Arc::new(Unopened(error)))),
+        Some(counters::open().unwrap_or_else(|error| Arc::new(Unopened(error)))),
+    );
     #[cfg(not(feature = "counters"))]
-    let counters = None;
-    (store, counters)
+    let stores = (store.ok(), None);
+    stores
 }
 
 struct SpinStore(Store);
@@ -99,12 +104,11 @@ mod counters {
 
     struct SpinCounters(Bucket);
 
-    pub(super) fn open() -> Option<Arc<dyn Counters>> {
+    pub(super) fn open() -> Result<Arc<dyn Counters>, StoreError> {
         let bucket = store::open(STORE)
             .map_err(StoreError::from)
-            .inspect_err(|error| tracing::warn!(%error, "no atomic counters"))
-            .ok()?;
-        Some(Arc::new(SpinCounters(bucket)))
+            .inspect_err(|error| tracing::warn!(%error, "no atomic counters"))?;
+        Ok(Arc::new(SpinCounters(bucket)))
     }
 
     impl From<Error> for StoreError {

@@ -13,10 +13,10 @@ use http_body_util::{BodyExt, Either, LengthLimitError, Limited};
 use serde::Serialize;
 use spinlane::core::abort::AbortHandle;
 use spinlane::core::cache::{Cache, Key, Kind, Policy};
-use spinlane::core::limit::shared::Health;
 use spinlane::core::limit::{LaneConfig, Limits, Orchestrator};
 use spinlane::core::ports::Ports;
 use spinlane::core::sse::{self, Event, Writer, WriterConfig};
+use spinlane::core::store::Store;
 
 use anthropic::{Answer, Failure, Model};
 
@@ -132,9 +132,9 @@ async fn relay(
     prompt: &str,
     writer: &Writer,
 ) -> Result<Answer, Failure> {
-    // Cache and limits are in one store: each learns of its trouble from the other.
-    let health = Arc::<Health>::default();
-    let answers = Cache::new(ports, health.clone()).of::<Answer>(&ANSWERS);
+    // One for all who use it: each learns of its trouble from the others.
+    let store = Store::open(ports);
+    let answers = Cache::new(&store).of::<Answer>(&ANSWERS);
     let key = Key::exact([&model.name, prompt]);
     if let Some(Some(known)) = answers.peek(&key).await {
         let text = &known.text;
@@ -144,7 +144,7 @@ async fn relay(
     // Of all instances, since a component is a new one for every request.
     let mut limits = Limits::default();
     limits.lanes.insert("anthropic".into(), LaneConfig::new(4));
-    let upstreams = Orchestrator::with_health(limits, ports.clone(), health);
+    let upstreams = Orchestrator::new(limits, ports, &store);
     // How long the call may wait for its turn. Timeouts of its lane bound the rest.
     let deadline = ports.clock.now() + Duration::from_secs(30);
     let answer = model.ask(&upstreams, prompt, deadline, writer).await?;

@@ -10,11 +10,10 @@
 //! one in each moment, and after [`PATIENCE`] each for itself: a failure is
 //! never shared, and all of it goes through the limits of its upstream.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::store::Store;
-use crate::core::ports::{Instant, Spawner};
+use crate::core::ports::Instant;
+use crate::core::store::{PeriodCounter, Store};
 
 /// For how long one claim keeps the others waiting.
 const MOMENT: Duration = Duration::from_secs(10);
@@ -26,22 +25,20 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) const FIRST_LOOK: Duration = Duration::from_millis(25);
 pub(super) const LAST_LOOK: Duration = Duration::from_millis(1_600);
 
-/// Begins the names of the counters.
-const PREFIX: &str = "cache-fetch:";
-
 /// The right to ask.
+#[derive(Debug)]
 pub(super) struct Claim {
     store: Store,
-    spawner: Arc<dyn Spawner>,
-    name: String,
+    counter: PeriodCounter,
+    moment: u64,
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        let (store, name) = (self.store.clone(), std::mem::take(&mut self.name));
-        self.spawner.spawn(Box::pin(async move {
-            // Should it fail, the name is never used again.
-            let _ = store.remove(&name).await;
+        let (counter, moment) = (self.counter.clone(), self.moment);
+        self.store.spawner().spawn(Box::pin(async move {
+            // Should it fail, the counter ends with its moment.
+            let _ = counter.remove(moment).await;
         }));
     }
 }
@@ -55,31 +52,23 @@ pub(super) enum Asks {
     Everybody,
 }
 
-/// Claims the fetch of what has this hash.
-pub(super) async fn claim(store: &Store, spawner: &Arc<dyn Spawner>, hash: &str) -> Asks {
+/// Claims the fetch of what has this key in the store.
+pub(super) async fn claim(store: &Store, key: &str) -> Asks {
+    let Some(counter) = PeriodCounter::new(store, &format!("fetch:{key}"), MOMENT) else {
+        return Asks::Everybody;
+    };
     let unix = store.unix();
-    let moment = unix.as_millis() / MOMENT.as_millis();
-    let name = format!("{PREFIX}{hash}:{moment}");
-    match store.increment(&name, 1).await {
-        Ok(Some(1)) => Asks::We(Claim {
+    let moment = counter.period_at(unix);
+    match counter.add(moment, 1).await {
+        Ok(1) => Asks::We(Claim {
             store: store.clone(),
-            spawner: Arc::clone(spawner),
-            name,
+            counter,
+            moment,
         }),
-        Ok(Some(_)) => {
-            let into = unix.as_millis() % MOMENT.as_millis();
-            let into = Duration::from_millis(u64::try_from(into).unwrap_or(0));
-            Asks::Another(store.clock.now() + (MOMENT - into))
+        Ok(_) => {
+            let end = counter.begin_of(moment + 1);
+            Asks::Another(store.clock().now() + end.saturating_sub(unix))
         }
-        Ok(None) | Err(_) => Asks::Everybody,
+        Err(_) => Asks::Everybody,
     }
-}
-
-/// Whether `name` is the counter of a moment that has passed.
-pub(super) fn is_over(name: &str, unix: Duration) -> bool {
-    let moment = name
-        .strip_prefix(PREFIX)
-        .and_then(|rest| rest.rsplit_once(':'))
-        .and_then(|(_, moment)| moment.parse::<u128>().ok());
-    moment.is_some_and(|moment| moment.saturating_add(1) < unix.as_millis() / MOMENT.as_millis())
 }

@@ -5,18 +5,14 @@
 //! that a store does. A flag that nobody has lowered ends by itself, and is
 //! swept like everything that expires.
 //!
-//! There is no doing without the store here, so a slow one is used; only one in
-//! trouble is left alone (see [`Health`](crate::core::limit::shared::Health)).
+//! There is no doing without the store here: while it is left alone, flags are
+//! neither raised nor seen.
 
 use std::fmt;
 use std::time::Duration;
 
-use super::envelope::{Header, Is, Times};
-use super::index;
-use super::stamp::Stamp;
-use super::store::Store;
-use super::typed::Cache;
 use crate::core::ports::StoreError;
+use crate::core::store::{Header, Is, Stamp, Store, Times};
 
 /// The version of a flag's envelope.
 const VERSION: u16 = 1;
@@ -39,17 +35,16 @@ impl fmt::Debug for Flags {
 }
 
 impl Flags {
-    /// Flags in the store of `cache`, each raised for `lasts`.
-    pub fn new(cache: &Cache, namespace: &'static str, lasts: Duration) -> Self {
-        let (store, ..) = cache.parts();
+    /// Flags in `store`, each raised for `lasts`.
+    pub fn new(store: &Store, namespace: &'static str, lasts: Duration) -> Self {
         Self {
-            store: store.even_slow(),
+            store: store.clone(),
             namespace,
             lasts,
         }
     }
 
-    /// Their namespace in the store. For the [whole sweep](Cache::sweep_all).
+    /// Their namespace in the store. For the [whole sweep](Store::sweep_all).
     pub const fn namespace(&self) -> &'static str {
         self.namespace
     }
@@ -68,8 +63,7 @@ impl Flags {
         };
         let key = self.key(name);
         let header = Header::new(self.namespace, VERSION, &[name.to_owned()], Is::Miss, times);
-        index::note(&self.store, &[(key.clone(), until)]).await?;
-        self.store.set(&key, &header.line()).await
+        self.store.put(&key, &header.line(), until.unix()).await
     }
 
     /// Whether it is raised.
@@ -106,14 +100,12 @@ impl Flags {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::core::testing::World;
 
     fn flags(world: &World) -> Flags {
-        let cache = Cache::new(&world.ports(), Arc::default());
-        Flags::new(&cache, "stop", Duration::from_secs(60))
+        let store = Store::open(&world.ports());
+        Flags::new(&store, "stop", Duration::from_secs(60))
     }
 
     #[test]
@@ -145,10 +137,9 @@ mod tests {
         });
     }
 
-    /// What cannot be done without the store is done while it is only slow; its
-    /// sweep, which can, waits for a better time.
+    /// A store that is only slow is used for what cannot be done without it.
     #[test]
-    fn a_slow_store_holds_flags_and_is_not_swept() {
+    fn a_slow_store_holds_flags() {
         let world = World::new();
         let (one, two) = (flags(&world), flags(&world));
         world
@@ -162,9 +153,6 @@ mod tests {
                 assert_eq!(one.is_raised("a").await, Ok(false));
             }
         });
-        let before = world.store.calls();
-        world.drain();
-        assert_eq!(world.store.calls(), before);
     }
 
     #[test]

@@ -2,14 +2,12 @@
 //! that has no expiry.
 //!
 //! ```
-//! use std::sync::Arc;
-//!
 //! use bytes::Bytes;
 //! use futures::TryStreamExt;
 //! use spinlane::core::cache::{Cache, Key, Kind};
-//! use spinlane::core::limit::shared::Health;
 //! use spinlane::core::limit::{Budget, Call, Limits, Orchestrator};
 //! use spinlane::core::ports::HttpError;
+//! use spinlane::core::store::Store;
 //! use spinlane::core::testing::{ScriptedHttp, World};
 //! # use futures::{StreamExt, stream};
 //!
@@ -23,10 +21,10 @@
 //! }));
 //! let ports = world.ports();
 //!
-//! // One store has one health, which all share who use it.
-//! let health = Arc::new(Health::new());
-//! let upstreams = Orchestrator::with_health(Limits::default(), ports.clone(), health.clone());
-//! let cache = Cache::new(&ports, health);
+//! // One store for all who use it.
+//! let store = Store::open(&ports);
+//! let upstreams = Orchestrator::new(Limits::default(), &ports, &store);
+//! let cache = Cache::new(&store);
 //!
 //! // The error is `Clone`, since all who wait for one fetch get it; what is not
 //! // goes into an `Arc`.
@@ -63,24 +61,18 @@ mod claim;
 mod envelope;
 mod flag;
 mod flights;
-mod index;
 mod key;
 mod policy;
-mod queue;
 pub mod session;
-mod stamp;
 mod stats;
-mod store;
-mod sweep;
 mod typed;
-mod whole;
 
 pub use flag::Flags;
 pub use key::Key;
 pub use policy::{Kind, Policy};
+pub(in crate::core) use stats::Count;
 pub use stats::{Report, Stats};
 pub use typed::{Cache, Typed};
-pub use whole::Swept;
 
 #[cfg(test)]
 mod tests;

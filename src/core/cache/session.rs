@@ -8,23 +8,16 @@
 //!
 //! A session ends at its absolute limit, when nobody has used it for its idle
 //! limit, and when it is revoked. Nothing of it waits in a queue: what
-//! [`Sessions::create`] has returned for is in the store. A slow store is used as
-//! well, since there is no doing without it; only one in trouble is left alone
-//! (see [`Health`](crate::core::limit::shared::Health)).
+//! [`Sessions::create`] has returned for is in the store.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::envelope::{Header, Is, Times};
-use super::index;
-use super::stamp::Stamp;
-use super::store::Store;
-use super::typed::Cache;
-use crate::core::ports::{Entropy, Spawner, StoreError};
+use crate::core::ports::StoreError;
+use crate::core::store::{Header, Is, Stamp, Store, Times};
 
 mod token;
 
@@ -94,8 +87,6 @@ impl<R> Session<R> {
 #[derive(Clone)]
 pub struct Sessions {
     store: Store,
-    spawner: Arc<dyn Spawner>,
-    entropy: Arc<dyn Entropy>,
     limits: SessionLimits,
     namespace: &'static str,
 }
@@ -110,14 +101,11 @@ impl fmt::Debug for Sessions {
 }
 
 impl Sessions {
-    /// Sessions in the store of `cache`. `namespace` tells those of several
+    /// Sessions in `store`. `namespace` tells those of several
     /// kinds apart: a token of one opens none of another.
-    pub fn new(cache: &Cache, namespace: &'static str, limits: SessionLimits) -> Self {
-        let (store, spawner, entropy) = cache.parts();
+    pub fn new(store: &Store, namespace: &'static str, limits: SessionLimits) -> Self {
         Self {
-            store: store.even_slow(),
-            spawner,
-            entropy,
+            store: store.clone(),
             limits,
             namespace,
         }
@@ -129,7 +117,7 @@ impl Sessions {
     }
 
     /// The namespaces of the store that they use: their own, and those of marks
-    /// that one was used or ended. For the [whole sweep](Cache::sweep_all).
+    /// that one was used or ended. For the [whole sweep](Store::sweep_all).
     pub fn namespaces(&self) -> [String; 3] {
         [
             self.namespace.to_owned(),
@@ -144,14 +132,12 @@ impl Sessions {
     /// When the store does not take it.
     pub async fn create<R: Serialize>(&self, record: &R) -> Result<Token, StoreError> {
         let mut bytes = [0; TOKEN_BYTES];
-        self.entropy.fill(&mut bytes);
+        self.store.entropy().fill(&mut bytes);
         let secret = Opener::new(bytes);
         let end = self.now().plus(self.limits.absolute);
         let key = self.record_key(&secret.id);
-        index::note(&self.store, &[(key.clone(), end)]).await?;
-        self.store
-            .set(&key, &self.seal(&secret, record, end)?)
-            .await?;
+        let sealed = self.seal(&secret, record, end)?;
+        self.store.put(&key, &sealed, end.unix()).await?;
         Ok(secret.token())
     }
 
@@ -270,8 +256,7 @@ impl Sessions {
         };
         let kind = key.split(':').next().unwrap_or_default();
         let header = Header::new(kind, VERSION, &[id.to_owned()], Is::Miss, times);
-        index::note(&self.store, &[(key.to_owned(), until)]).await?;
-        self.store.set(key, &header.line()).await
+        self.store.put(key, &header.line(), until.unix()).await
     }
 
     /// When the session was used last, as far as that was written down.
@@ -285,7 +270,7 @@ impl Sessions {
     /// its record: another instance may be writing that.
     fn touch(&self, id: String, end: Stamp) {
         let this = self.clone();
-        self.spawner.after_response(Box::pin(async move {
+        self.store.spawner().after_response(Box::pin(async move {
             let recently = this.now();
             let seen = this.seen(&id).await.ok().flatten();
             if seen.is_some_and(|seen| recently < seen.plus(this.limits.idle / 4)) {
@@ -326,7 +311,7 @@ impl Sessions {
         let id = std::slice::from_ref(&secret.id);
         let mut bytes = Header::new(self.namespace, VERSION, id, Is::Hit, times).line();
         let mut nonce = [0; NONCE_BYTES];
-        self.entropy.fill(&mut nonce);
+        self.store.entropy().fill(&mut nonce);
         let sealed = serde_json::to_vec(record)
             .ok()
             .and_then(|plain| secret.encrypt(self.namespace, &bytes, nonce, &plain));

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde::Serialize;
 
+use crate::core::scope;
+
 /// Counts of one request, in its [`Scope`](crate::core::scope::Scope).
 #[derive(Debug, Default)]
 pub struct Stats {
@@ -17,13 +19,20 @@ pub struct Stats {
 
 /// What there is to count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Count {
+pub(in crate::core) enum Count {
     Hit,
     StaleHit,
     Miss,
     NegativeHit,
     Shared,
     StoreError,
+}
+
+/// Counts something for the request that is being polled, if there is one.
+pub(super) fn count(count: Count) {
+    if let Some(scope) = scope::current() {
+        scope.cache.add(count);
+    }
 }
 
 /// The counts as they are told.
@@ -56,7 +65,7 @@ impl Stats {
         }
     }
 
-    pub(super) fn add(&self, count: Count) {
+    pub(in crate::core) fn add(&self, count: Count) {
         self.counter(count).fetch_add(1, Ordering::Relaxed);
     }
 

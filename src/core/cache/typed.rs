@@ -11,17 +11,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::claim::{self, Asks, Claim};
-use super::envelope::{self, Opened, Times};
+use super::envelope::{self, Opened};
 use super::flights::Flights;
 use super::key::Key;
 use super::policy::Kind;
-use super::queue::Queue;
-use super::stamp::Stamp;
-use super::stats::Count;
-use super::store::{Store, count};
-use crate::core::limit::shared::Health;
-use crate::core::ports::{Entropy, Ports, Spawner, StoreError};
+use super::stats::{Count, count};
+use crate::core::ports::StoreError;
 use crate::core::scope;
+use crate::core::store::{Guard, Stamp, Store, Times};
 
 /// Values with an end, in a store that has none. Clones are the same cache.
 ///
@@ -31,10 +28,7 @@ pub struct Cache(Arc<Inner>);
 
 struct Inner {
     store: Store,
-    queue: Queue,
     flights: Flights,
-    spawner: Arc<dyn Spawner>,
-    entropy: Arc<dyn Entropy>,
     /// What is to be refreshed after the response, by the key of the store.
     refreshing: Mutex<HashSet<String>>,
 }
@@ -42,29 +36,18 @@ struct Inner {
 impl fmt::Debug for Cache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cache")
-            .field("queue", &self.0.queue)
+            .field("store", &self.0.store)
             .finish_non_exhaustive()
     }
 }
 
 impl Cache {
-    /// A cache in the store of `ports`. Where there is none, or while it is slow
-    /// or in trouble, every value is asked for.
-    ///
-    /// `health` is what is known of the store: a call that was slow or failed
-    /// has it left alone for a while. Give the same one to all who use the
-    /// store, above all to [`Orchestrator::with_health`], so that each learns of
-    /// its trouble from the others.
-    ///
-    /// [`Orchestrator::with_health`]: crate::core::limit::Orchestrator::with_health
-    pub fn new(ports: &Ports, health: Arc<Health>) -> Self {
-        let store = Store::new(ports, health);
+    /// A cache in `store`. Where there is none, or while it is slow or left
+    /// alone, every value is asked for.
+    pub fn new(store: &Store) -> Self {
         Self(Arc::new(Inner {
-            queue: Queue::new(store.clone(), Arc::clone(&ports.spawner)),
-            store,
+            store: store.clone(),
             flights: Flights::default(),
-            spawner: Arc::clone(&ports.spawner),
-            entropy: Arc::clone(&ports.entropy),
             refreshing: Mutex::default(),
         }))
     }
@@ -78,20 +61,10 @@ impl Cache {
         }
     }
 
-    /// What sessions in the same store are made of.
-    pub(super) fn parts(&self) -> (Store, Arc<dyn Spawner>, Arc<dyn Entropy>) {
-        let inner = &self.0;
-        (
-            inner.store.clone(),
-            Arc::clone(&inner.spawner),
-            Arc::clone(&inner.entropy),
-        )
-    }
-
     /// Writes what waits to be written, now. It would be written by itself,
     /// before the instance ends.
     pub async fn flush(&self) {
-        self.0.queue.flush().await;
+        self.0.store.flush().await;
     }
 }
 
@@ -211,7 +184,7 @@ where
     /// When the store fails, is in trouble, or is not there: the value may be
     /// served still.
     pub async fn remove(&self, key: &Key) -> Result<(), StoreError> {
-        self.cache.0.queue.remove(&self.store_key(key)).await
+        self.cache.0.store.forget(&self.store_key(key)).await
     }
 
     async fn write(&self, key: &Key, value: Option<&T>, times: Times, claim: Option<Claim>) {
@@ -219,23 +192,31 @@ where
             tracing::debug!(kind = self.kind.namespace, "a value cannot be written");
             return;
         };
-        let queue = &self.cache.0.queue;
-        let until = times.stale_until;
-        queue.push(self.store_key(key), bytes, until, claim).await;
+        let until = times.stale_until.unix();
+        let guard = claim.map(|claim| Box::new(claim) as Guard);
+        let store = &self.cache.0.store;
+        store
+            .put_later(self.store_key(key), bytes, until, guard)
+            .await;
     }
 
     fn store_key(&self, key: &Key) -> String {
         format!("{}:{}", self.kind.namespace, key.hash())
     }
 
-    /// What is known of `key`, and may still be served.
+    /// What is known of `key`, and may still be served. A slow store is not
+    /// asked.
     async fn read(&self, key: &Key) -> Option<Known<T>> {
-        self.read_from(&self.cache.0.store, key).await
+        let store = &self.cache.0.store;
+        if store.is_quick() || store.waiting(&self.store_key(key)).is_some() {
+            return self.read_even_slow(key).await;
+        }
+        None
     }
 
-    async fn read_from(&self, store: &Store, key: &Key) -> Option<Known<T>> {
-        let (inner, store_key) = (&self.cache.0, self.store_key(key));
-        let known = match inner.queue.get(&store_key) {
+    async fn read_even_slow(&self, key: &Key) -> Option<Known<T>> {
+        let (store, store_key) = (&self.cache.0.store, self.store_key(key));
+        let known = match store.waiting(&store_key) {
             Some(waiting) => self.open(key, &waiting),
             None => self.open(key, &store.get(&store_key).await.ok()??),
         }?;
@@ -301,8 +282,7 @@ where
         if !self.kind.policy.one_asks {
             return Turn::Ask(None);
         }
-        let store = self.cache.0.store.even_slow();
-        let clock = &store.clock;
+        let clock = self.cache.0.store.clock();
         let begin = clock.now();
         let mut until = begin;
         loop {
@@ -312,7 +292,7 @@ where
                 Asks::Everybody => break,
                 Asks::We(claim) => {
                     // Its last holder may have answered since we have looked.
-                    return match self.read_from(&store, key).await {
+                    return match self.read_even_slow(key).await {
                         Some(known) => Turn::Answered(known.value),
                         None => Turn::Ask(Some(claim)),
                     };
@@ -323,7 +303,7 @@ where
             while clock.now() < until {
                 clock.sleep_until(until.min(clock.now() + wait)).await;
                 wait = claim::LAST_LOOK.min(2 * wait);
-                if let Some(known) = self.read_from(&store, key).await {
+                if let Some(known) = self.read_even_slow(key).await {
                     return Turn::Answered(known.value);
                 }
             }
@@ -335,9 +315,7 @@ where
     }
 
     async fn claim(&self, key: &Key) -> Asks {
-        let inner = &self.cache.0;
-        let store = inner.store.even_slow();
-        claim::claim(&store, &inner.spawner, &self.store_key(key)).await
+        claim::claim(&self.cache.0.store, &self.store_key(key)).await
     }
 
     /// Asks anew after the response, unless its client has gone by then.
@@ -368,7 +346,10 @@ where
             let mut refreshing = refreshing.lock().unwrap_or_else(PoisonError::into_inner);
             refreshing.remove(&this.store_key(&key));
         };
-        inner.spawner.after_response(scope::inherit(refresh));
+        inner
+            .store
+            .spawner()
+            .after_response(scope::inherit(refresh));
     }
 
     async fn refresh<E, F, Fut>(&self, key: &Key, fetch: F)
@@ -394,7 +375,7 @@ where
                 self.write(key, value.as_ref(), times, claim).await;
             }
             Err(_) => {
-                let times = Times::retry(self.now(), known.end);
+                let times = envelope::retry_times(self.now(), known.end);
                 self.write(key, known.value.as_ref(), times, claim).await;
             }
         }
@@ -427,7 +408,7 @@ where
     /// From nothing to the policy's share of `hit`, by chance.
     fn jitter(&self) -> Duration {
         let mut random = [0; 4];
-        self.cache.0.entropy.fill(&mut random);
+        self.cache.0.store.entropy().fill(&mut random);
         let policy = &self.kind.policy;
         let share = f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX);
         let percent = u32::from(policy.jitter_percent.min(100));

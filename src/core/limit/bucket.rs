@@ -64,30 +64,6 @@ pub struct Wait {
     pub after: Duration,
 }
 
-/// Why tokens were not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotTaken {
-    /// Not yet.
-    #[error("the next call may start in {} ms", .0.after.as_millis())]
-    Wait(Wait),
-    /// Never: heavier than the bucket is large.
-    #[error(transparent)]
-    TooHeavy(#[from] TooHeavy),
-}
-
-/// More tokens asked at once than the rate's burst allows: no wait would help.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a call of weight {weight} can never start where {heaviest} is the heaviest: split it, or raise the burst"
-)]
-pub struct TooHeavy {
-    /// Tokens asked for.
-    pub weight: u32,
-    /// Tokens that a call may take at once: the burst, or about a quarter of it
-    /// in the shared scope.
-    pub heaviest: u32,
-}
-
 /// A token bucket: over any interval `t` it admits at most `rate × t + burst`.
 ///
 /// Kept as the theoretical arrival time of GCRA, in units of `1 / tokens` ns
@@ -100,7 +76,6 @@ pub struct TokenBucket {
     burst: u32,
     /// When the bucket will be full again, in ticks.
     full_at: u128,
-    paused_until: Instant,
 }
 
 impl TokenBucket {
@@ -111,38 +86,23 @@ impl TokenBucket {
             rate,
             burst: burst.max(1),
             full_at: 0,
-            paused_until: Instant::default(),
         }
     }
 
-    /// Takes `weight` tokens if they are there.
+    /// Takes a token if one is there.
     ///
     /// # Errors
-    /// [`NotTaken::Wait`] says exactly how long it takes until they are;
-    /// [`NotTaken::TooHeavy`] that they never will be. Neither takes anything.
-    pub fn try_acquire(&mut self, now: Instant, weight: u32) -> Result<(), NotTaken> {
-        let (due, full_at) = self.place(now, weight)?;
+    /// [`Wait`] says exactly how long it takes until one is. Nothing is taken
+    /// then.
+    pub fn try_acquire(&mut self, now: Instant) -> Result<(), Wait> {
+        let full_at = self.full_at.max(self.ticks(now)) + u128::from(self.rate.per);
+        let due = self.due(full_at, now);
         if due > now {
             let after = due - now;
-            return Err(NotTaken::Wait(Wait { after }));
+            return Err(Wait { after });
         }
         self.full_at = full_at;
         Ok(())
-    }
-
-    /// Takes `weight` tokens now and returns when their owner may start:
-    /// `now`, or later when they have still to come. The tokens are gone
-    /// whether they are used or not.
-    ///
-    /// A later [`pause_until`](Self::pause_until) or
-    /// [`set_rate`](Self::set_rate) does not move a reservation.
-    ///
-    /// # Errors
-    /// [`TooHeavy`] when the bucket can never hold `weight`.
-    pub fn reserve(&mut self, now: Instant, weight: u32) -> Result<Instant, TooHeavy> {
-        let (due, full_at) = self.place(now, weight)?;
-        self.full_at = full_at;
-        Ok(due)
     }
 
     /// Says that one of the takers starts only now, `pending` tokens in all
@@ -156,26 +116,22 @@ impl TokenBucket {
         self.full_at = self.full_at.max(earliest);
     }
 
-    /// Gives back tokens whose owner will never start.
-    pub fn give_back(&mut self, weight: u32) {
-        let cost = u128::from(weight) * u128::from(self.rate.per);
+    /// Gives back tokens whose owners will never start.
+    pub fn give_back(&mut self, tokens: u32) {
+        let cost = u128::from(tokens) * u128::from(self.rate.per);
         self.full_at = self.full_at.saturating_sub(cost);
     }
 
-    /// How long a call of `weight` behind `ahead` other tokens would have to
-    /// wait: an estimate for who is turned away.
-    pub fn wait_behind(&self, now: Instant, ahead: u64, weight: u32) -> Duration {
-        let from = now.max(self.paused_until);
-        let base = self.full_at.max(self.ticks(from));
-        let needed = base + (u128::from(ahead) + u128::from(weight)) * u128::from(self.rate.per);
-        self.due(needed, from) - now
+    /// How long a call behind `ahead` others would have to wait: an estimate for
+    /// who is turned away.
+    pub fn wait_behind(&self, now: Instant, ahead: u64) -> Duration {
+        let base = self.full_at.max(self.ticks(now));
+        let needed = base + (u128::from(ahead) + 1) * u128::from(self.rate.per);
+        self.due(needed, now) - now
     }
 
-    /// Tokens that are there at `now` (0 while paused).
+    /// Tokens that are there at `now`.
     pub fn available(&self, now: Instant) -> u32 {
-        if now < self.paused_until {
-            return 0;
-        }
         let debt = self.full_at.saturating_sub(self.ticks(now));
         let missing = debt.div_ceil(u128::from(self.rate.per));
         u32::try_from(u128::from(self.burst).saturating_sub(missing)).unwrap_or(u32::MAX)
@@ -196,12 +152,6 @@ impl TokenBucket {
         self.burst = burst.max(1);
     }
 
-    /// Admits nothing before `until`. Tokens go on coming meanwhile, up to the
-    /// burst. The later of two pauses holds.
-    pub fn pause_until(&mut self, until: Instant) {
-        self.paused_until = self.paused_until.max(until);
-    }
-
     /// The rate.
     pub const fn rate(&self) -> Rate {
         self.rate
@@ -210,23 +160,6 @@ impl TokenBucket {
     /// Tokens that a full bucket holds.
     pub const fn burst(&self) -> u32 {
         self.burst
-    }
-
-    /// When a call of `weight` may start, and `full_at` after it.
-    fn place(&self, now: Instant, weight: u32) -> Result<(Instant, u128), TooHeavy> {
-        let heaviest = self.burst;
-        if weight > heaviest {
-            return Err(TooHeavy { weight, heaviest });
-        }
-        // Within a pause the call is placed at the pause's end, not at `now`:
-        // else all that is reserved meanwhile would start together then.
-        let from = now.max(self.paused_until);
-        let cost = u128::from(weight) * u128::from(self.rate.per);
-        let full_at = self.full_at.max(self.ticks(from)) + cost;
-        let due = self.due(full_at, from);
-        // A reservation starts on a whole nanosecond: when that is later than
-        // the exact instant, its tokens count from there.
-        Ok((due, full_at.max(self.ticks(due) + cost)))
     }
 
     /// When a call may start that leaves the bucket to be full at `full_at`.
@@ -253,23 +186,21 @@ pub(super) mod bound {
 
     use super::Rate;
 
-    /// Checks every two of `starts`, each with its time and its weight: between
-    /// them start at most `rate` × t + `burst`.
+    /// Checks every two of `starts`: between them start at most `rate` × t +
+    /// `burst`.
     pub(in crate::core::limit) fn holds(
-        starts: &[(Duration, u32)],
+        starts: &[Duration],
         rate: Rate,
         burst: u32,
     ) -> Result<(), TestCaseError> {
         let mut starts = starts.to_vec();
         starts.sort_unstable();
         let (tokens, per) = (u128::from(rate.tokens), u128::from(rate.per));
-        for (first, (begin, _)) in starts.iter().enumerate() {
-            let mut sum = 0;
-            for (end, weight) in &starts[first..] {
-                sum += u128::from(*weight);
+        for (first, begin) in starts.iter().enumerate() {
+            for (count, end) in (1u128..).zip(&starts[first..]) {
                 let span = *end - *begin;
                 let may = span.as_nanos() * tokens + u128::from(burst) * per;
-                prop_assert!(sum * per <= may, "{sum} in {span:?}");
+                prop_assert!(count * per <= may, "{count} in {span:?}");
             }
         }
         Ok(())
@@ -290,42 +221,35 @@ mod tests {
         Rate::new(tokens, per).unwrap()
     }
 
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn wait(result: Result<(), NotTaken>) -> Duration {
-        match result {
-            Err(NotTaken::Wait(wait)) => wait.after,
-            other => panic!("expected a wait, got {other:?}"),
+    /// Takes what a full bucket has.
+    fn empty(bucket: &mut TokenBucket, now: Instant) {
+        for _ in 0..bucket.available(now) {
+            bucket.try_acquire(now).unwrap();
         }
     }
+
+    fn wait(bucket: &mut TokenBucket, now: Instant) -> Duration {
+        bucket.try_acquire(now).unwrap_err().after
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
     fn a_full_burst_then_one_token_each_interval() {
         let mut bucket = TokenBucket::new(rate(40, SECOND), 40);
-        assert_eq!(bucket.try_acquire(at(5), 40), Ok(()));
+        empty(&mut bucket, at(5));
         assert_eq!(bucket.available(at(5)), 0);
-        assert_eq!(
-            wait(bucket.try_acquire(at(5), 1)),
-            Duration::from_millis(25)
-        );
+        assert_eq!(wait(&mut bucket, at(5)), Duration::from_millis(25));
         assert_eq!(bucket.available(at(25_000_005)), 1);
-        assert_eq!(bucket.try_acquire(at(25_000_005), 1), Ok(()));
-        assert_eq!(
-            wait(bucket.try_acquire(at(25_000_005), 4)),
-            Duration::from_millis(100)
-        );
+        assert_eq!(bucket.try_acquire(at(25_000_005)), Ok(()));
+        assert_eq!(wait(&mut bucket, at(25_000_005)), Duration::from_millis(25));
+        let behind = bucket.wait_behind(at(25_000_005), 3);
+        assert_eq!(behind, Duration::from_millis(100));
     }
 
     #[test]
-    fn what_can_never_be_admitted_is_said_so() {
-        let mut bucket = TokenBucket::new(rate(1, SECOND), 0);
-        let (weight, heaviest) = (2, 1);
-        let heavy = TooHeavy { weight, heaviest };
-        assert_eq!(
-            bucket.try_acquire(at(0), weight),
-            Err(NotTaken::TooHeavy(heavy))
-        );
-        assert_eq!(bucket.reserve(at(0), weight), Err(heavy));
+    fn a_burst_of_nothing_is_one_of_one() {
+        let bucket = TokenBucket::new(rate(1, SECOND), 0);
         assert_eq!(bucket.available(at(0)), 1);
         assert_eq!(Rate::new(0, SECOND), Err(InvalidRate));
         assert_eq!(Rate::new(1, Duration::ZERO), Err(InvalidRate));
@@ -334,24 +258,26 @@ mod tests {
     #[test]
     fn thirds_of_a_second_do_not_drift() {
         let mut bucket = TokenBucket::new(rate(3, SECOND), 2);
-        bucket.reserve(at(0), 1).unwrap();
         let mut now = at(0);
-        for _ in 0..3_000_000 {
-            now = bucket.reserve(now, 1).unwrap();
+        for _ in 0..=3_000_000 {
+            if let Err(wait) = bucket.try_acquire(now) {
+                now += wait.after;
+                bucket.try_acquire(now).unwrap();
+            }
         }
-        let last = Rate::new(3, SECOND).unwrap().time_for(2_999_999);
+        let last = rate(3, SECOND).time_for(2_999_999);
         assert_eq!(now - at(0), last);
     }
 
     #[test]
     fn a_new_rate_keeps_the_tokens_that_are_there() {
         let mut bucket = TokenBucket::new(rate(10, SECOND), 10);
-        bucket.try_acquire(at(0), 10).unwrap();
+        empty(&mut bucket, at(0));
         bucket.set_rate(at(500_000_000), rate(2, SECOND));
         assert_eq!(bucket.available(at(500_000_000)), 5);
-        bucket.try_acquire(at(500_000_000), 5).unwrap();
+        empty(&mut bucket, at(500_000_000));
         assert_eq!(
-            wait(bucket.try_acquire(at(500_000_000), 1)),
+            wait(&mut bucket, at(500_000_000)),
             Duration::from_millis(500)
         );
         bucket.set_burst(2);
@@ -360,70 +286,31 @@ mod tests {
         assert_eq!(bucket.available(at(500_000_000)), 10);
     }
 
-    #[test]
-    fn a_pause_holds_back_and_does_not_bunch_reservations() {
-        let mut bucket = TokenBucket::new(rate(1, SECOND), 2);
-        bucket.pause_until(at(5_000_000_000));
-        bucket.pause_until(at(1));
-        assert_eq!(bucket.available(at(7)), 0);
-        assert_eq!(wait(bucket.try_acquire(at(0), 1)), Duration::from_secs(5));
-        let due: Vec<_> = (0..4)
-            .map(|_| bucket.reserve(at(0), 1).unwrap().as_nanos() / 1_000_000_000)
-            .collect();
-        assert_eq!(due, [5, 5, 6, 7]);
-    }
-
-    /// What a caller does at one point of a random schedule.
-    #[derive(Clone, Copy, Debug)]
-    enum Step {
-        Try(u32),
-        Reserve(u32),
-        Pause(u64),
-    }
-
-    fn steps() -> impl Strategy<Value = Vec<(u64, Step)>> {
-        let step = prop_oneof![
-            8 => (0..5u32).prop_map(Step::Try),
-            3 => (0..5u32).prop_map(Step::Reserve),
-            1 => (0..2_000_000_000u64).prop_map(Step::Pause),
-        ];
-        let gap = prop_oneof![Just(0), 0..50_000_000u64, 0..1_000_000_000u64];
-        proptest::collection::vec((gap, step), 1..200)
-    }
-
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2_000))]
 
         #[test]
         fn no_interval_admits_too_much_and_waits_are_exact(
-            tokens in 1..200u32, per in 1..3_000_000_000u64, burst in 1..20u32, steps in steps(),
+            tokens in 1..200u32, per in 1..3_000_000_000u64, burst in 1..20u32,
+            gaps in proptest::collection::vec(
+                prop_oneof![Just(0), 0..50_000_000u64, 0..1_000_000_000u64],
+                1..200,
+            ),
         ) {
             let rate = rate(tokens, Duration::from_nanos(per));
             let mut bucket = TokenBucket::new(rate, burst);
             let (mut now, mut admitted) = (0, Vec::new());
-            for (gap, step) in steps {
+            for gap in gaps {
                 now += gap;
-                match step {
-                    Step::Pause(by) => bucket.pause_until(at(now + by)),
-                    Step::Reserve(weight) => {
-                        if let Ok(due) = bucket.reserve(at(now), weight) {
-                            admitted.push((Duration::from_nanos(due.as_nanos()), weight));
-                        }
+                match bucket.try_acquire(at(now)) {
+                    Ok(()) => admitted.push(Duration::from_nanos(now)),
+                    Err(wait) => {
+                        let due = at(now) + wait.after;
+                        let early = at(due.as_nanos() - 1);
+                        prop_assert!(bucket.clone().try_acquire(early).is_err());
+                        prop_assert!(bucket.clone().try_acquire(due).is_ok());
+                        prop_assert_eq!(bucket.wait_behind(at(now), 0), wait.after);
                     }
-                    Step::Try(weight) => match bucket.clone().try_acquire(at(now), weight) {
-                        Ok(()) => {
-                            bucket.try_acquire(at(now), weight).unwrap();
-                            admitted.push((Duration::from_nanos(now), weight));
-                        }
-                        Err(NotTaken::TooHeavy(_)) => prop_assert!(weight > burst),
-                        Err(NotTaken::Wait(wait)) => {
-                            let due = at(now) + wait.after;
-                            let early = at(due.as_nanos() - 1);
-                            prop_assert!(bucket.clone().try_acquire(early, weight).is_err());
-                            prop_assert!(bucket.clone().try_acquire(due, weight).is_ok());
-                            prop_assert_eq!(bucket.wait_behind(at(now), 0, weight), wait.after);
-                        }
-                    },
                 }
             }
             holds(&admitted, rate, burst)?;
@@ -437,10 +324,9 @@ mod tests {
             let mut bucket = TokenBucket::new(rate, burst);
             let (mut now, mut count) = (at(0), 0u64);
             while count < 5_000 {
-                match bucket.try_acquire(now, 1) {
+                match bucket.try_acquire(now) {
                     Ok(()) => count += 1,
-                    Err(NotTaken::Wait(wait)) => now += wait.after,
-                    Err(other) => return Err(TestCaseError::fail(other.to_string())),
+                    Err(wait) => now += wait.after,
                 }
             }
             let may = u128::from(now.as_nanos()) * u128::from(tokens) / u128::from(per)
@@ -452,9 +338,8 @@ mod tests {
         fn changing_the_rate_makes_no_tokens(
             rates in proptest::collection::vec((1..100u32, 1..2_000_000_000u64), 1..50),
         ) {
-            let start = rate(7, SECOND);
-            let mut bucket = TokenBucket::new(start, 9);
-            bucket.try_acquire(at(0), 9).unwrap();
+            let mut bucket = TokenBucket::new(rate(7, SECOND), 9);
+            empty(&mut bucket, at(0));
             for (tokens, per) in rates {
                 bucket.set_rate(at(0), rate(tokens, Duration::from_nanos(per)));
                 prop_assert_eq!(bucket.available(at(0)), 0);

@@ -7,7 +7,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::response;
 
-use super::bucket::TooHeavy;
 use super::budget::{Budget, BudgetExhausted};
 use super::lane::{LaneError, LaneName, Priority, secs};
 use super::retry::Verdict;
@@ -36,9 +35,6 @@ pub struct Call {
     pub timeouts: Option<Timeouts>,
     /// Who goes first in the lane's queue.
     pub priority: Priority,
-    /// Tokens of the rates that it costs: at most the burst of each, in the
-    /// shared scope about a quarter of it (11 of 40, 5 of 10, 4 of 5).
-    pub weight: u32,
     /// How its answer is read.
     pub inspect: Inspect,
     /// How long an answer that is read with [`Inspect::Start`] may go without
@@ -51,8 +47,8 @@ pub struct Call {
 }
 
 impl Call {
-    /// A call that is sent once, waits for as long as it takes, is interactive
-    /// and weighs 1.
+    /// A call that is sent once, waits for as long as it takes, and is
+    /// interactive.
     pub fn new(lane: impl Into<LaneName>, request: http::Request<Bytes>, budget: Budget) -> Self {
         Self {
             lane: lane.into(),
@@ -63,7 +59,6 @@ impl Call {
             deadline: None,
             timeouts: None,
             priority: Priority::Interactive,
-            weight: 1,
             inspect: Inspect::Status,
             progress: None,
             observer: None,
@@ -114,8 +109,6 @@ pub enum Inspect {
     /// By its status: [`classify`](super::classify).
     #[default]
     Status,
-    /// By its head.
-    Head(fn(&response::Parts) -> Verdict),
     /// By its body, for upstreams that put errors into a 200. The body is read
     /// whole first, for at most 30 s; one that is longer than `limit` bytes is not an error's,
     /// and goes by its status. Answers that are bad by their status are not
@@ -234,9 +227,6 @@ pub enum CallError {
         /// When the pause ends.
         retry_after: Duration,
     },
-    /// It weighs more than a rate's burst allows: no wait would help.
-    #[error(transparent)]
-    TooHeavy(#[from] TooHeavy),
     /// The last attempt that was allowed got no answer.
     #[error("no answer from {lane}: {error}")]
     Http {
@@ -255,7 +245,7 @@ impl CallError {
             Self::Busy { retry_after, .. }
             | Self::Shed { retry_after, .. }
             | Self::Deadline { retry_after, .. } => Some(*retry_after),
-            Self::Budget(_) | Self::TooHeavy(_) | Self::Http { .. } => None,
+            Self::Budget(_) | Self::Http { .. } => None,
         }
     }
 }
@@ -267,7 +257,6 @@ impl From<LaneError> for CallError {
                 lane, retry_after, ..
             } => Self::Shed { lane, retry_after },
             LaneError::Deadline { lane, retry_after } => Self::Busy { lane, retry_after },
-            LaneError::TooHeavy(error) => Self::TooHeavy(error),
         }
     }
 }

@@ -5,15 +5,9 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::shared::{Shared, trail};
 use crate::core::hex;
-
-/// Notes of the counters in use, by the first byte of a caller's hash: a bounded
-/// number of them, however many callers there are.
-type Shard = u8;
-
-/// So many windows ahead of the present no clock counts.
-const FARTHEST: u128 = 100;
+use crate::core::ports::StoreError;
+use crate::core::store::{PeriodCounter, Store};
 
 /// So many requests in so much time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,88 +36,49 @@ pub struct Decision {
 /// back at once. Over the border of two windows a caller can use both quotas.
 /// A refused request counts: who keeps asking is not let in sooner.
 ///
-/// Callers are hashed, so the store names nobody. Old counters are removed after
-/// the response of whoever comes later, that caller or another whose hash begins
-/// with the same byte. What more than 64 of these in a window leave, or a race,
-/// is for the operator's sweep. Where the store fails, everybody is let in.
+/// Callers are hashed, so the store names nobody.
 #[derive(Clone, Debug)]
 pub struct CallerLimit {
-    shared: Shared,
+    store: Store,
     series: &'static str,
     quota: Quota,
 }
 
 impl CallerLimit {
-    /// `series` tells quotas in one store apart.
-    pub fn new(shared: Shared, series: &'static str, quota: Quota) -> Self {
-        Self {
-            shared,
+    /// `series` tells quotas in one store apart. `None` where the host has no
+    /// counters: nobody is counted there.
+    pub fn new(store: &Store, series: &'static str, quota: Quota) -> Option<Self> {
+        store.has_counters().then(|| Self {
+            store: store.clone(),
             series,
             quota,
-        }
-    }
-
-    /// Counts a request of `caller`. `None` while the store is left alone.
-    pub async fn check(&self, caller: &str) -> Option<Decision> {
-        let digest = Sha256::digest(caller.as_bytes());
-        let offset = u64::from_be_bytes(std::array::from_fn(|at| digest[at + 16]));
-        let window = self.window();
-        let now = self.shared.unix().as_nanos() + u128::from(offset) % window;
-        let (period, into) = (now / window, now % window);
-        let caller = hex::encode(&digest[..16]);
-        let counter = format!("{caller}:{period}");
-        let name = format!("{}:{counter}", self.series());
-        let count = self.shared.increment(&name, 1).await?;
-        if count == 1 {
-            self.clean_up(digest[0], counter);
-        }
-        let limit = i64::from(self.quota.requests.get());
-        let reset = u64::try_from(window - into).unwrap_or(u64::MAX);
-        Some(Decision {
-            allowed: count <= limit,
-            remaining: u32::try_from((limit - count).max(0)).unwrap_or(0),
-            reset: Duration::from_nanos(reset),
         })
     }
 
-    /// Notes a new counter and removes old ones, after the response.
-    fn clean_up(&self, shard: Shard, counter: String) {
-        let this = self.clone();
-        self.shared.after_response(async move {
-            let series = this.series();
-            let note = format!("{series}:{shard:02x}");
-            let own = parse(&counter);
-            let is_past = |noted: &str| match (parse(noted), own) {
-                (Some((caller, period)), Some((own, present))) if caller == own => period < present,
-                (Some((_, period)), _) => this.is_unused(period),
-                (None, _) => false,
-            };
-            trail::note(&this.shared, &note, &series, &counter, 0, is_past).await;
-        });
-    }
-
-    /// Whether `counter`, by its name in the store, is that of a window of this
-    /// quota that is over for whomever it counts, or that will not come before
-    /// windows had another length.
-    pub fn is_over(&self, counter: &str) -> bool {
-        let rest = counter.strip_prefix(&self.series());
-        let period = rest.and_then(|rest| parse(rest.strip_prefix(':')?));
-        period.is_some_and(|(_, period)| self.is_unused(period))
-    }
-
-    fn is_unused(&self, period: u128) -> bool {
-        // Windows of callers begin up to one window before those of time.
-        let present = self.shared.unix().as_nanos() / self.window();
-        period < present || period > present + FARTHEST
-    }
-
-    fn series(&self) -> String {
-        format!("caller:{}", self.series)
-    }
-
-    /// Nanoseconds, not 0.
-    fn window(&self) -> u128 {
-        self.quota.window.as_nanos().max(1)
+    /// Counts a request of `caller`.
+    ///
+    /// # Errors
+    /// When the store fails or is left alone: nobody knows then. Refuse the
+    /// request, or the operator is unprotected while the store is in trouble.
+    pub async fn check(&self, caller: &str) -> Result<Decision, StoreError> {
+        let digest = Sha256::digest(caller.as_bytes());
+        let caller = hex::encode(&digest[..16]);
+        let name = format!("caller:{}:{caller}", self.series);
+        let none = || StoreError::Unavailable("this host has no counters".into());
+        let counter = PeriodCounter::new(&self.store, &name, self.quota.window);
+        let counter = counter.ok_or_else(none)?;
+        let offset = u64::from_be_bytes(std::array::from_fn(|at| digest[at + 16]));
+        let offset = u128::from(offset) % counter.length().as_nanos();
+        let offset = Duration::from_nanos(u64::try_from(offset).unwrap_or(0));
+        let now = self.store.unix() + offset;
+        let period = counter.period_at(now);
+        let count = counter.add(period, 1).await?;
+        let limit = i64::from(self.quota.requests.get());
+        Ok(Decision {
+            allowed: count <= limit,
+            remaining: u32::try_from((limit - count).max(0)).unwrap_or(0),
+            reset: counter.begin_of(period + 1).saturating_sub(now),
+        })
     }
 
     /// What is enforced.
@@ -132,28 +87,19 @@ impl CallerLimit {
     }
 }
 
-/// Whose counter it is and of which window.
-fn parse(counter: &str) -> Option<(&str, u128)> {
-    let (caller, period) = counter.split_once(':')?;
-    Some((caller, period.parse().ok()?))
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::core::limit::shared::Health;
-    use crate::core::ports::StoreError;
     use crate::core::testing::World;
 
+    const WINDOW: Duration = Duration::from_secs(600);
+
     fn limit(world: &World) -> CallerLimit {
-        let shared = Shared::new(&world.ports(), Arc::new(Health::new())).unwrap();
         let quota = Quota {
             requests: NonZeroU32::new(3).unwrap(),
-            window: Duration::from_secs(600),
+            window: WINDOW,
         };
-        CallerLimit::new(shared, "chat", quota)
+        CallerLimit::new(&Store::open(&world.ports()), "chat", quota).unwrap()
     }
 
     #[test]
@@ -173,61 +119,54 @@ mod tests {
             world.clock.advance(Duration::from_nanos(1));
             assert!(limit(&world).check("a").await.unwrap().allowed);
         });
-        // The earlier window's counter is gone.
-        world.drain();
-        assert_eq!(world.store.counters_len(), 2);
     }
 
     #[test]
-    fn who_returns_after_many_windows_leaves_one_counter() {
-        let world = World::new();
-        for _ in 0..20 {
-            let before = world.store.calls();
-            world.run(limit(&world).check("a")).unwrap();
-            // Nothing else before a response may begin.
-            assert_eq!(world.store.calls() - before, 1);
-            world.drain();
-            world.clock.advance(3 * limit(&world).quota().window);
-        }
-        assert_eq!(world.store.counters_len(), 1);
-    }
-
-    #[test]
-    fn those_who_never_return_are_removed_by_others() {
-        let world = World::new();
-        for n in 0..3_000 {
-            world.run(limit(&world).check(&n.to_string())).unwrap();
-            world.drain();
-            world.clock.advance(Duration::from_secs(10));
-        }
-        // About those of two windows and of the shards' last visitors, and notes.
-        let (counters, notes) = (world.store.counters_len(), world.store.len());
-        assert!(counters <= 500 && notes <= 256, "{counters}, {notes} notes");
-    }
-
-    /// Also when windows had another length: none of those that may be in use,
-    /// by clocks and callers that differ, and all others.
-    #[test]
-    fn counters_of_other_windows_are_over() {
+    fn counting_costs_one_increment_before_a_response_may_begin() {
         let world = World::new();
         world.run(limit(&world).check("a")).unwrap();
-        let counters = world.store.counters();
-        let name = counters.keys().next().unwrap().clone();
-        let with_window = |secs| {
-            let quota = Quota {
-                window: Duration::from_secs(secs),
-                ..limit(&world).quota()
-            };
-            CallerLimit {
-                quota,
-                ..limit(&world)
+        assert_eq!(world.store.calls(), 1);
+    }
+
+    /// Ten times as many callers leave no more behind.
+    #[test]
+    fn those_who_never_return_are_removed_by_others() {
+        let left = |callers: u64| {
+            let world = World::new();
+            for n in 0..callers {
+                world.run(limit(&world).check(&n.to_string())).unwrap();
+                world.drain();
+                world.clock.advance(Duration::from_secs(5));
+            }
+            (world.store.counters_len(), world.store.len())
+        };
+        let (few, many) = (left(1_000), left(10_000));
+        assert!(
+            many.0 <= few.0 + 10 && many.1 <= few.1 + 10,
+            "{few:?}, {many:?}"
+        );
+        // Those of two windows and of the time in which they may be removed.
+        assert!(many.0 <= 1_000, "{many:?}");
+    }
+
+    /// A crowd is worked off by those who come when it is over.
+    #[test]
+    fn a_crowd_leaves_nothing_for_ever() {
+        let world = World::new();
+        let come = |names: std::ops::Range<u64>| {
+            for n in names {
+                world.run(limit(&world).check(&n.to_string())).unwrap();
+                world.drain();
             }
         };
-        assert!(!with_window(600).is_over(&name));
-        assert!(with_window(60).is_over(&name));
-        assert!(with_window(3_600).is_over(&name));
-        world.clock.advance(Duration::from_secs(1_200));
-        assert!(with_window(600).is_over(&name));
+        come(0..4_000);
+        assert!(world.store.counters_len() >= 4_000);
+        world.clock.advance(3 * WINDOW);
+        come(4_000..8_000);
+        world.clock.advance(3 * WINDOW);
+        come(8_000..12_000);
+        let counters = world.store.counters_len();
+        assert!(counters <= 4_010, "{counters}");
     }
 
     #[test]
@@ -239,10 +178,14 @@ mod tests {
     }
 
     #[test]
-    fn a_store_in_trouble_lets_everybody_in() {
+    fn who_cannot_be_counted_is_not_waved_through() {
         let world = World::new();
         let fault = StoreError::Unavailable("gone".into());
-        world.store.fail_with(Some(fault));
-        assert_eq!(world.run(limit(&world).check("a")), None);
+        world.store.fail_with(Some(fault.clone()));
+        let limit = limit(&world);
+        assert_eq!(world.run(limit.check("a")), Err(fault));
+        let left_alone = world.run(limit.check("a")).unwrap_err();
+        assert!(matches!(left_alone, StoreError::LeftAlone { .. }));
+        assert!(left_alone.retry_after().is_some());
     }
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::adaptive::AdaptiveLimits;
 use super::bucket::Rate;
 use super::lane::{LaneLimits, LaneName};
 use super::retry::RetryPolicy;
@@ -28,9 +27,6 @@ pub struct LaneConfig {
     pub limits: LaneLimits,
     /// How long its calls may take.
     pub timeouts: Timeouts,
-    /// Whether its limit follows the upstream, below what is configured here.
-    /// Off by default.
-    pub adaptive: Option<AdaptiveLimits>,
 }
 
 impl LaneConfig {
@@ -39,15 +35,6 @@ impl LaneConfig {
         Self {
             limits: LaneLimits::concurrency(concurrency),
             timeouts: Timeouts::default(),
-            adaptive: None,
-        }
-    }
-
-    /// The same with a limit that follows the upstream.
-    pub fn adaptive(self, limits: AdaptiveLimits) -> Self {
-        Self {
-            adaptive: Some(limits),
-            ..self
         }
     }
 

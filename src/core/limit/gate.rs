@@ -3,29 +3,33 @@
 
 use std::collections::BTreeMap;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::future::{Either, pending, select};
+use futures::future::{pending, select};
+use futures::poll;
 
-use super::adaptive::{Adaptive, Sample};
 use super::call::{Call, CallError};
 use super::config::{Limits, Scope};
 use super::global::{GLOBAL, Global};
-use super::lane::{Ask, Lane, LaneError, LaneName, Permit};
-use super::shared::{
-    Health, Lease, LeaseTimes, NoSlot, NoTicket, Shared, SharedLane, SharedLimit, SharedPause,
-    SharedRate, Tickets,
-};
-use crate::core::ports::{Clock, Instant, Ports};
+use super::lane::{Acquire, Ask, Lane, LaneError, LaneName, Permit};
+use super::shared::{Lease, NoSlot, NoTicket, SharedLane, SharedPause, SharedRate, Tickets};
+use crate::core::ports::{Clock, Instant};
+use crate::core::store::Store;
 
-/// A ticket or a look at the pause that is older counts as stale: the call was
-/// held up after it.
-const STALE: Duration = Duration::from_millis(50);
+/// Who waits for tickets for longer looks at the pause again, so long before they
+/// are due.
+const LONG: Duration = Duration::from_secs(4);
+const BEFORE: Duration = Duration::from_secs(1);
 
 /// So often tickets of two rates are taken that were to be for the same time,
 /// and are not because others came between. It takes two, seldom three.
-const TRIES: usize = 32;
+const TRIES: usize = 16;
+
+/// So often a call takes tickets that have lapsed when it could start: a guest may
+/// be held up by what else it does.
+const LAPSES: usize = 32;
 
 /// Who waits for a slot of the store looks so often whether its lane was paused.
 const LOOK: Duration = Duration::from_secs(1);
@@ -39,14 +43,13 @@ pub(super) struct Gate {
     pub(super) limits: Limits,
     clock: Arc<dyn Clock>,
     pub(super) global: Global,
-    shared: Option<(Shared, SharedRate)>,
+    shared: Option<(Store, SharedRate)>,
     lanes: Mutex<BTreeMap<LaneName, Arc<Entry>>>,
 }
 
 /// One lane.
 pub(super) struct Entry {
     pub(super) lane: Lane,
-    adaptive: Option<Adaptive>,
     shared: Option<SharedEntry>,
 }
 
@@ -54,7 +57,6 @@ struct SharedEntry {
     slots: SharedLane,
     rate: Option<SharedRate>,
     pause: SharedPause,
-    limit: SharedLimit,
 }
 
 /// A call's place in its lane. The lease goes first, so that it is on its way
@@ -69,23 +71,19 @@ enum Turn {
     Go(Permit),
     /// The lane is paused until then.
     Paused(Instant),
-    /// The tickets were due before there was a launch.
+    /// The tickets have lapsed before there was a launch.
     Lapsed,
 }
 
 impl Gate {
-    pub(super) fn new(limits: Limits, ports: &Ports, health: Arc<Health>) -> Self {
-        let clock = Arc::clone(&ports.clock);
+    pub(super) fn new(limits: Limits, store: &Store) -> Self {
+        let clock = Arc::clone(store.clock());
         let shared = match limits.scope {
-            Scope::Shared => Shared::new(ports, health),
+            Scope::Shared => SharedRate::new(store, "all", limits.rate, limits.burst),
             Scope::Instance => None,
         };
-        let rate = |shared: Shared| {
-            let rate = SharedRate::new(shared.clone(), "all", limits.rate, limits.burst);
-            (shared, rate)
-        };
         Self {
-            shared: shared.map(rate),
+            shared: shared.map(|rate| (store.clone(), rate)),
             global: Global::new(
                 limits.rate,
                 limits.burst,
@@ -117,40 +115,23 @@ impl Gate {
     }
 
     fn make(&self, name: &LaneName) -> Entry {
-        let config = self.limits.lane(name);
-        let limits = config.limits;
-        let adaptive = |adaptive| Adaptive::new(adaptive, limits.concurrency);
-        let shared = self.shared.as_ref().map(|(shared, _)| SharedEntry {
-            slots: SharedLane::new(shared.clone(), name, LeaseTimes::default())
-                .bounded(limits.queue),
-            rate: limits.rate.map(|(rate, burst)| {
-                SharedRate::new(shared.clone(), &format!("lane-{name}"), rate, burst)
-            }),
-            pause: SharedPause::new(shared.clone(), name, self.limits.longest_pause),
-            limit: SharedLimit::new(shared.clone(), name),
+        let limits = self.limits.lane(name).limits;
+        let shared = self.shared.as_ref();
+        let shared = shared.and_then(|(store, _)| {
+            let rate = limits.rate.and_then(|(rate, burst)| {
+                SharedRate::new(store, &format!("lane-{name}"), rate, burst)
+            });
+            let slots = SharedLane::new(store, name)?;
+            Some(SharedEntry {
+                slots: slots.bounded(limits.queue),
+                rate,
+                pause: SharedPause::new(store, name, self.limits.longest_pause),
+            })
         });
         Entry {
             lane: Lane::new(name.clone(), limits, Arc::clone(&self.clock)),
-            adaptive: config.adaptive.map(adaptive),
             shared,
         }
-    }
-
-    /// What the limits in the store stand on, where they are kept there.
-    pub(super) fn shared(&self) -> Option<&Shared> {
-        self.shared.as_ref().map(|(shared, _)| shared)
-    }
-
-    /// Whether `counter` is one of these limits that nobody will use any more.
-    pub(super) fn is_over(&self, counter: &str) -> bool {
-        let of_lane = |entry: &Arc<Entry>| {
-            entry.shared.as_ref().is_some_and(|shared| {
-                let rate = shared.rate.as_ref();
-                shared.slots.is_over(counter) || rate.is_some_and(|rate| rate.is_over(counter))
-            })
-        };
-        let global = self.shared_rate();
-        global.is_some_and(|rate| rate.is_over(counter)) || self.entries().iter().any(of_lane)
     }
 
     /// The global rate of all instances.
@@ -167,21 +148,19 @@ impl Gate {
     ) -> Result<(Slot, Permit), CallError> {
         let ask = Ask {
             priority: call.priority,
-            weight: call.weight,
             deadline: call.deadline,
         };
-        entry.adopt().await;
         // Makes a pause that another instance asked for known to the lane here:
         // who has no time for it is refused before it waits for anything.
         entry.paused_until().await;
         let lane = &entry.lane;
-        let granted = lane.acquire(ask).await;
+        let (granted, mut waited) = at_once(lane.acquire(ask)).await;
         let permit = granted.map_err(|error| refused(lane, error))?;
-        let _lease = self.lease(call, entry).await?;
+        let _lease = self.lease(call, entry, &mut waited).await?;
         let mut slot = Slot { _lease, permit };
-        let mut hold = false;
+        let mut lapses = 0;
         loop {
-            match self.turn(call, entry, ask, hold).await? {
+            match self.turn(call, entry, ask, lapses, waited).await? {
                 Turn::Go(mut launch) => {
                     slot.permit.launch();
                     launch.launch();
@@ -190,8 +169,10 @@ impl Gate {
                 Turn::Paused(until) => {
                     self.allow_pause(call, until - self.clock.now())?;
                     self.clock.sleep_until(until).await;
+                    waited = false;
                 }
-                Turn::Lapsed => hold = true,
+                Turn::Lapsed if lapses < LAPSES => lapses += 1,
+                Turn::Lapsed => return Err(busy(call, Duration::ZERO)),
             }
         }
     }
@@ -201,107 +182,138 @@ impl Gate {
     /// A launch is taken first, so that tickets do not lapse while others'
     /// launches last; but it is left to others until tickets that are still to
     /// come are due. Who then finds none in time has lost its tickets, and
-    /// keeps its launch (`hold`) when it comes again.
+    /// keeps its launch when it comes again.
     async fn turn(
         &self,
         call: &Call,
         entry: &Entry,
         ask: Ask,
-        hold: bool,
+        lapses: usize,
+        waited: bool,
     ) -> Result<Turn, CallError> {
-        let mut launch = self.global.acquire(ask).await?;
+        let (launch, waited_here) = at_once(self.global.acquire(ask)).await;
+        let mut launch = launch?;
         // The lane may have been paused while the call waited: an answer that
         // came meanwhile, here or in another instance, asked for it.
-        if let Some(until) = entry.paused_until().await {
+        if let Some(until) = entry.still_paused_until(waited || waited_here).await {
             return Ok(Turn::Paused(until));
         }
-        let looked = self.clock.now();
-        let tickets = self.tickets(call, entry).await?;
-        let due_in = tickets.map_or(Duration::ZERO, |all| all.due_in(self.clock.unix()));
-        if !due_in.is_zero() {
-            let kept = hold.then_some(launch);
-            self.clock.sleep(due_in).await;
+        // By turns with room for slow calls of the store, and for what is held up
+        // after them: those are used at once.
+        let calls = u32::from(lapses.is_multiple_of(2));
+        let tickets = self.tickets(call, entry, calls).await?;
+        if let Some(tickets) = tickets {
+            let kept = (lapses > 0).then_some(launch);
+            if let Some(until) = self.wait_for(tickets, entry).await {
+                return Ok(Turn::Paused(until));
+            }
             launch = match kept {
                 Some(launch) => launch,
                 None => self.global.acquire(ask).await?,
             };
         }
-        if self.clock.now() - looked > STALE
-            && let Some(until) = entry.paused_until().await
-        {
+        if let Some(until) = entry.lane.paused_until() {
             return Ok(Turn::Paused(until));
         }
-        let lapsed = tickets.is_some_and(|all| all.are_over(self.clock.unix(), STALE));
-        Ok(match lapsed && !hold {
+        let now = self.clock.now();
+        if call.deadline.is_some_and(|deadline| deadline < now) {
+            return Err(busy(call, entry.lane.retry_after()));
+        }
+        let lapsed = tickets.is_some_and(|tickets| tickets.end <= self.clock.unix());
+        Ok(match lapsed {
             true => Turn::Lapsed,
             false => Turn::Go(launch),
         })
     }
 
+    /// Waits until `tickets` are due, or finds that the lane was paused
+    /// meanwhile.
+    async fn wait_for(&self, tickets: Tickets, entry: &Entry) -> Option<Instant> {
+        let due_in = tickets.due_in(self.clock.unix());
+        if due_in > LONG {
+            self.clock.sleep(due_in - BEFORE).await;
+            let until = entry.paused_until().await;
+            if until.is_some() {
+                return until;
+            }
+        }
+        let due_in = tickets.due_in(self.clock.unix());
+        if !due_in.is_zero() {
+            self.clock.sleep(due_in).await;
+        }
+        None
+    }
+
     /// Takes the call's tickets of the store: of the global rate, and of the
-    /// lane's where it has one, for the same time. Whichever has the longer line
-    /// goes first, so that the other has tickets left for when the first are
-    /// due; only where others come between are they taken anew.
-    async fn tickets(&self, call: &Call, entry: &Entry) -> Result<Option<Tickets>, CallError> {
-        let Some((_, global)) = &self.shared else {
+    /// lane's where it has one, for the same time. The lane's comes first: what
+    /// is wasted where others come between is then the lane's own. `None` while
+    /// the store is left alone.
+    async fn tickets(
+        &self,
+        call: &Call,
+        entry: &Entry,
+        calls: u32,
+    ) -> Result<Option<Tickets>, CallError> {
+        let Some(global) = self.shared_rate() else {
             return Ok(None);
         };
         let lane = entry.shared.as_ref();
         let Some(lane) = lane.and_then(|shared| shared.rate.as_ref()) else {
-            return take(global, call, GLOBAL, Duration::ZERO).await;
+            return take(global, call, GLOBAL, Duration::ZERO, calls).await;
         };
-        let global = global.clone().beside(lane);
-        let mut rates = [(lane, &*call.lane), (&global, GLOBAL)];
-        if global.line().await > lane.line().await {
-            rates.reverse();
-        }
-        let mut other: Option<Tickets> = None;
-        for (tried, (rate, name)) in rates.into_iter().cycle().take(TRIES).enumerate() {
-            let from = match other {
-                None => Duration::ZERO,
-                // Once they may meet by luck. After that those that were taken
-                // are kept clear of, or they could be in the way for ever.
-                Some(tickets) if tried > 2 => tickets.clear(),
-                Some(tickets) => tickets.begins(),
-            };
-            let Some(tickets) = take(rate, call, name, from).await? else {
+        let Some(mut last) = take(lane, call, &call.lane, Duration::ZERO, 2 * calls).await? else {
+            return Ok(None);
+        };
+        let rates = [(global, GLOBAL), (lane, &*call.lane)];
+        for (rate, name) in rates.into_iter().cycle().take(TRIES) {
+            let Some(tickets) = take(rate, call, name, last.begin, calls).await? else {
                 return Ok(None);
             };
-            let both = other.and_then(|other| other.and(tickets));
+            let both = last.and(tickets);
+            let both = both.filter(|both| both.end > self.clock.unix());
             if both.is_some() {
                 return Ok(both);
             }
-            other = Some(tickets);
+            last = tickets;
         }
-        let due_in = |tickets: Tickets| tickets.due_in(self.clock.unix());
-        Err(CallError::Busy {
-            lane: call.lane.clone(),
-            retry_after: other.map_or(Duration::ZERO, due_in),
-        })
+        Err(busy(call, last.due_in(self.clock.unix())))
     }
 
     /// A slot of the store. A pause beyond the call's deadline that comes
     /// meanwhile ends the wait.
-    async fn lease(&self, call: &Call, entry: &Entry) -> Result<Option<Lease>, CallError> {
-        let (lease, paused) = (pin!(entry.lease(call)), pin!(self.paused(call, entry)));
-        match select(lease, paused).await {
-            Either::Left((lease, _)) => lease,
-            Either::Right((error, _)) => Err(error),
-        }
+    async fn lease(
+        &self,
+        call: &Call,
+        entry: &Entry,
+        waited: &mut bool,
+    ) -> Result<Option<Lease>, CallError> {
+        let waits = AtomicBool::new(*waited);
+        let ended = {
+            let lease = pin!(entry.lease(call, &waits));
+            let paused = pin!(self.paused(call, entry, &waits));
+            select(lease, paused).await.factor_first().0
+        };
+        *waited = waits.load(Ordering::Relaxed);
+        ended
     }
 
-    /// Resolves when the lane is paused for longer than `call` may wait, at the
-    /// latest a second after any instance has learned of it.
-    async fn paused(&self, call: &Call, entry: &Entry) -> CallError {
+    /// Resolves when the lane is paused for longer than `call`, which `waits`, may
+    /// wait, at the latest a second after any instance has learned of it.
+    async fn paused(
+        &self,
+        call: &Call,
+        entry: &Entry,
+        waits: &AtomicBool,
+    ) -> Result<Option<Lease>, CallError> {
         if call.deadline.is_none() || entry.shared.is_none() {
             return pending().await;
         }
         loop {
             self.clock.sleep(LOOK).await;
-            if let Some(until) = entry.paused_until().await
-                && let Err(error) = self.allow_pause(call, until - self.clock.now())
+            if waits.load(Ordering::Relaxed)
+                && let Some(until) = entry.paused_until().await
             {
-                return error;
+                self.allow_pause(call, until - self.clock.now())?;
             }
         }
     }
@@ -329,42 +341,14 @@ impl Gate {
 }
 
 impl Entry {
-    /// Takes over what other instances have learned of the upstream.
-    async fn adopt(&self) {
-        if let (Some(adaptive), Some(shared)) = (&self.adaptive, &self.shared)
-            && let Some(limit) = shared.limit.get().await
-        {
-            self.lane.set_limit(adaptive.adopt(limit));
-        }
-    }
-
-    /// Learns how an attempt went that was launched at `launched`, for this
-    /// instance and the others.
-    pub(super) async fn learn(&self, launched: Instant, ended: Instant, overloaded: bool) {
-        let Some(adaptive) = &self.adaptive else {
-            return;
-        };
-        let sample = Sample {
-            launched,
-            ended,
-            overloaded,
-            in_flight: self.lane.snapshot().in_flight,
-        };
-        if let Some(limit) = adaptive.learn(sample) {
-            self.lane.set_limit(limit);
-            if let Some(shared) = &self.shared {
-                shared.limit.set(limit).await;
-            }
-        }
-    }
-
     /// A slot of the store, held next to the instance's.
-    async fn lease(&self, call: &Call) -> Result<Option<Lease>, CallError> {
+    async fn lease(&self, call: &Call, waited: &AtomicBool) -> Result<Option<Lease>, CallError> {
         let Some(shared) = &self.shared else {
             return Ok(None);
         };
         let limit = self.lane.snapshot().limit;
-        let lease = shared.slots.acquire(limit, call.deadline, |_| ()).await;
+        let waits = |_| waited.store(true, Ordering::Relaxed);
+        let lease = shared.slots.acquire(limit, call.deadline, waits).await;
         // Whoever knows of the longer wait: other instances, or this one.
         let retry_after = |wait: Duration| wait.max(self.lane.retry_after());
         let lane = || call.lane.clone();
@@ -404,6 +388,14 @@ impl Entry {
         self.lane.paused_until()
     }
 
+    /// The same, as far as it is known here already unless `waited`.
+    async fn still_paused_until(&self, waited: bool) -> Option<Instant> {
+        match waited {
+            true => self.paused_until().await,
+            false => self.lane.paused_until(),
+        }
+    }
+
     /// Slots held in all instances, and when the pause ends, as far as the
     /// store knows.
     pub(super) async fn in_store(&self) -> (Option<u64>, Option<Instant>) {
@@ -415,20 +407,36 @@ impl Entry {
     }
 }
 
+/// What `acquire` comes to, and whether it had to wait.
+async fn at_once(mut acquire: Acquire) -> (Result<Permit, LaneError>, bool) {
+    match poll!(&mut acquire) {
+        std::task::Poll::Ready(granted) => (granted, false),
+        std::task::Poll::Pending => (acquire.await, true),
+    }
+}
+
 async fn take(
     rate: &SharedRate,
     call: &Call,
     name: &str,
     from: Duration,
+    calls: u32,
 ) -> Result<Option<Tickets>, CallError> {
-    let taken = rate.reserve(call.weight, from, call.deadline).await;
-    taken.map_err(|error| match error {
-        NoTicket::TooLate(late) => CallError::Busy {
+    match rate.reserve(from, calls, call.deadline).await {
+        Ok(tickets) => Ok(Some(tickets)),
+        Err(NoTicket::Store(_)) => Ok(None),
+        Err(NoTicket::TooLate { wait }) => Err(CallError::Busy {
             lane: name.to_owned().into(),
-            retry_after: late.wait,
-        },
-        NoTicket::TooHeavy(heavy) => heavy.into(),
-    })
+            retry_after: wait,
+        }),
+    }
+}
+
+fn busy(call: &Call, retry_after: Duration) -> CallError {
+    CallError::Busy {
+        lane: call.lane.clone(),
+        retry_after,
+    }
 }
 
 /// A lane's refusal: by a pause that the upstream asked for, or by itself.

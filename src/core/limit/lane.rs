@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
-use super::bucket::{NotTaken, Rate, TokenBucket, TooHeavy};
+use super::bucket::{Rate, TokenBucket};
 use crate::core::ports::{Clock, Instant};
 
 mod acquire;
@@ -59,26 +59,14 @@ impl LaneLimits {
     }
 }
 
-/// What a caller asks of a lane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a caller asks of a lane: by default as an interactive call, without a
+/// deadline.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ask {
     /// Who goes first.
     pub priority: Priority,
-    /// Tokens of the lane's rate that it costs; the concurrency counts 1.
-    pub weight: u32,
     /// When to give up.
     pub deadline: Option<Instant>,
-}
-
-impl Default for Ask {
-    /// Interactive, weight 1, no deadline.
-    fn default() -> Self {
-        Self {
-            priority: Priority::Interactive,
-            weight: 1,
-            deadline: None,
-        }
-    }
 }
 
 /// Why a lane gave no permit.
@@ -103,9 +91,6 @@ pub enum LaneError {
         /// As for [`LaneError::Full`].
         retry_after: Duration,
     },
-    /// No wait would help.
-    #[error(transparent)]
-    TooHeavy(#[from] TooHeavy),
 }
 
 /// Whole seconds, rounded up, as `Retry-After` has them.
@@ -162,7 +147,6 @@ enum Step {
     At(Instant),
     /// Other permits.
     Later,
-    Never(TooHeavy),
 }
 
 impl State {
@@ -188,7 +172,7 @@ impl State {
     }
 
     /// Takes a permit if there is one. The caller knows that it is first.
-    fn step(&mut self, now: Instant, weight: u32) -> Step {
+    fn step(&mut self, now: Instant) -> Step {
         if self.in_flight >= self.limit {
             return Step::Later;
         }
@@ -196,14 +180,12 @@ impl State {
             return Step::At(self.paused_until);
         }
         if let Some(bucket) = &mut self.bucket {
-            let pending = self.unlaunched.saturating_add(weight);
-            if weight <= bucket.burst() && pending > bucket.burst() {
+            if self.unlaunched >= bucket.burst() {
                 return Step::Later;
             }
-            match bucket.try_acquire(now, weight) {
-                Ok(()) => self.unlaunched = pending,
-                Err(NotTaken::Wait(wait)) => return Step::At(now + wait.after),
-                Err(NotTaken::TooHeavy(error)) => return Step::Never(error),
+            match bucket.try_acquire(now) {
+                Ok(()) => self.unlaunched += 1,
+                Err(wait) => return Step::At(now + wait.after),
             }
         }
         self.in_flight += 1;
@@ -219,14 +201,14 @@ impl State {
     }
 
     /// The soonest that time alone would let a newcomer in.
-    fn earliest(&self, now: Instant, weight: u32) -> Instant {
-        let wait = |bucket: &TokenBucket| bucket.wait_behind(now, 0, weight);
+    fn earliest(&self, now: Instant) -> Instant {
+        let wait = |bucket: &TokenBucket| bucket.wait_behind(now, 0);
         let rate = self.bucket.as_ref().map_or(Duration::ZERO, wait);
         self.paused_until.max(now + rate)
     }
 
     /// When a newcomer that is turned away should come again.
-    fn retry_after(&self, now: Instant, weight: u32) -> Duration {
+    fn retry_after(&self, now: Instant) -> Duration {
         let waiting = self.waiters();
         let ahead = u32::try_from(waiting).unwrap_or(u32::MAX);
         let slots = match self.in_flight >= self.limit {
@@ -236,7 +218,7 @@ impl State {
             }
             false => Duration::ZERO,
         };
-        let wait = |bucket: &TokenBucket| bucket.wait_behind(now, ahead.into(), weight);
+        let wait = |bucket: &TokenBucket| bucket.wait_behind(now, ahead.into());
         let rate = self.bucket.as_ref().map_or(Duration::ZERO, wait);
         (self.paused_until - now) + slots.max(rate)
     }
@@ -345,7 +327,7 @@ impl Lane {
     /// When a caller that is turned away now should come again.
     pub fn retry_after(&self) -> Duration {
         let now = self.0.clock.now();
-        self.0.with(|state| state.retry_after(now, 1))
+        self.0.with(|state| state.retry_after(now))
     }
 }
 
@@ -381,17 +363,16 @@ impl fmt::Debug for Lane {
 pub struct Permit {
     lane: Lane,
     since: Instant,
-    /// Tokens taken and not yet [`launch`](Self::launch)ed.
-    tokens: u32,
+    /// Whether it has a token that is not yet [`launch`](Self::launch)ed.
+    token: bool,
 }
 
 impl Permit {
     /// Says that the call starts now. The lane's rate counts from here: a call
     /// may be held up between its permit and its start, and the upstream sees
-    /// starts. A permit that is dropped without it gives its tokens back.
+    /// starts. A permit that is dropped without it gives its token back.
     pub fn launch(&mut self) {
-        let tokens = std::mem::take(&mut self.tokens);
-        if tokens == 0 {
+        if !std::mem::take(&mut self.token) {
             return;
         }
         let now = self.lane.0.clock.now();
@@ -399,7 +380,7 @@ impl Permit {
             if let Some(bucket) = &mut state.bucket {
                 bucket.launch(now, state.unlaunched);
             }
-            state.unlaunched = state.unlaunched.saturating_sub(tokens);
+            state.unlaunched = state.unlaunched.saturating_sub(1);
         });
     }
 
@@ -413,7 +394,7 @@ impl Drop for Permit {
     fn drop(&mut self) {
         let now = self.lane.0.clock.now();
         let held = now.as_nanos().saturating_sub(self.since.as_nanos());
-        let tokens = self.tokens;
+        let tokens = u32::from(self.token);
         self.lane.0.change(|state| {
             state.in_flight -= 1;
             state.held = state.held - state.held / 8 + held / 8;

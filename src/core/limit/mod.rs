@@ -12,21 +12,17 @@
 //!
 //! ```
 //! use std::num::NonZeroU32;
-//! use std::time::Duration;
 //!
 //! use bytes::Bytes;
-//! use spinlane::core::limit::{
-//!     AdaptiveLimits, Budget, Call, LaneConfig, Limits, Orchestrator, Priority,
-//! };
+//! use spinlane::core::limit::{Budget, Call, LaneConfig, Limits, Orchestrator, Priority};
 //! use spinlane::core::ports::HttpError;
+//! use spinlane::core::store::Store;
 //! use spinlane::core::testing::{ScriptedHttp, World};
 //! # use futures::{StreamExt, stream};
 //!
-//! // Two calls at a time and ten a second; the limit gives way while the
-//! // upstream answers slowly or says that it is overloaded.
+//! // Two calls at a time and ten a second.
 //! let ten = NonZeroU32::new(10).unwrap();
-//! let slow = Duration::from_secs(2);
-//! let search = LaneConfig::new(2).rate(ten).adaptive(AdaptiveLimits { min: 1, slow });
+//! let search = LaneConfig::new(2).rate(ten);
 //! let mut limits = Limits::default();
 //! limits.lanes.insert("search".into(), search);
 //!
@@ -34,12 +30,12 @@
 //! let world = World::with_http(ScriptedHttp::new(|_| async {
 //!     Ok::<_, HttpError>(http::Response::new(stream::empty().boxed()))
 //! }));
-//! let upstreams = Orchestrator::new(limits, world.ports());
+//! let ports = world.ports();
+//! let upstreams = Orchestrator::new(limits, &ports, &Store::open(&ports));
 //!
 //! let budget = Budget::new(50);
 //! let request = http::Request::get("https://search.example/").body(Bytes::new())?;
 //! let mut call = Call::new("search", request, budget.clone()).repeatable();
-//! call.weight = 3;
 //! call.priority = Priority::Background;
 //! let answered = world.run(upstreams.run(call))?;
 //! assert_eq!((answered.stats.attempts, budget.used()), (1, 1));
@@ -51,7 +47,6 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod adaptive;
 mod body;
 mod bucket;
 mod budget;
@@ -65,8 +60,7 @@ mod orchestrator;
 mod retry;
 pub mod shared;
 
-pub use adaptive::{Adaptive, AdaptiveLimits, Sample};
-pub use bucket::{InvalidRate, NotTaken, Rate, TokenBucket, TooHeavy, Wait};
+pub use bucket::{InvalidRate, Rate, TokenBucket, Wait};
 pub use budget::{Budget, BudgetExhausted, Taken};
 pub use call::{Answered, Beginning, Call, CallError, CallStats, Inspect, Observer};
 pub use caller::{CallerLimit, Decision, Quota};
@@ -76,4 +70,5 @@ pub use lane::{
     Acquire, Ask, Lane, LaneError, LaneLimits, LaneName, LaneSnapshot, Permit, Priority,
 };
 pub use orchestrator::{LaneStatus, Orchestrator};
+pub(in crate::core) use retry::jitter;
 pub use retry::{RetryPolicy, Verdict, classify, is_retryable, retry_after};

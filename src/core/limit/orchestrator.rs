@@ -15,9 +15,10 @@ use super::config::Limits;
 use super::gate::{Entry, Gate, Slot};
 use super::lane::{Lane, LaneName, LaneSnapshot};
 use super::retry::{Verdict, classify, is_retryable};
-use super::shared::{Health, Shared, Window};
+use super::shared::Window;
 use crate::core::ports::{BodyStream, HttpError, Instant, Ports, TimeoutPhase};
 use crate::core::scope;
+use crate::core::store::Store;
 
 /// All limits in front of all upstreams. Clones are the same.
 #[derive(Clone)]
@@ -65,14 +66,6 @@ impl Outcome {
         }
     }
 
-    /// Whether the upstream had too much to do, as far as it can be told.
-    fn is_overload(&self) -> bool {
-        match self {
-            Self::Answer(_, verdict) => matches!(verdict, Verdict::Overloaded { .. }),
-            Self::Failure(error) => matches!(error, HttpError::Timeout(_)),
-        }
-    }
-
     /// How long the upstream asks to be left alone.
     fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -114,15 +107,10 @@ impl Drop for Charge<'_> {
 }
 
 impl Orchestrator {
-    /// The limits in front of `ports.http`.
-    pub fn new(limits: Limits, ports: Ports) -> Self {
-        Self::with_health(limits, ports, Arc::default())
-    }
-
-    /// The same, with the store's health known to others as well, such as a
-    /// cache in the same store.
-    pub fn with_health(limits: Limits, ports: Ports, health: Arc<Health>) -> Self {
-        let gate = Gate::new(limits, &ports, health);
+    /// The limits in front of `ports.http`, in the shared scope kept in `store`.
+    pub fn new(limits: Limits, ports: &Ports, store: &Store) -> Self {
+        let gate = Gate::new(limits, store);
+        let ports = ports.clone();
         Self(Arc::new(Inner { ports, gate }))
     }
 
@@ -181,27 +169,16 @@ impl Orchestrator {
         self.0.gate.global.snapshot()
     }
 
-    /// What other limits in the same store stand on. `None` where limits are
-    /// of this instance only: it was asked for, or the host has no counters.
-    pub fn shared(&self) -> Option<&Shared> {
-        self.0.gate.shared()
+    /// Whether limits hold over all instances, and not in this one only: it was
+    /// asked for, and the host has counters.
+    pub fn is_shared(&self) -> bool {
+        self.0.gate.shared_rate().is_some()
     }
 
     /// Launches of all instances in the store's present window. `None` where
     /// limits are of this instance only, and while the store is left alone.
     pub async fn launches(&self) -> Option<Window> {
-        self.0.gate.shared_rate()?.window().await
-    }
-
-    /// Whether `counter`, by its name in the store, is one of these limits that
-    /// nobody will use any more, for the operator's sweep. Knows the lanes that
-    /// are configured or were used.
-    pub fn is_over(&self, counter: &str) -> bool {
-        let gate = &self.0.gate;
-        for name in gate.limits.lanes.keys() {
-            gate.entry(name);
-        }
-        gate.is_over(counter)
+        self.0.gate.shared_rate()?.window().await.ok()
     }
 
     /// Ends the pauses that upstreams have asked for, of all configured lanes and
@@ -222,8 +199,7 @@ impl Orchestrator {
     }
 
     /// All configured lanes and those that were used, in all instances as far
-    /// as the store knows. Costs two reads for each lane, and an increment for
-    /// each that is in use.
+    /// as the store knows. Costs a read and an increment for each lane.
     pub async fn status(&self) -> Vec<LaneStatus> {
         let gate = &self.0.gate;
         for name in gate.limits.lanes.keys() {
@@ -274,7 +250,6 @@ impl Orchestrator {
         charge.made();
         let timeouts = call.timeouts;
         let timeouts = timeouts.unwrap_or(self.0.gate.limits.lane(&call.lane).timeouts);
-        let launched = clock.now();
         let mut request = match self.may_repeat(call, stats.attempts) {
             true => call.request.clone(),
             false => std::mem::take(&mut call.request),
@@ -284,10 +259,8 @@ impl Orchestrator {
             span.insert_into(request.headers_mut());
         }
         let response = self.0.ports.http.send(request, timeouts).await;
-        let ended = clock.now();
         drop(launch);
         let outcome = self.read(call, response, slot).await;
-        entry.learn(launched, ended, outcome.is_overload()).await;
         if let Some(wait) = outcome.retry_after() {
             self.0.gate.pause(entry, wait).await;
         }
@@ -328,7 +301,6 @@ impl Orchestrator {
         };
         let by_status = classify(&head, self.0.ports.clock.unix());
         let (verdict, body) = match call.inspect {
-            Inspect::Head(read) => (read(&head), body),
             Inspect::Body { limit, read } if by_status == Verdict::Good => {
                 match self.in_time(read_ahead(body, limit)).await {
                     Ok(Ahead::Whole(bytes)) => (read(&head, &bytes), whole(bytes)),
@@ -415,7 +387,7 @@ impl fmt::Debug for Orchestrator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Orchestrator")
             .field("global", &self.global())
-            .field("shared", &self.shared().is_some())
+            .field("shared", &self.is_shared())
             .finish_non_exhaustive()
     }
 }

@@ -42,7 +42,7 @@ impl RetryPolicy {
 }
 
 /// Uniformly random between zero and `ceiling`.
-pub(super) fn jitter(ceiling: Duration, entropy: &dyn Entropy) -> Duration {
+pub(in crate::core) fn jitter(ceiling: Duration, entropy: &dyn Entropy) -> Duration {
     let mut bytes = [0; 8];
     entropy.fill(&mut bytes);
     let ceiling = u64::try_from(ceiling.as_nanos()).unwrap_or(u64::MAX);

@@ -22,6 +22,7 @@ struct MemoryState {
     delay: Option<(VirtualClock, Duration)>,
     full: bool,
     calls: u64,
+    increments: u64,
 }
 
 impl MemoryStore {
@@ -49,6 +50,11 @@ impl MemoryStore {
     /// Calls seen so far, of every kind.
     pub fn calls(&self) -> u64 {
         lock(&self.0).calls
+    }
+
+    /// Those of them that were increments.
+    pub fn increments(&self) -> u64 {
+        lock(&self.0).increments
     }
 
     /// Values held (counters left out).
@@ -142,6 +148,7 @@ impl Counters for MemoryStore {
         delta: i64,
     ) -> BoxFuture<'a, Result<i64, StoreError>> {
         self.call(move |state| {
+            state.increments += 1;
             let value = state.counters.entry(name.into()).or_default();
             *value = value.wrapping_add(delta);
             Ok(*value)

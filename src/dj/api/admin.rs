@@ -10,10 +10,9 @@ use super::json::Json;
 use super::no_route;
 use super::operator;
 use super::problem::Problem;
-use crate::core::cache::Swept;
 use crate::core::ports::StoreError;
+use crate::core::store::Swept;
 use crate::dj::error::{Code, ErrorObject};
-use crate::dj::limits::CallerLimits;
 use crate::dj::{AppState, stored};
 
 /// What a whole sweep has found and done.
@@ -81,15 +80,8 @@ pub(super) async fn sweep(
         let error = ErrorObject::new(Code::AdminRequired, message);
         return Err(Problem::new(StatusCode::UNAUTHORIZED, error));
     }
-    let is_over = |counter: &str| {
-        let of_callers = |limits: &CallerLimits| limits.is_over(counter);
-        app.upstreams.is_over(counter) || app.caller_limits.as_ref().is_some_and(of_callers)
-    };
     let pauses_ended = app.upstreams.end_pauses().await;
-    let swept = app
-        .cache
-        .sweep_all(&stored::namespaces(&app), is_over)
-        .await;
+    let swept = app.store.sweep_all(&stored::namespaces(&app)).await;
     let swept = swept.map_err(|error| trouble(&error))?;
     Ok(Json(SweepReport::new(swept, pauses_ended)))
 }
@@ -104,14 +96,13 @@ fn trouble(error: &StoreError) -> Problem {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use axum::body::{Body, to_bytes};
     use http::Request;
     use serde_json::{Value, json};
 
     use super::*;
     use crate::core::cache::{Cache, Key};
+    use crate::core::store::Store;
     use crate::core::testing::World;
     use crate::dj::App;
 
@@ -161,7 +152,7 @@ mod tests {
     #[test]
     fn it_removes_what_has_expired_and_what_limits_have_left() {
         let world = World::new();
-        let cache = Cache::new(&world.ports(), Arc::default()).of::<u32>(&stored::BPM);
+        let cache = Cache::new(&Store::open(&world.ports())).of::<u32>(&stored::BPM);
         let (one, two) = (Key::new(["one"]), Key::new(["two"]));
         world.run(async {
             cache.put(&one, Some(&1)).await;
@@ -171,18 +162,22 @@ mod tests {
         world.clock.advance(std::time::Duration::from_secs(600));
         let counters = world.ports().counters.unwrap();
         let present = world.ports().clock.unix().as_nanos();
-        let of_rate = present / 375_000_000;
-        let of_lane = present / 10_000_000_000;
+        let window = 375_000_000;
         let left = [
+            // As an earlier form of them was called.
             "rate:all:7",
             "lane:spotify:7",
-            "rate:lane-deezer:7",
             "caller:requests:ab:7",
-            "caller:stops:ab:7",
+            // Of periods that are long over.
+            "rate:all@375000000:7",
+            "lane:spotify@10000000000:7",
+            "caller:stops:ab@600000000000:7",
+            // Of a clock that was years ahead.
+            "rate:all@375000000:9999999999",
         ];
         let used = [
-            format!("rate:all:{of_rate}"),
-            format!("lane:spotify:{of_lane}"),
+            format!("rate:all@{window}:{}", present / window),
+            format!("lane:spotify@10000000000:{}", present / 10_000_000_000),
         ];
         for name in left.into_iter().chain(used.iter().map(String::as_str)) {
             world.run(counters.increment(name, 1)).unwrap();
@@ -193,7 +188,7 @@ mod tests {
             (&report["live"], &report["removed"]),
             (&1.into(), &1.into())
         );
-        assert_eq!(report["countersRemoved"], 5, "{report}");
+        assert_eq!(report["countersRemoved"], 7, "{report}");
         let counters = world.store.counters();
         for name in &used {
             assert!(counters.contains_key(name), "{counters:?}");

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::problem::Problem;
 use crate::core::limit::{CallerLimit, Decision, Quota};
+use crate::core::ports::StoreError;
 use crate::dj::auth::{MaybeSession, UserSession};
 use crate::dj::config::Config;
 use crate::dj::error::{Code, ErrorObject};
@@ -36,7 +37,7 @@ pub(super) struct Allowance {
 /// where nobody is known. `None` where there is no limit.
 ///
 /// # Errors
-/// 429 when the caller has used its quota.
+/// 429 when the caller has used its quota, 503 when the store does not say.
 pub(super) async fn count(
     app: &AppState,
     headers: &HeaderMap,
@@ -54,7 +55,7 @@ pub(super) async fn count(
 /// and no session.
 ///
 /// # Errors
-/// 429 when the caller has used its quota.
+/// 429 when the caller has used its quota, 503 when the store does not say.
 pub(super) async fn count_stop(
     app: &AppState,
     headers: &HeaderMap,
@@ -70,9 +71,7 @@ async fn check(
     what: &'static str,
     caller: &str,
 ) -> Result<Option<Allowance>, Problem> {
-    let Some(decision) = limit.check(caller).await else {
-        return Ok(None);
-    };
+    let decision = limit.check(caller).await.map_err(uncounted)?;
     let allowance = Allowance {
         what,
         quota: limit.quota(),
@@ -82,6 +81,16 @@ async fn check(
         true => Ok(Some(allowance)),
         false => Err(allowance.refuse()),
     }
+}
+
+/// Waving callers through would leave the operator unprotected just while the
+/// store is in trouble.
+fn uncounted(error: StoreError) -> Problem {
+    tracing::warn!(%error, "a request could not be counted");
+    Problem::store_unavailable(
+        "the key-value store does not answer, and requests are counted in it: try again in a \
+         moment",
+    )
 }
 
 impl Allowance {

@@ -176,7 +176,7 @@ pub(super) async fn status(State(app): State<AppState>, headers: HeaderMap) -> J
 
 async fn limits(app: &AppState) -> Limits {
     let config = &app.config.limits;
-    let shared = app.upstreams.shared().is_some();
+    let shared = app.upstreams.is_shared();
     let launches = app.upstreams.launches().await;
     // Where the store has nothing to say, an instance knows only itself: that
     // it asks.

@@ -27,7 +27,7 @@ pub(crate) fn is_run_id(id: &str) -> bool {
 /// # Errors
 /// When the store fails: the run does not learn of it.
 pub(crate) async fn request(app: &AppState, id: &str) -> Result<(), StoreError> {
-    stored::stops(&app.cache).raise(id).await
+    stored::stops(&app.store).raise(id).await
 }
 
 /// Resolves when somebody has asked the run called `id` to end; never, where
@@ -36,7 +36,7 @@ pub(super) async fn asked(app: &AppState, id: &str) {
     if app.ports.key_value.is_none() {
         return futures::future::pending().await;
     }
-    let flags = stored::stops(&app.cache);
+    let flags = stored::stops(&app.store);
     loop {
         app.ports.clock.sleep(LOOK).await;
         if flags.is_raised(id).await == Ok(true) {

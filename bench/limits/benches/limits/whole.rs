@@ -11,6 +11,7 @@ use spinlane::core::limit::{
     Answered, Budget, Call, LaneConfig, Limits, Orchestrator, Rate, Scope,
 };
 use spinlane::core::ports::{BodyStream, HttpClient, HttpError, Ports, Timeouts};
+use spinlane::core::store::Store;
 use spinlane::core::testing::World;
 
 use crate::{FAST, FakeClock, STEP};
@@ -73,7 +74,8 @@ pub(crate) fn orchestrator(c: &mut Criterion) {
         ("all instances", Scope::Shared),
     ] {
         let world = World::new();
-        let door = Orchestrator::new(limits(scope), ports(&world, &clock));
+        let ports = ports(&world, &clock);
+        let door = Orchestrator::new(limits(scope), &ports, &Store::open(&ports));
         let budget = Budget::new(u32::MAX);
         c.bench_function(&format!("orchestrator: a call, limits of {name}"), |b| {
             b.iter(|| {

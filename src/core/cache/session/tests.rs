@@ -1,5 +1,7 @@
 //! Sessions in virtual time.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proptest::prelude::*;
@@ -14,8 +16,8 @@ const TICK: Duration = Duration::from_millis(1);
 const SECRET: &str = "spotify-access-token-0123456789";
 
 fn sessions(world: &World) -> Sessions {
-    let cache = Cache::new(&world.ports(), Arc::default());
-    Sessions::new(&cache, "session", SessionLimits::default())
+    let store = Store::open(&world.ports());
+    Sessions::new(&store, "session", SessionLimits::default())
 }
 
 fn run<F: Future>(world: &World, request: F) -> F::Output {
@@ -48,8 +50,8 @@ fn a_session_opens_for_its_token_alone() {
         assert_eq!(load(&world, token), Err(SessionError::Invalid), "{token}");
     }
     // Nor does it open what another kind of session has under it.
-    let cache = Cache::new(&world.ports(), Arc::default());
-    let codes = Sessions::new(&cache, "code", SessionLimits::default());
+    let store = Store::open(&world.ports());
+    let codes = Sessions::new(&store, "code", SessionLimits::default());
     let opened = run(&world, codes.load::<String>(one.expose()));
     assert_eq!(opened, Err(SessionError::Invalid));
 }
@@ -173,8 +175,8 @@ fn a_log_out_during_an_update_stays_one() {
         world: world.clone(),
         token: token.expose().to_owned(),
     }));
-    let cache = Cache::new(&ports, Arc::default());
-    let slow = Sessions::new(&cache, "session", SessionLimits::default());
+    let store = Store::open(&ports);
+    let slow = Sessions::new(&store, "session", SessionLimits::default());
     let update = run(&world, slow.update(token.expose(), &"new"));
     assert_eq!(update, Err(SessionError::Invalid));
     assert_eq!(load(&world, token.expose()), Err(SessionError::Invalid));

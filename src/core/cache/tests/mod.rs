@@ -3,7 +3,6 @@
 mod expiry;
 mod fetch;
 mod store;
-mod sweep;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,9 +13,9 @@ use futures::FutureExt;
 use super::*;
 use crate::core::abort::AbortSignal;
 use crate::core::limit::Budget;
-use crate::core::limit::shared::Health;
 use crate::core::ports::{Clock, StoreError};
 use crate::core::scope::{self, Scope};
+use crate::core::store::{Header, Store};
 use crate::core::testing::World;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -27,7 +26,7 @@ static BPM: Kind = Kind::new("bpm", 1);
 
 /// One more instance on the store of `world`.
 fn cache(world: &World) -> Cache {
-    Cache::new(&world.ports(), Arc::new(Health::new()))
+    Cache::new(&Store::open(&world.ports()))
 }
 
 fn bpm(world: &World) -> Typed<u32> {

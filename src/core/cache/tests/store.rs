@@ -65,7 +65,7 @@ fn what_is_removed_while_it_is_written_does_not_come_back() {
     let world = World::new();
     let mut ports = world.ports();
     ports.key_value = Some(Arc::new(Native(world.clone())));
-    let bpm = Cache::new(&ports, Arc::default()).of::<u32>(&BPM);
+    let bpm = Cache::new(&Store::open(&ports)).of::<u32>(&BPM);
     let key = key();
     world.run(async {
         bpm.put(&key, Some(&1)).await;
@@ -122,7 +122,7 @@ fn who_waits_for_a_full_queue_may_go_and_all_is_written() {
     let world = World::new();
     let mut ports = world.ports();
     ports.key_value = Some(Arc::new(Native(world.clone())));
-    let text = Cache::new(&ports, Arc::default()).of::<String>(&BPM);
+    let text = Cache::new(&Store::open(&ports)).of::<String>(&BPM);
     let puts = Box::pin(async {
         for n in 0..12 {
             let value = "x".repeat(100_000);
@@ -145,9 +145,9 @@ fn a_hit_costs_one_store_call() {
     let (bpm, key) = (bpm(&world), key());
     assert_eq!(world.run(bpm.peek(&key)), Some(Some(1)));
     assert_eq!(world.store.calls(), before + 1);
-    // And one more, after the response, to see whether a sweep is due.
+    // And three more, after the response, to see whether a sweep is due.
     world.drain();
-    assert_eq!(world.store.calls(), before + 2);
+    assert_eq!(world.store.calls(), before + 4);
 }
 
 #[test]
@@ -186,23 +186,34 @@ fn a_store_in_trouble_is_left_alone_and_requests_succeed() {
     let key = key();
     let ask = || bpm.get_or_fetch(&key, upstream.says(Ok(Some(1))));
     let fault = StoreError::Unavailable("gone".into());
-    for trouble in ["down", "slow"] {
-        match trouble {
-            "down" => world.store.fail_with(Some(fault.clone())),
-            _ => world.store.slow_down(&world.clock, Duration::from_secs(2)),
-        }
-        let before = world.store.calls();
-        for _ in 0..10 {
-            assert_eq!(world.run(ask()), Ok(Some(1)));
-        }
-        assert_eq!(world.store.calls(), before + 1, "{trouble}");
-        world.store.fail_with(None);
-        world.store.slow_down(&world.clock, Duration::ZERO);
-        world.clock.advance(Duration::from_secs(5));
+    world.store.fail_with(Some(fault));
+    for _ in 0..10 {
+        assert_eq!(world.run(ask()), Ok(Some(1)));
     }
-    assert_eq!(upstream.asked(), 20);
+    assert_eq!(world.store.calls(), 1);
+    world.store.fail_with(None);
+    world.clock.advance(Duration::from_secs(5));
+    assert_eq!(upstream.asked(), 10);
     assert_eq!(run(&world, ask()), Ok(Some(1)));
     assert_eq!(run(&world, bpm.peek(&key)), Some(Some(1)));
+}
+
+#[test]
+fn a_slow_store_switches_the_cache_off() {
+    let world = World::new();
+    put(&world, &key(), Some(1));
+    let (bpm, key) = (bpm(&world), key());
+    world.store.slow_down(&world.clock, Duration::from_secs(2));
+    world.run(async {
+        // It is the answer that is late.
+        assert_eq!(bpm.peek(&key).await, Some(Some(1)));
+        let calls = world.store.calls();
+        assert_eq!(bpm.peek(&key).await, None);
+        assert_eq!(world.store.calls(), calls);
+        world.store.slow_down(&world.clock, Duration::ZERO);
+        world.clock.sleep(Duration::from_secs(5)).await;
+        assert_eq!(bpm.peek(&key).await, Some(Some(1)));
+    });
 }
 
 #[test]
@@ -221,7 +232,7 @@ fn without_a_store_everything_is_asked_for() {
     let (world, upstream) = (World::new(), Upstream::default());
     let mut ports = world.ports();
     (ports.key_value, ports.counters) = (None, None);
-    let (bpm, key) = (Cache::new(&ports, Arc::default()).of::<u32>(&BPM), key());
+    let (bpm, key) = (Cache::new(&Store::open(&ports)).of::<u32>(&BPM), key());
     for _ in 0..2 {
         let ask = bpm.get_or_fetch(&key, upstream.says(Ok(Some(1))));
         assert_eq!(run(&world, ask), Ok(Some(1)));

@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use super::{Ask, Lane, LaneError, Permit, Place, State, Step};
-use crate::core::limit::bucket::TooHeavy;
 use crate::core::ports::{BoxFuture, Instant};
 
 /// Future of [`Lane::acquire`].
@@ -20,7 +19,7 @@ pub struct Acquire {
 
 /// How a poll ended, before timers.
 enum Turn {
-    /// Granted (with tokens of the rate taken), or refused.
+    /// Granted (with a token of the rate taken), or refused.
     Done(Result<bool, LaneError>),
     WakeAt(Option<Instant>),
 }
@@ -35,11 +34,6 @@ impl Acquire {
         }
     }
 
-    /// Whether it waits in the queue (it has been polled, and is not done).
-    pub fn is_waiting(&self) -> bool {
-        self.place.is_some()
-    }
-
     /// One look at the lane, under its lock. Returns who is to be woken next.
     fn turn(&mut self, state: &mut State, now: Instant, cx: &Context<'_>) -> (Turn, Option<Waker>) {
         let first = match self.place {
@@ -47,16 +41,16 @@ impl Acquire {
             None => state.waiters() == 0,
         };
         let mut step = match first {
-            true => state.step(now, self.ask.weight),
+            true => state.step(now),
             false => Step::Later,
         };
-        if self.place.is_none() && !matches!(step, Step::Granted | Step::Never(_)) {
+        if self.place.is_none() && !matches!(step, Step::Granted) {
             if let Err(error) = self.enqueue(state, now, cx) {
                 return (Turn::Done(Err(error)), None);
             }
             // A newcomer may pass waiters of a lower priority.
             if !first && state.first() == self.place {
-                step = state.step(now, self.ask.weight);
+                step = state.step(now);
             }
         }
         match step {
@@ -65,7 +59,6 @@ impl Acquire {
                 state.passed(self.ask.priority as usize);
                 (Turn::Done(Ok(state.bucket.is_some())), state.first_waker())
             }
-            Step::Never(error) => (Turn::Done(Err(error.into())), self.leave(state)),
             Step::At(due) => self.wait(state, now, Some(due), cx),
             Step::Later => self.wait(state, now, None, cx),
         }
@@ -77,16 +70,9 @@ impl Acquire {
         now: Instant,
         cx: &Context<'_>,
     ) -> Result<(), LaneError> {
-        let weight = self.ask.weight;
-        if let Some(bucket) = &state.bucket
-            && weight > bucket.burst()
-        {
-            let heaviest = bucket.burst();
-            return Err(TooHeavy { weight, heaviest }.into());
-        }
         let (lane, waiting) = (self.lane.0.name.clone(), state.waiters());
         if waiting >= state.queue {
-            let retry_after = state.retry_after(now, weight);
+            let retry_after = state.retry_after(now);
             return Err(LaneError::Full {
                 lane,
                 waiting,
@@ -109,10 +95,10 @@ impl Acquire {
         cx: &Context<'_>,
     ) -> (Turn, Option<Waker>) {
         if let Some(deadline) = self.ask.deadline
-            && (deadline <= now || deadline < state.earliest(now, self.ask.weight))
+            && (deadline <= now || deadline < state.earliest(now))
         {
             let next = self.leave(state);
-            let retry_after = state.retry_after(now, self.ask.weight);
+            let retry_after = state.retry_after(now);
             let lane = self.lane.0.name.clone();
             return (
                 Turn::Done(Err(LaneError::Deadline { lane, retry_after })),
@@ -183,7 +169,7 @@ impl Future for Acquire {
                     this.timer = None;
                     return Poll::Ready(result.map(|rated| Permit {
                         since: now,
-                        tokens: if rated { this.ask.weight } else { 0 },
+                        token: rated,
                         lane,
                     }));
                 }

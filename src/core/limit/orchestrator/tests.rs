@@ -1,5 +1,5 @@
 use super::*;
-use crate::core::limit::{AdaptiveLimits, LaneConfig, Observer, Scope};
+use crate::core::limit::{LaneConfig, Observer, Scope};
 use crate::core::ports::Clock;
 use crate::core::testing::{ScriptedHttp, World};
 use bytes::Bytes;
@@ -54,7 +54,7 @@ impl Upstream {
     }
 
     fn orchestrator(&self) -> Orchestrator {
-        Orchestrator::new(instance(), self.world.ports())
+        orchestrator(&self.world, instance())
     }
 
     /// Seconds since `start` of each call.
@@ -62,6 +62,12 @@ impl Upstream {
         let since = |at: &Duration| (*at - (start - Instant::default())).as_secs_f64();
         self.calls.lock().unwrap().iter().map(since).collect()
     }
+}
+
+/// The limits of an instance of its own.
+fn orchestrator(world: &World, limits: Limits) -> Orchestrator {
+    let ports = world.ports();
+    Orchestrator::new(limits, &ports, &Store::open(&ports))
 }
 
 fn instance() -> Limits {
@@ -76,7 +82,7 @@ fn instance() -> Limits {
 #[test]
 fn there_are_no_lanes_but_those_that_are_configured_or_used() {
     let upstream = Upstream::new(&[(200, None)]);
-    let door = Orchestrator::new(Limits::default(), upstream.world.ports());
+    let door = orchestrator(&upstream.world, Limits::default());
     let lanes = || {
         let status = upstream.world.run(door.status());
         let lanes = status
@@ -292,10 +298,7 @@ fn a_body_that_trickles_is_given_up() {
         });
         async move { Ok(http::Response::new(body.boxed())) }
     });
-    let (door, budget) = (
-        Orchestrator::new(instance(), world.ports()),
-        Budget::default(),
-    );
+    let (door, budget) = (orchestrator(&world, instance()), Budget::default());
     let whole = Call {
         inspect: Inspect::Body {
             limit: 1_000,
@@ -374,44 +377,6 @@ fn who_waits_is_told() {
     assert_eq!(world.clock.pending_timers(), 0);
 }
 
-/// An instance lowers a lane's limit, another takes it over and raises it, up
-/// to what is configured.
-#[test]
-fn an_adaptive_lane_follows_its_upstream_in_all_instances() {
-    let lines = [(529, None), (529, None), (200, None)];
-    // Calls are under way together only where each takes its time.
-    let upstream = Upstream::taking(SECOND / 10, &lines);
-    let world = &upstream.world;
-    let lane = LaneConfig::new(4).adaptive(AdaptiveLimits {
-        min: 1,
-        slow: 10 * SECOND,
-    });
-    let limits = Limits {
-        lanes: [("x".into(), lane)].into(),
-        ..Limits::default()
-    };
-    let new_instance = || Orchestrator::new(limits.clone(), world.ports());
-    let budget = Budget::default();
-    let limit = |door: &Orchestrator| door.lane(&"x".into()).snapshot().limit;
-    let one = new_instance();
-    assert_eq!(limit(&one), 4);
-    for lower in [3, 2] {
-        world.run(door_call(&one, &budget));
-        assert_eq!(limit(&one), lower);
-        world.clock.advance(SECOND);
-    }
-    let two = new_instance();
-    // Calls that fill the lane: one that nobody fills learns nothing.
-    for _ in 0..10 {
-        world.run(join_all((0..4).map(|_| door_call(&two, &budget))));
-    }
-    assert_eq!(limit(&two), 4);
-    assert_eq!(world.http.calls(), 42);
-    let three = new_instance();
-    world.run(door_call(&three, &budget));
-    assert_eq!(limit(&three), 4);
-}
-
 async fn door_call(door: &Orchestrator, budget: &Budget) {
     let answered = door.run(call("x", budget)).await.unwrap();
     // Read to the end, so that the slot is free again.
@@ -422,7 +387,7 @@ async fn door_call(door: &Orchestrator, budget: &Budget) {
 fn a_dropped_call_leaves_nothing() {
     let mut world = World::new();
     world.http = ScriptedHttp::new(|_| futures::future::pending());
-    let door = Orchestrator::new(instance(), world.ports());
+    let door = orchestrator(&world, instance());
     let budget = Budget::default();
     let mut calls: Vec<_> = (0..5)
         .map(|_| door.run(call("narrow", &budget)).boxed())

@@ -2,89 +2,76 @@
 
 use std::time::Duration;
 
-use super::{SKEW, Shared};
+use super::SKEW;
 use crate::core::ports::Instant;
+use crate::core::store::Store;
 
 /// Until when a lane is left alone, under a plain key of the store: a look
 /// costs a read, which is far cheaper than an increment.
 ///
 /// [`SKEW`] is added to what the upstream asked for, so that no clock within it
-/// ends the pause early. The length is kept next to the end: an end that is
-/// further away than the pause is long is a wrong clock's, and is set right by
-/// who reads it. No pause is longer than the longest.
+/// ends the pause early. It is written when it was asked for, and for how long:
+/// what is of a time to come was written by a wrong clock, and is not believed.
 #[derive(Clone, Debug)]
 pub struct SharedPause {
-    shared: Shared,
+    store: Store,
     key: String,
     longest: Duration,
 }
 
-/// A pause as it is in the store.
-#[derive(Clone, Copy)]
-struct Noted {
-    /// By the wall clock.
-    until: Duration,
-    length: Duration,
-}
-
 impl SharedPause {
     /// The pause of the lane `name`, never longer than `longest`.
-    pub fn new(shared: Shared, name: &str, longest: Duration) -> Self {
+    pub fn new(store: &Store, name: &str, longest: Duration) -> Self {
         Self {
-            shared,
-            key: format!("limits:pause:{name}"),
+            store: store.clone(),
+            key: format!("~pause:{name}"),
             longest,
         }
     }
 
     /// Pauses the lane for `wait`, unless it is paused for longer already. Two
-    /// that pause at the same moment may leave the shorter of both.
+    /// that pause at the same moment may leave the shorter of both: after it one
+    /// call goes out, and learns anew.
     pub async fn pause(&self, wait: Duration) {
         if wait.is_zero() {
             return;
         }
-        let length = wait.min(self.longest) + SKEW;
-        let until = self.shared.unix() + length;
-        if self.noted().await.is_none_or(|known| known.until < until) {
-            self.note(Noted { until, length }).await;
+        let wait = wait.min(self.longest);
+        if self.left().await.is_some_and(|left| left >= wait + SKEW) {
+            return;
         }
+        // Rounded up: never too early.
+        let millis = |time: Duration| time.as_nanos().div_ceil(1_000_000);
+        let (asked, wait) = (millis(self.store.unix()), millis(wait));
+        let value = format!("{asked},{wait}");
+        // Should it fail, other instances learn of the pause by themselves.
+        let _ = self.store.set(&self.key, value.as_bytes()).await;
     }
 
-    /// When the pause ends; `None` when there is none.
+    /// When the pause ends; `None` when there is none, and while the store is
+    /// left alone.
     pub async fn until(&self) -> Option<Instant> {
-        let noted = self.noted().await?;
-        let wait = noted.until.checked_sub(self.shared.unix())?;
-        (!wait.is_zero()).then(|| self.shared.clock.now() + wait)
+        let left = self.left().await?;
+        Some(self.store.clock().now() + left)
     }
 
     /// Ends the pause. An instance that knows of it keeps to it.
     pub async fn end(&self) {
-        self.shared.delete(&self.key).await;
+        // Should it fail, it ends when it was to.
+        let _ = self.store.delete(&self.key).await;
     }
 
-    async fn note(&self, Noted { until, length }: Noted) {
-        // Rounded up: never too early.
-        let (until, length) = (until.as_millis() + 1, length.as_millis() + 1);
-        let value = format!("{until},{length}");
-        self.shared.set(&self.key, value.as_bytes()).await;
-    }
-
-    async fn noted(&self) -> Option<Noted> {
-        let value = self.shared.get(&self.key).await?;
-        let value = std::str::from_utf8(&value).ok()?;
-        let (until, length) = value.split_once(',').unwrap_or((value, ""));
-        let until = Duration::from_millis(until.parse().ok()?);
-        let most = self.longest + SKEW;
-        let length = length.parse().map_or(most, Duration::from_millis).min(most);
-        let farthest = self.shared.unix() + length;
-        if until <= farthest + SKEW {
-            return Some(Noted { until, length });
+    /// How long it still is.
+    async fn left(&self) -> Option<Duration> {
+        let value = self.store.get(&self.key).await.ok()??;
+        let (asked, wait) = std::str::from_utf8(&value).ok()?.split_once(',')?;
+        let asked = Duration::from_millis(asked.parse().ok()?);
+        let wait = Duration::from_millis(wait.parse().ok()?).min(self.longest);
+        let now = self.store.unix();
+        if asked > now + 2 * SKEW {
+            return None;
         }
-        let noted = Noted {
-            until: farthest,
-            length,
-        };
-        self.note(noted).await;
-        Some(noted)
+        let left = (asked + wait + SKEW).checked_sub(now)?;
+        (!left.is_zero()).then_some(left)
     }
 }

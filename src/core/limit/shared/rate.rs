@@ -1,111 +1,90 @@
 //! Calls per second over all instances.
 
+use std::fmt;
 use std::time::Duration;
 
-use super::{SKEW, Shared, TooLate, trail};
-use crate::core::limit::{Rate, TooHeavy};
-use crate::core::ports::Instant;
+use super::SKEW;
+use crate::core::limit::Rate;
+use crate::core::ports::{Instant, StoreError};
+use crate::core::store::{PeriodCounter, Store};
 
-/// Windows of which the counter may still be asked for, and the time for which
-/// it may whatever their length: by a clock that is late, or by a call to a slow
-/// store.
-const GRACE: u64 = 8;
-const GRACE_TIME: Duration = SKEW.saturating_add(Duration::from_secs(1));
+/// What a call of the store is taken to last, at least as many times as the
+/// slowest of late, and at most.
+const TIMES_SLOWEST: u32 = 8;
+const LONGEST_CALL: Duration = Duration::from_secs(1);
 
-/// So many windows ahead of the present nobody waits for a ticket.
-const FARTHEST: u64 = 100_000;
+/// Tickets are good for so long, at least, when a call has its last one.
+const TO_SPARE: Duration = Duration::from_millis(50);
 
-/// Why there are no tickets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoTicket {
-    /// They are due after the deadline.
-    #[error(transparent)]
-    TooLate(#[from] TooLate),
-    /// They never are.
-    #[error(transparent)]
-    TooHeavy(#[from] TooHeavy),
-}
+/// Who has found so many windows full is turned away: the line is longer than a
+/// thousand of them.
+const MOST_FULL: u64 = 96;
 
 /// A rate by tickets of time windows.
 ///
-/// Time is cut into windows, each with a counter; the first `tickets` of a
-/// window may go. Whoever comes later takes a ticket of a window to come: of the
-/// one in which the line of all before it ends.
+/// Time is cut into windows, each with a counter; the first `tickets` of a window
+/// may go, from its beginning for as long as [`Tickets`] says, which may be longer
+/// than a window. Who finds one full takes a ticket of a window to come: as many
+/// windows on as those before it fill. It believes no other word of how long the
+/// line is, which a wrong clock could have left.
 ///
-/// With three eighths of the burst in each window an interval of `t` meets at
-/// most `t` / window + 2 windows, and so at most rate × `t` + 3/4 burst. Clocks
-/// that differ, or guests that are held up after they have their ticket, by `s`
-/// in sum make it rate × (`t` + `s`) + 3/4 burst: within rate × `t` + burst as
-/// long as `s` is no more than the time of a quarter of the burst, which is
-/// [`SKEW`] where the burst is a second's worth. A burst of 2 leaves no room: it
-/// is passed by what comes in `s`. With a burst of 1 even two windows are too
-/// many: there a call waits for the end of its window, so that calls are whole
-/// windows apart.
+/// With `k` tickets in a window, good for `u`, an interval of `t` meets at most
+/// (`t` + `u`) / window + 1 windows, and so at most rate × (`t` + `u`) + `k`
+/// starts; clocks that differ by [`SKEW`] make it rate × (`t` + `u` + `SKEW`) +
+/// `k`. So `u` is what the rest of the burst takes to come, less `SKEW`, and the
+/// rate × `t` + burst that was promised holds. `k` is a fifth of the burst: with
+/// a second's worth of burst, windows take 200 ms, and tickets are good for 550.
 ///
-/// Of a heavy call's tickets the last count for all; what it took of earlier
-/// windows is idle meanwhile. So it may take no more of those than two full
-/// windows leave of the burst, about a quarter, and then uses the same room as
-/// clocks do.
+/// A burst is at least 2. Where it takes less than three times [`SKEW`] to come,
+/// there is no such room: it is then passed by what comes in the difference of
+/// the clocks.
 #[derive(Clone)]
 pub struct SharedRate {
-    shared: Shared,
-    series: String,
+    store: Store,
+    counter: PeriodCounter,
     tickets: u32,
-    window: Duration,
-    /// What a call may weigh.
-    heaviest: u32,
-    /// Whether calls start at the ends of windows only.
-    apart: bool,
-    /// Whether a call then takes a second window, to start anywhere in it.
-    wide: bool,
+    /// For how long a ticket is good.
+    good_for: Duration,
 }
 
-/// Tickets that were taken: when they may be used, since the epoch.
+/// A ticket that was taken, or two that are to be used together: when, since the
+/// epoch. Who starts later comes on top of those of later windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tickets {
-    begins: Duration,
-    ends: Duration,
-    /// From then on others of the same rate touch none of these.
-    clear: Duration,
+    /// When they are due.
+    pub begin: Duration,
+    /// When they have lapsed.
+    pub end: Duration,
 }
 
 impl Tickets {
-    /// When they are due.
-    pub const fn begins(&self) -> Duration {
-        self.begins
-    }
-
-    /// From when another rate's tickets have to be, to be met anew by tickets of
-    /// this one, these being given up.
-    pub(in crate::core::limit) const fn clear(&self) -> Duration {
-        self.clear
-    }
-
-    /// How long it is until then.
-    pub const fn due_in(&self, unix: Duration) -> Duration {
-        self.begins.saturating_sub(unix)
-    }
-
-    /// Whether they have lapsed for more than `grace`: a call that starts so
-    /// much later would come on top of those of later windows.
-    pub fn are_over(&self, unix: Duration, grace: Duration) -> bool {
-        unix >= self.ends + grace
-    }
-
-    /// When these and `others` may be used.
+    /// When these and `others` are good.
     pub fn and(self, others: Self) -> Option<Self> {
-        let begins = self.begins.max(others.begins);
-        let ends = self.ends.min(others.ends);
-        let clear = self.clear.max(others.clear);
-        (begins < ends).then_some(Self {
-            begins,
-            ends,
-            clear,
-        })
+        let (begin, end) = (self.begin.max(others.begin), self.end.min(others.end));
+        (begin < end).then_some(Self { begin, end })
+    }
+
+    /// How long it is until they are due.
+    pub const fn due_in(&self, unix: Duration) -> Duration {
+        self.begin.saturating_sub(unix)
     }
 }
 
-/// A window of a [`SharedRate`].
+/// Why there is no ticket.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoTicket {
+    /// The deadline comes before it is due, or the line is too long.
+    #[error("no ticket is due in time")]
+    TooLate {
+        /// How long the wait would be.
+        wait: Duration,
+    },
+    /// The store is left alone, or does not say.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The present window of a [`SharedRate`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     /// Tickets that were taken of it.
@@ -116,214 +95,104 @@ pub struct Window {
     pub length: Duration,
 }
 
-impl std::fmt::Debug for SharedRate {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for SharedRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SharedRate")
-            .field("series", &self.series)
+            .field("counter", &self.counter)
             .field("tickets", &self.tickets)
-            .field("window", &self.window)
+            .field("good_for", &self.good_for)
             .finish_non_exhaustive()
     }
 }
 
 impl SharedRate {
-    /// `name` tells rates in one store apart.
-    pub fn new(shared: Shared, name: &str, rate: Rate, burst: u32) -> Self {
-        // Less than `burst`, so it fits.
-        let tickets = (u64::from(burst) * 3 / 8).max(1) as u32;
-        Self {
-            shared,
-            series: format!("rate:{name}"),
+    /// `name` tells rates in one store apart. A burst below 2 counts as 2. `None`
+    /// where the host has no counters.
+    pub fn new(store: &Store, name: &str, rate: Rate, burst: u32) -> Option<Self> {
+        let burst = burst.max(2);
+        let tickets = (burst / 5).max(1);
+        let window = rate.time_for(tickets.into()).max(Duration::from_millis(1));
+        let rest = rate.time_for((burst - tickets).into());
+        Some(Self {
+            store: store.clone(),
+            counter: PeriodCounter::new(store, &format!("rate:{name}"), window)?,
             tickets,
-            window: rate.time_for(tickets.into()).max(Duration::from_millis(1)),
-            heaviest: (burst.saturating_sub(2 * tickets) + 1).min(burst).max(1),
-            apart: burst < 2,
-            wide: false,
-        }
+            // Of a small burst a third, whatever the clocks do.
+            good_for: rest.saturating_sub(SKEW).max(rest / 3),
+        })
     }
 
-    /// The same rate, for calls that need tickets of another as well which are
-    /// good for an instant only: so that both can be had together.
-    #[must_use]
-    pub(in crate::core::limit) fn beside(self, other: &Self) -> Self {
-        let wide = self.apart && other.apart;
-        Self { wide, ..self }
-    }
-
-    /// Takes `weight` tickets, and resolves when they are due. Dropping the
-    /// future while it waits wastes what it has taken.
+    /// Takes a ticket that is good at `from` (since the epoch) or later, and when
+    /// so many calls of the store are through, this one included, without waiting
+    /// until it is due. One increment where there is one at that time, and one
+    /// more for each window that was found full.
     ///
     /// # Errors
-    /// As [`reserve`](Self::reserve).
-    pub async fn acquire(&self, weight: u32, deadline: Option<Instant>) -> Result<(), NoTicket> {
-        if let Some(tickets) = self.reserve(weight, Duration::ZERO, deadline).await? {
-            let clock = &self.shared.clock;
-            clock.sleep(tickets.due_in(clock.unix())).await;
-        }
-        Ok(())
-    }
-
-    /// Takes `weight` tickets that are due at `from` (since the epoch) or later,
-    /// without waiting until they are. One increment where there are some at
-    /// that time, else two, and one more for each that others come before; each
-    /// further window of a heavy call costs one as well. `None` while the store
-    /// is left alone.
-    ///
-    /// # Errors
-    /// [`NoTicket`]: when they would be due after `deadline`, before any is
-    /// taken; and when the call is too heavy.
+    /// [`NoTicket`]: no ticket is taken of a window that begins after `deadline`.
     pub async fn reserve(
         &self,
-        weight: u32,
         from: Duration,
+        calls: u32,
         deadline: Option<Instant>,
-    ) -> Result<Option<Tickets>, NoTicket> {
-        self.check(weight)?;
-        let (each, all) = (
-            u64::from(self.tickets),
-            u64::from(weight) + u64::from(self.wide),
-        );
-        let (mut left, mut window) = (all, self.first_window(from));
-        loop {
+    ) -> Result<Tickets, NoTicket> {
+        let mut window = self.first_window(from, calls);
+        for full in 0..MOST_FULL {
             self.in_time(window, deadline)?;
-            let Some(before) = self.draw(window, left).await else {
-                return Ok(None);
-            };
-            let drawn = left.min(each.saturating_sub(before));
-            left -= drawn;
-            if left == 0 {
-                return Ok(Some(self.tickets_of(window)));
+            let number = self.counter.add(window, 1).await?;
+            let before = number.unsigned_abs().saturating_sub(1);
+            if before < self.tickets.into() {
+                return Ok(self.tickets_of(window));
             }
-            if drawn > 0 {
-                // The rest at once, so that there is no more than one such call
-                // in a window.
-                window += 1;
-                continue;
-            }
-            // Somebody else's tickets lie between: a call's are together.
-            left = all;
-            // As many windows on as the tries before this one fill, or where the
-            // line of all who have tickets ends.
-            window = (window + before / each).max(self.line_end().await);
+            // The longer the line, the larger the steps along it.
+            let on = window + before / u64::from(self.tickets) + full / 4;
+            window = on.max(self.first_window(from, calls));
         }
+        let wait = self.tickets_of(window).due_in(self.store.unix());
+        Err(NoTicket::TooLate { wait })
     }
 
-    /// The first window of which tickets may be used at `from` or later.
-    fn first_window(&self, from: Duration) -> u64 {
-        let window = match (self.apart, self.wide) {
-            // The second of two is the one that contains it,
-            (true, true) => self.window_at(from).saturating_sub(1),
-            // or it ends then.
-            (true, false) => self.window_at(from.saturating_sub(Duration::from_nanos(1))),
-            (false, _) => self.window_at(from),
+    /// The first window whose tickets are good at `from`, and still when all
+    /// calls of the store are through that have to be made until then; with
+    /// something to spare, where the present window has that.
+    fn first_window(&self, from: Duration, calls: u32) -> u64 {
+        let call = self.store.slowest() * TIMES_SLOWEST;
+        let through = self.store.unix() + call.min(LONGEST_CALL) * calls;
+        let at = from.max(through);
+        let present = self.counter.period_at(at);
+        let good_at = |unix: Duration| {
+            let begin = unix.saturating_sub(self.good_for) + Duration::from_nanos(1);
+            // The first that begins then or later.
+            let window = self.counter.period_at(begin);
+            window + u64::from(self.counter.begin_of(window) < begin)
         };
-        window.max(self.window_at(self.shared.unix()))
+        good_at(at + TO_SPARE).min(present).max(good_at(at))
     }
 
-    /// Since the epoch, the beginning of the window in which the line of those
-    /// ends who have tickets. A plain read.
-    pub(in crate::core::limit) async fn line(&self) -> Duration {
-        self.start_of(self.line_end().await)
-    }
-
-    async fn line_end(&self) -> u64 {
-        let latest = trail::latest(&self.shared, &self.series).await;
-        let farthest = self.window_at(self.shared.unix()) + FARTHEST;
-        latest.filter(|latest| *latest <= farthest).unwrap_or(0)
-    }
-
-    /// When tickets of `window` may be used.
     fn tickets_of(&self, window: u64) -> Tickets {
-        let next = self.start_of(window + 1);
-        let (begins, ends) = match self.apart && !self.wide {
-            true => (next, next + Duration::from_nanos(1)),
-            false => (self.start_of(window), next),
-        };
-        let clear = match self.wide {
-            true => self.start_of(window + 2),
-            false => begins,
-        };
-        Tickets {
-            begins,
-            ends,
-            clear,
-        }
+        let begin = self.counter.begin_of(window);
+        let end = begin + self.good_for;
+        Tickets { begin, end }
     }
 
-    fn in_time(&self, window: u64, deadline: Option<Instant>) -> Result<(), TooLate> {
-        let clock = &self.shared.clock;
-        let wait = self.tickets_of(window).due_in(clock.unix());
-        match deadline.is_some_and(|deadline| clock.now() + wait > deadline) && !wait.is_zero() {
-            true => Err(TooLate { wait }),
+    fn in_time(&self, window: u64, deadline: Option<Instant>) -> Result<(), NoTicket> {
+        let now = self.store.clock().now();
+        let wait = self.tickets_of(window).due_in(self.store.unix());
+        match deadline.is_some_and(|deadline| now + wait > deadline) {
+            true => Err(NoTicket::TooLate { wait }),
             false => Ok(()),
         }
     }
 
-    /// Whether a call of `weight` can ever have its tickets.
+    /// How the present window stands, for a status page: one increment.
     ///
     /// # Errors
-    /// [`TooHeavy`].
-    pub fn check(&self, weight: u32) -> Result<(), TooHeavy> {
-        let heaviest = self.heaviest;
-        match weight > heaviest {
-            true => Err(TooHeavy { weight, heaviest }),
-            false => Ok(()),
-        }
-    }
-
-    /// Tries for `n` tickets of `window`. Returns how many were tried for
-    /// before; `None` while the store is left alone.
-    async fn draw(&self, window: u64, n: u64) -> Option<u64> {
-        let name = trail::name(&self.series, window);
-        let delta = i64::try_from(n).unwrap_or(i64::MAX);
-        let number = self.shared.increment(&name, delta).await?;
-        let before = u64::try_from(number).unwrap_or(n).saturating_sub(n);
-        if before == 0 {
-            let present = self.window_at(self.shared.clock.unix());
-            trail::begun(&self.shared, &self.series, window, present, self.grace()).await;
-        }
-        Some(before)
-    }
-
-    /// How the present window stands, for a status page. `None` while the store
-    /// is left alone.
-    pub async fn window(&self) -> Option<Window> {
-        let window = self.window_at(self.shared.clock.unix());
-        let mut taken = 0;
-        if trail::is_used(&self.shared, &self.series, window).await {
-            let name = trail::name(&self.series, window);
-            taken = self.shared.increment(&name, 0).await?;
-        }
-        self.shared.is_used().then(|| Window {
+    /// When the store fails or is left alone.
+    pub async fn window(&self) -> Result<Window, StoreError> {
+        let taken = self.counter.add(self.counter.present(), 0).await?;
+        Ok(Window {
             taken: taken.clamp(0, self.tickets.into()).unsigned_abs(),
             tickets: self.tickets,
-            length: self.window,
+            length: self.counter.length(),
         })
-    }
-
-    /// Whether `counter` is one of this rate that nobody will use any more: of
-    /// a window that has passed, or of one that cannot be asked for before the
-    /// windows had another length.
-    pub fn is_over(&self, counter: &str) -> bool {
-        let present = self.window_at(self.shared.clock.unix());
-        trail::period_of(&self.series, counter).is_some_and(|window| {
-            window.saturating_add(self.grace()) < present || window > present + FARTHEST
-        })
-    }
-
-    /// In windows.
-    fn grace(&self) -> u64 {
-        let windows = GRACE_TIME.as_nanos().div_ceil(self.window.as_nanos());
-        u64::try_from(windows).unwrap_or(u64::MAX).max(GRACE)
-    }
-
-    fn window_at(&self, unix: Duration) -> u64 {
-        let windows = unix.as_nanos() / self.window.as_nanos();
-        u64::try_from(windows).unwrap_or(u64::MAX)
-    }
-
-    fn start_of(&self, window: u64) -> Duration {
-        let nanos = u128::from(window) * self.window.as_nanos();
-        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 }

@@ -7,27 +7,27 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Milliseconds since the Unix epoch, up to the end of the year 9999.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Stamp(u64);
+pub(in crate::core) struct Stamp(u64);
 
 /// 9999-12-31T23:59:59.999Z.
 const LAST: u64 = 253_402_300_799_999;
 
 impl Stamp {
     /// The last millisecond that had begun at `unix`.
-    pub(super) fn new(unix: Duration) -> Self {
+    pub(in crate::core) fn new(unix: Duration) -> Self {
         Self(u64::try_from(unix.as_millis()).map_or(LAST, |millis| millis.min(LAST)))
     }
 
-    pub(super) fn unix(self) -> Duration {
+    pub(in crate::core) fn unix(self) -> Duration {
         Duration::from_millis(self.0)
     }
 
-    pub(super) fn plus(self, duration: Duration) -> Self {
+    pub(in crate::core) fn plus(self, duration: Duration) -> Self {
         Self::new(self.unix().saturating_add(duration))
     }
 
     /// `text` in exactly the form that [`fmt::Display`] writes.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(in crate::core) fn parse(text: &str) -> Option<Self> {
         let form = b"0000-00-00T00:00:00.000Z";
         let bytes = text.as_bytes();
         let fits = bytes.len() == form.len()

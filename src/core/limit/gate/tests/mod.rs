@@ -1,16 +1,22 @@
 //! Several instances in front of one upstream, in virtual time.
 
+mod cost;
+mod schedules;
+
 use std::cell::RefCell;
 use std::num::NonZeroU32;
+use std::pin::pin;
 
 use bytes::Bytes;
 use futures::FutureExt;
-use futures::future::join_all;
+use futures::future::{Either, join_all};
 use proptest::prelude::*;
 
 use super::*;
 use crate::core::limit::bucket::bound::holds;
 use crate::core::limit::{Budget, LaneConfig, LaneLimits, Rate};
+use crate::core::ports::Ports;
+use crate::core::store::Store;
 use crate::core::testing::World;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -39,7 +45,7 @@ fn instance(world: &World, limits: &Limits, ahead: Duration) -> Gate {
         clock: Arc::new(world.clock.skewed(ahead)),
         ..world.ports()
     };
-    Gate::new(limits.clone(), &ports, Arc::default())
+    Gate::new(limits.clone(), &Store::open(&ports))
 }
 
 /// A call of an instance of its own.
@@ -47,35 +53,6 @@ async fn enter(world: &World, limits: &Limits, call: Call) -> Result<(Slot, Perm
     let gate = instance(world, limits, Duration::ZERO);
     let entry = gate.entry(&call.lane);
     gate.enter(&call, &entry).await
-}
-
-/// A machine's clock is years ahead: its word counts for as long as the pause
-/// that it asked for, and no longer than the longest.
-#[test]
-fn a_pause_by_a_wrong_clock_ends() {
-    let world = World::new();
-    let limits = Limits {
-        longest_pause: 60 * SECOND,
-        ..Limits::default()
-    };
-    let begin = world.clock.now();
-    // By an instance of before pauses told their length.
-    let far = (world.clock.unix() + 100_000_000 * SECOND).as_millis();
-    let far = far.to_string().into_bytes();
-    world.store.put_raw("limits:pause:x", far);
-    let patient = call("x").until(begin + 90 * SECOND);
-    drop(world.run(enter(&world, &limits, patient)).unwrap());
-    assert!(world.clock.now() - begin <= 61 * SECOND);
-
-    let wrong = instance(&world, &limits, 100_000_000 * SECOND);
-    world.run(wrong.pause(&wrong.entry(&"x".into()), 5 * SECOND));
-    let begin = world.clock.now();
-    let patient = call("x").until(begin + 90 * SECOND);
-    drop(world.run(enter(&world, &limits, patient)).unwrap());
-    assert!(world.clock.now() - begin <= 6 * SECOND);
-    let begin = world.clock.now();
-    drop(world.run(enter(&world, &limits, call("x"))).unwrap());
-    assert_eq!(world.clock.now(), begin, "it has ended for all");
 }
 
 #[test]
@@ -171,13 +148,14 @@ fn the_bound_of_a_queue_holds_over_all_instances() {
     });
     world.run(async {
         let held = enter(&world, &limits, call("x")).await.unwrap();
+        let waiting = (0..2).map(|_| enter(&world, &limits, call("x")));
+        let waiting =
+            join_all(waiting.map(|entered| entered.map(|entered| drop(entered.unwrap()))));
+        let soon = world.clock.sleep(MILLI);
+        let Either::Right((_, waiting)) = select(pin!(waiting), soon).await else {
+            panic!("they wait");
+        };
         let begin = world.clock.now();
-        let mut waiting: Vec<_> = (0..2)
-            .map(|_| enter(&world, &limits, call("x")).boxed_local())
-            .collect();
-        for waiting in &mut waiting {
-            assert!(waiting.now_or_never().is_none());
-        }
         for _ in 0..3 {
             let patient = call("x").until(begin + 30 * SECOND);
             let refused = enter(&world, &limits, patient).await;
@@ -188,9 +166,7 @@ fn the_bound_of_a_queue_holds_over_all_instances() {
         }
         assert_eq!(world.clock.now(), begin);
         drop(held);
-        for waiting in waiting {
-            drop(waiting.await.unwrap());
-        }
+        waiting.await;
         assert!(world.clock.now() - begin <= 2 * SECOND);
         // Those that were turned away leave no hole.
         world.clock.sleep(3 * SECOND).await;
@@ -201,8 +177,8 @@ fn the_bound_of_a_queue_holds_over_all_instances() {
     world.drain();
 }
 
-/// When and with what weight calls started.
-type Starts = RefCell<Vec<(Duration, u32)>>;
+/// When calls started.
+type Starts = RefCell<Vec<Duration>>;
 
 fn check(starts: &Starts, per_second: u32, burst: u32) -> Result<(), TestCaseError> {
     let rate = Rate::per_second(NonZeroU32::new(per_second).unwrap());
@@ -225,9 +201,9 @@ fn two_rates_that_are_used_up_waste_nothing() {
             while world.clock.now() - begin < length {
                 let entered = enter(world, limits, call(lane)).await.unwrap();
                 let at = world.clock.now() - begin;
-                all.borrow_mut().push((at, 1));
+                all.borrow_mut().push(at);
                 if lane == "x" {
-                    of_lane.borrow_mut().push((at, 1));
+                    of_lane.borrow_mut().push(at);
                 }
                 world.clock.sleep(20 * MILLI).await;
                 drop(entered);
@@ -243,60 +219,47 @@ fn two_rates_that_are_used_up_waste_nothing() {
     assert!(counts.1 >= 5 * 30 * 90 / 100, "{counts:?}");
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(100))]
-
-    /// Any global rate and any rate of a lane: both hold, for all instances.
-    #[test]
-    fn both_rates_hold_together(
-        global in (1..60_u32, 1..60_u32),
-        lane in (1..20_u32, 1..20_u32),
-        calls in prop::collection::vec((0..4_000_u64, any::<bool>(), 0..400_u64), 1..80),
-    ) {
-        let world = World::new();
-        let mut limits = limits(LaneConfig::new(10));
-        (limits.rate, limits.burst) = rated(global.0, global.1).unwrap();
-        limits.lanes.get_mut("x").unwrap().limits.rate = rated(lane.0, lane.1);
-        let (all, of_lane) = (Starts::default(), Starts::default());
-        let begin = world.clock.now();
-        world.run(join_all(calls.iter().map(|(start, rated, took)| {
-            let (world, limits, all, of_lane) = (&world, &limits, &all, &of_lane);
-            async move {
-                world.clock.sleep(Duration::from_millis(*start)).await;
-                let lane = if *rated { "x" } else { "y" };
-                let entered = enter(world, limits, call(lane)).await.unwrap();
-                let at = world.clock.now() - begin;
-                all.borrow_mut().push((at, 1));
-                if *rated {
-                    of_lane.borrow_mut().push((at, 1));
-                }
-                world.clock.sleep(Duration::from_millis(*took)).await;
-                drop(entered);
-            }
-        })));
-        world.drain();
-        check(&all, global.0, global.1)?;
-        check(&of_lane, lane.0, lane.1)?;
-    }
+/// Thirty calls of a lane of one a second, each in an instance of its own, and
+/// twenty of another lane, well within what all have together.
+#[test]
+fn a_slow_lanes_line_makes_no_other_wait() {
+    let world = World::new();
+    let mut limits = limits(LaneConfig::new(30));
+    limits.lanes.get_mut("x").unwrap().limits.rate = rated(1, 8);
+    limits.other_lanes = LaneConfig::new(60);
+    assert!(others_wait(&world, &limits, &["x"; 30]) <= 2 * SECOND);
 }
 
-/// Rates of a burst of 1 are good for an instant at a time, and two of them meet
-/// all the same: whatever their periods, wherever in these a call begins, and
-/// with calls of the global one between.
+/// The same as applications are set up.
 #[test]
-fn two_rates_without_a_burst_meet() {
-    for (global, lane) in (1..=30).flat_map(|global| (1..=30).map(move |lane| (global, lane))) {
-        let world = World::new();
-        let mut limits = limits(LaneConfig::new(10));
-        (limits.rate, limits.burst) = rated(global, 1).unwrap();
-        limits.lanes.get_mut("x").unwrap().limits.rate = rated(lane, 1);
-        for (lane_of_call, phase) in [("y", 0), ("x", 1567), ("x", 0), ("y", 10), ("x", 333)] {
-            world.clock.advance(Duration::from_millis(phase));
-            let entered = world.run(enter(&world, &limits, call(lane_of_call)));
-            drop(entered.unwrap_or_else(|error| panic!("{global}, {lane}: {error}")));
-        }
-        world.drain();
-    }
+fn lanes_with_rates_make_no_other_wait() {
+    let world = World::new();
+    let lane = |rate| LaneConfig::new(10).rate(NonZeroU32::new(rate).unwrap());
+    let limits = Limits {
+        lanes: [("ten".into(), lane(10)), ("five".into(), lane(5))].into(),
+        other_lanes: LaneConfig::new(60),
+        ..Limits::default()
+    };
+    let before = [["ten"; 10], ["five"; 10]].concat();
+    assert!(others_wait(&world, &limits, &before) <= 800 * MILLI);
+}
+
+/// The longest wait of twenty calls in a lane of their own that come when these
+/// have come.
+fn others_wait(world: &World, limits: &Limits, before: &[&'static str]) -> Duration {
+    let begin = world.clock.now();
+    world.run(async {
+        let before = before.iter().map(|lane| enter(world, limits, call(lane)));
+        let before = join_all(before.map(|entered| entered.map(drop)));
+        let others = join_all((0..20).map(|_| async {
+            drop(enter(world, limits, call("y")).await.unwrap());
+            world.clock.now() - begin
+        }));
+        let (mut before, others) = (pin!(before), pin!(others));
+        assert!((&mut before).now_or_never().is_none());
+        let (waits, _) = futures::join!(others, before);
+        waits.into_iter().max().unwrap()
+    })
 }
 
 /// Calls that wait for the store's tickets leave the launches of their instance
@@ -331,26 +294,4 @@ fn waiting_for_tickets_is_no_launch() {
         }
     });
     world.drain();
-}
-
-/// An upstream that stays overloaded: what was learned of it stays known.
-#[test]
-fn lasting_overload_is_not_forgotten() {
-    let world = World::new();
-    let limits = limits(
-        LaneConfig::new(2).adaptive(crate::core::limit::AdaptiveLimits {
-            min: 1,
-            slow: 10 * SECOND,
-        }),
-    );
-    for round in 0..20 {
-        let gate = instance(&world, &limits, Duration::ZERO);
-        let entry = gate.entry(&"x".into());
-        drop(world.run(gate.enter(&call("x"), &entry)).unwrap());
-        let expected = if round == 0 { 2 } else { 1 };
-        assert_eq!(entry.lane.snapshot().limit, expected, "round {round}");
-        let now = world.clock.now();
-        world.clock.advance(10 * SECOND);
-        world.run(entry.learn(now, world.clock.now(), true));
-    }
 }
