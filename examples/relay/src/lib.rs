@@ -4,7 +4,6 @@
 
 mod anthropic;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;

@@ -25,7 +25,7 @@ const BEFORE: Duration = Duration::from_secs(1);
 
 /// So often tickets of two rates are taken that were to be for the same time,
 /// and are not because others came between. It takes two, seldom three.
-const TRIES: usize = 16;
+const TRIES: u32 = 16;
 
 /// So often a call takes tickets that have lapsed when it could start: a guest may
 /// be held up by what else it does.
@@ -198,9 +198,9 @@ impl Gate {
         if let Some(until) = entry.still_paused_until(waited || waited_here).await {
             return Ok(Turn::Paused(until));
         }
-        // By turns with room for slow calls of the store, and for what is held up
-        // after them: those are used at once.
-        let calls = u32::from(lapses.is_multiple_of(2));
+        // With room for slow calls of the store. What is held up after them, by what
+        // else the guest does, tries without now and then: those are used at once.
+        let calls = u32::from(lapses % 3 != 2);
         let tickets = self.tickets(call, entry, calls).await?;
         if let Some(tickets) = tickets {
             let kept = (lapses > 0).then_some(launch);
@@ -265,8 +265,9 @@ impl Gate {
             return Ok(None);
         };
         let rates = [(global, GLOBAL), (lane, &*call.lane)];
-        for (rate, name) in rates.into_iter().cycle().take(TRIES) {
-            let Some(tickets) = take(rate, call, name, last.begin, calls).await? else {
+        for (tried, (rate, name)) in (0..TRIES).zip(rates.into_iter().cycle()) {
+            let Some(tickets) = take(rate, call, name, last.begin, calls.max(tried.min(1))).await?
+            else {
                 return Ok(None);
             };
             let both = last.and(tickets);

@@ -98,12 +98,18 @@ impl Stretches {
         period::name(TURNS, self.length(), stretch)
     }
 
+    /// Says that `stretch` has, or is about to have, batches: after a quiet time
+    /// there are many that have none, and a look costs a read.
+    pub(super) fn mark_key(self, stretch: Stretch) -> String {
+        format!("{PREFIX}{}:{stretch}", self.seconds)
+    }
+
     pub(super) fn batch_key(self, stretch: Stretch, number: u64) -> String {
         format!("{PREFIX}{}:{stretch}:{number}", self.seconds)
     }
 }
 
-/// The stretch of the batch that lies under `key`.
+/// The stretch of the batch, or of the mark, that lies under `key`.
 pub(super) fn stretch_of(key: &str) -> Option<(Stretches, Stretch)> {
     let mut parts = key.strip_prefix(PREFIX)?.split(':');
     let seconds: u64 = parts.next()?.parse().ok()?;
@@ -135,6 +141,7 @@ pub(super) async fn note(
     }
     for ((of, stretch), keys) in stretches {
         let batches = keys.chunks(BATCH);
+        store.set(&of.mark_key(stretch), b"").await?;
         let first = take_numbers(store, of, stretch, batches.len() as u64).await?;
         for (number, keys) in (first..).zip(batches) {
             let key = of.batch_key(stretch, number);

@@ -12,8 +12,10 @@ use super::index::{self, Stretch, Stretches};
 use super::{Header, Stamp, Store};
 use crate::core::ports::{COUNTER_PREFIX, StoreError};
 
-/// Stretches that one sweep looks at: there are many after a quiet time.
-const LOOKS: usize = 8;
+/// Stretches that one sweep looks at, and of these that it works on. After a quiet
+/// time there are many: of the shortest a day has 144.
+const LOOKS: usize = 256;
+const WORKS: usize = 8;
 
 /// How often each batch is taken on.
 const PASSES: u64 = 2;
@@ -34,15 +36,25 @@ async fn work_off(store: &Store, of: Stretches, entries: usize) -> Result<(), St
     let (now, begin_key) = (store.unix(), of.begin_key());
     let known = store.get(&begin_key).await?;
     let known = known.and_then(|bytes| std::str::from_utf8(&bytes).ok()?.parse().ok());
-    // Nothing is known, or what a clock has written that was ahead.
-    let Some(begin) = known.filter(|begin| *begin <= of.at(now)) else {
-        let present = of.at(now).to_string();
-        return store.set(&begin_key, present.as_bytes()).await;
+    // Nothing is known, or what a clock has written that was ahead. Those who
+    // began a moment ago may have noted something just before the present.
+    let present = of.at(now);
+    let Some(begin) = known.filter(|begin| *begin <= present) else {
+        let begin = present.saturating_sub(1).to_string();
+        return store.set(&begin_key, begin.as_bytes()).await;
     };
     let (mut stretch, mut left): (Stretch, _) = (begin, entries);
+    let mut works = WORKS;
     for _ in 0..LOOKS {
-        if left == 0 || !of.is_due(stretch, now) || !work_on(store, of, stretch, &mut left).await? {
+        if !of.is_due(stretch, now) {
             break;
+        }
+        if store.get(&of.mark_key(stretch)).await?.is_some() {
+            if left == 0 || works == 0 || !work_on(store, of, stretch, &mut left).await? {
+                break;
+            }
+            store.delete(&of.mark_key(stretch)).await?;
+            works -= 1;
         }
         stretch += 1;
     }

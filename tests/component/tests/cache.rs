@@ -52,7 +52,7 @@ async fn stampede(host: &Host, requests: usize) {
     assert!(asked <= 3, "{asked} upstream calls");
     settled(host).await;
     let dump = host.store().dump();
-    let claims = dump.keys().filter(|key| key.contains("cache-fetch:"));
+    let claims = dump.keys().filter(|key| key.starts_with("~n:fetch:"));
     assert_eq!(claims.count(), 0);
 }
 
@@ -61,8 +61,7 @@ async fn a_stampede_for_one_cold_key_asks_about_once() {
     stampede(&fixture().await, 500).await;
 }
 
-/// Fewer: a call takes longer here the more come at once, and a store that takes
-/// seconds is left alone.
+/// Fewer: a call takes longer here the more come at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stampede_for_one_cold_key_asks_about_once_on_redis() {
     let Some(redis) = Redis::start().await else {
@@ -176,7 +175,7 @@ async fn a_store_that_is_down_slow_full_or_damaged_costs_the_cache_alone() {
         settled(&host).await;
         match trouble {
             "down" => store.fail(Some("gone".into())),
-            "slow" => store.delay(Some(Duration::from_secs(2))),
+            "slow" => store.delay(Some(Duration::from_millis(300))),
             "full" => store.fill(true),
             _ => {
                 for (number, key) in store.dump().into_keys().enumerate() {
@@ -198,7 +197,7 @@ async fn a_store_that_is_down_slow_full_or_damaged_costs_the_cache_alone() {
             );
         }
         settled(&host).await;
-        if matches!(trouble, "down" | "slow") {
+        if trouble == "down" {
             // One in each instance finds out.
             assert_eq!(store.calls() - before, 3, "{trouble}");
         }
@@ -227,10 +226,10 @@ async fn a_hit_costs_one_store_call() {
         assert_eq!(status, 200, "{took}");
         settled(&host).await;
         println!("a hit of 1 KB on {name}: {took}");
-        // Each hit one; the value itself, its note, and a look for what is due
-        // in each of the instance's caches.
+        // Each hit one; the value itself, its note, and a look for what is due (three
+        // reads) by each of the stores that the instance has opened here.
         let calls = host.store().calls() - before;
-        assert!(calls <= 2 * HITS + 8, "{calls} calls for {HITS} hits");
+        assert!(calls <= 4 * HITS + 16, "{calls} calls for {HITS} hits");
     }
 }
 

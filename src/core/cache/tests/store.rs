@@ -21,9 +21,9 @@ fn writes_wait_until_nothing_else_is_ready_and_can_be_read_at_once() {
         }
         assert_eq!(world.store.calls(), before);
         // As soon as there is nothing else to do, it is written: one batch of
-        // notes (two calls) and the values.
+        // notes (three calls) and the values.
         world.clock.sleep(TICK).await;
-        assert_eq!(world.store.calls(), before + 2 + 20);
+        assert_eq!(world.store.calls(), before + 3 + 20);
     });
     // A restart loses nothing.
     let other = cache(&world).of::<u32>(&BPM);

@@ -377,6 +377,45 @@ fn who_waits_is_told() {
     assert_eq!(world.clock.pending_timers(), 0);
 }
 
+/// Who backs off leaves its slot to others.
+#[test]
+fn a_slot_is_free_while_its_call_backs_off() {
+    let upstream = Upstream::new(&[(503, None), (200, None)]);
+    let limits = Limits {
+        lanes: [("one".into(), LaneConfig::new(1))].into(),
+        ..instance()
+    };
+    let (door, budget) = (orchestrator(&upstream.world, limits), Budget::default());
+    let start = upstream.world.clock.now();
+    let again = door.run(call("one", &budget).repeatable());
+    let other = door.run(call("one", &budget));
+    let (again, other) = upstream.world.run(async {
+        let again = again.map(|answered| drop(answered.unwrap()));
+        let other = other.map(|answered| drop(answered.unwrap()));
+        futures::join!(again, other)
+    });
+    let ((), ()) = (again, other);
+    let at = upstream.called_at(start);
+    assert_eq!(at[..2], [0.0, 0.0], "{at:?}");
+    assert!(at[2] > 0.0, "{at:?}");
+}
+
+/// A backoff that outlasts the deadline is not begun: the answer is what there is.
+#[test]
+fn a_backoff_beyond_the_deadline_is_not_waited_for() {
+    let upstream = Upstream::new(&[(503, None)]);
+    let (door, budget) = (upstream.orchestrator(), Budget::default());
+    let start = upstream.world.clock.now();
+    let soon = start + Duration::from_millis(1);
+    let answered = upstream
+        .world
+        .run(door.run(call("x", &budget).repeatable().until(soon)));
+    let answered = answered.unwrap();
+    assert_eq!(answered.response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answered.stats.attempts, 1);
+    assert_eq!(upstream.world.clock.now(), start);
+}
+
 async fn door_call(door: &Orchestrator, budget: &Budget) {
     let answered = door.run(call("x", budget)).await.unwrap();
     // Read to the end, so that the slot is free again.

@@ -65,9 +65,9 @@ fn left(world: &World) -> BTreeSet<String> {
 
 /// Requests that only look, for as long as the longest stretch lasts.
 fn let_all_expire(world: &World, life: Duration) {
-    for _ in 0..40 {
-        world.clock.advance((life + 15 * DAY) / 40);
-        for _ in 0..20 {
+    for _ in 0..10 {
+        world.clock.advance((life + 15 * DAY) / 10);
+        for _ in 0..10 + life.as_secs() / 86_400 {
             look(world);
         }
     }
@@ -192,5 +192,26 @@ fn names_tell_when_a_counter_is_over() {
     assert_eq!(over(&short(3_601), unix), Some(true));
     for other in ["", "n", "n:1", "n@1", "n@a:1", "n@1:a", "lane:x:7"] {
         assert_eq!(over(other, unix), None, "{other}");
+    }
+}
+
+/// A write that is replaced while it is on its way into the store is made anew.
+#[test]
+fn what_is_replaced_while_it_is_written_is_written() {
+    let world = World::new();
+    for pause in 0..60 {
+        let most = 10 * Duration::from_millis(1);
+        let double = StoreDouble::delaying(&world.store, &world.clock, pause, most);
+        let store = Store::open(&double.in_ports(world.ports()));
+        let until = world.clock.unix() + MINUTE;
+        let put = |value: &[u8]| store.put_later("a:x".to_owned(), value.to_vec(), until, None);
+        world.run(async {
+            put(b"first").await;
+            world.clock.sleep(Duration::from_millis(pause)).await;
+            put(b"second").await;
+            assert_eq!(store.waiting("a:x").as_deref(), Some(b"second".as_slice()));
+        });
+        world.drain();
+        assert_eq!(world.store.dump()["a:x"], b"second", "{pause} ms");
     }
 }

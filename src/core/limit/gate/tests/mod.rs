@@ -151,8 +151,8 @@ fn the_bound_of_a_queue_holds_over_all_instances() {
         let waiting = (0..2).map(|_| enter(&world, &limits, call("x")));
         let waiting =
             join_all(waiting.map(|entered| entered.map(|entered| drop(entered.unwrap()))));
-        let soon = world.clock.sleep(MILLI);
-        let Either::Right((_, waiting)) = select(pin!(waiting), soon).await else {
+        let (waiting, soon) = (pin!(waiting), world.clock.sleep(MILLI));
+        let Either::Right((_, waiting)) = select(waiting, soon).await else {
             panic!("they wait");
         };
         let begin = world.clock.now();
@@ -217,6 +217,38 @@ fn two_rates_that_are_used_up_waste_nothing() {
     let counts = (all.borrow().len(), of_lane.borrow().len());
     assert!(counts.0 >= 40 * 30 * 95 / 100, "{counts:?}");
     assert!(counts.1 >= 5 * 30 * 90 / 100, "{counts:?}");
+}
+
+/// A pause that another instance asks for while a call waits for its tickets, or
+/// for its slot, holds it.
+#[test]
+fn a_pause_that_comes_while_a_call_waits_holds_it() {
+    for (slots, per_second) in [(10, 1), (1, 100)] {
+        let world = World::new();
+        let mut limits = limits(LaneConfig::new(slots));
+        limits.lanes.get_mut("x").unwrap().limits.rate = rated(per_second, per_second.max(2));
+        let begin = world.clock.now();
+        world.run(async {
+            let others = join_all((0..9).map(|_| async {
+                let entered = enter(&world, &limits, call("x")).await.unwrap();
+                world.clock.sleep(800 * MILLI).await;
+                drop(entered);
+            }));
+            let waiting = async {
+                world.clock.sleep(100 * MILLI).await;
+                drop(enter(&world, &limits, call("x")).await.unwrap());
+                world.clock.now() - begin
+            };
+            let pausing = async {
+                world.clock.sleep(SECOND).await;
+                let other = instance(&world, &limits, Duration::ZERO);
+                other.pause(&other.entry(&"x".into()), 20 * SECOND).await;
+            };
+            let (_, at, ()) = futures::join!(others, waiting, pausing);
+            assert!(at >= 21 * SECOND, "{at:?} with {slots} slots");
+        });
+        world.drain();
+    }
 }
 
 /// Thirty calls of a lane of one a second, each in an instance of its own, and
