@@ -235,7 +235,7 @@ fn pauses_end_when_the_operator_says_so() {
             scope,
             ..Limits::default()
         };
-        let door = || Orchestrator::new(limits(), upstream.world.ports());
+        let door = || orchestrator(&upstream.world, limits());
         let first = door();
         let (world, budget) = (&upstream.world, Budget::default());
         let answered = world.run(first.run(call("x", &budget))).unwrap();
