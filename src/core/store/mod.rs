@@ -19,9 +19,9 @@
 //! lease, a stop.
 //!
 //! **Expiry.** What is written with an end is noted in an index by the time at
-//! which it ends ([`index`]), counters of past periods as well. After its
+//! which it ends (`index`), counters of past periods as well. After its
 //! response a request works off at least twice as many entries that are due as
-//! it has added ([`sweep`]), so that what is left over does not grow. What an
+//! it has added (`sweep`), so that what is left over does not grow. What an
 //! instance leaves that dies is for the operator's [`Store::sweep_all`].
 
 mod behind;

@@ -389,12 +389,11 @@ fn a_slot_is_free_while_its_call_backs_off() {
     let start = upstream.world.clock.now();
     let again = door.run(call("one", &budget).repeatable());
     let other = door.run(call("one", &budget));
-    let (again, other) = upstream.world.run(async {
+    let ((), ()) = upstream.world.run(async {
         let again = again.map(|answered| drop(answered.unwrap()));
         let other = other.map(|answered| drop(answered.unwrap()));
         futures::join!(again, other)
     });
-    let ((), ()) = (again, other);
     let at = upstream.called_at(start);
     assert_eq!(at[..2], [0.0, 0.0], "{at:?}");
     assert!(at[2] > 0.0, "{at:?}");

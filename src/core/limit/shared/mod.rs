@@ -9,15 +9,15 @@
 //!
 //! So a call that does not wait and ends within its first lease costs three
 //! increments: one for the global rate, two for the lane. It costs five where it
-//! begins in the last 2 s of the 10 s of a lease period ([`LeaseTimes`]): there
-//! it takes, and gives back, a lease of the next period too. A lane with a rate
-//! of its own costs one more. A heavy call's tickets are taken together.
+//! begins in the last 2 s of the 10 s of a lease period ([`OVERLAP`], [`LEASE`]):
+//! there it takes, and gives back, a lease of the next period too. A lane with a
+//! rate of its own costs one more.
 //!
-//! All assume that clocks of machines differ, and guests are held up, by no more
-//! than [`SKEW`] in sum. Within it nobody calls during a pause, lanes hold, and
-//! so do rates whose burst is at least a second's worth. Lanes bear four times
-//! as much ([`LeaseTimes::overlap`] / 2); a rate of a smaller burst, or with more
-//! skew, is passed by what comes in that time ([`SharedRate`]).
+//! All assume that clocks of machines differ by no more than [`SKEW`], and that a
+//! call of the store takes up to 0.9 s. Within that nobody calls during a pause,
+//! lanes hold, and so do rates whose burst is at least a second's worth; one of a
+//! smaller burst is passed by what comes in the difference of the clocks
+//! ([`SharedRate`]).
 //!
 //! While the store is left alone, because a call has failed, all of these fail
 //! open: limits then hold within an instance only. A store that is no more than
@@ -38,8 +38,7 @@ pub use rate::{NoTicket, SharedRate, Tickets, Window};
 
 use std::time::Duration;
 
-/// How much the clocks of two machines may differ, and how long a guest may be
-/// held up, in sum.
+/// How much the clocks of two machines may differ.
 pub const SKEW: Duration = Duration::from_millis(250);
 
 #[cfg(test)]
