@@ -104,6 +104,11 @@ impl SeededEntropy {
         Self(AtomicU64::new(seed))
     }
 
+    /// A number below `bound`, which is not 0.
+    pub fn below(&self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
     fn next(&self) -> u64 {
         const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
         let mut z = self.0.fetch_add(STEP, Ordering::Relaxed).wrapping_add(STEP);

@@ -14,10 +14,7 @@ use crate::core::store::Store;
 
 /// That several instances ask for the same at the same time is rare, and does
 /// no harm: it is not worth an increment for each of hundreds of tracks.
-const MANY: Policy = Policy {
-    one_asks: false,
-    ..Policy::DEFAULT
-};
+const MANY: Policy = Policy::DEFAULT.without_fetch_lease();
 
 /// Beats per minute, and of which recording. Of version 1, and of version 1 of
 /// the tags, some are another track's.
@@ -32,14 +29,10 @@ pub(crate) static ARTIST: Kind = Kind::new("artist", 1).with_policy(MANY);
 /// The application's own access to the catalogue, for all instances: sealed,
 /// since who reads the store must not get at the catalogue in our name. It opens
 /// with the client's secret, with which one could ask for a token as well.
-pub(crate) static SPOTIFY_TOKEN: Kind = Kind::new("spotify-token", 1).with_policy(Policy {
+pub(crate) static SPOTIFY_TOKEN: Kind = Kind::new("spotify-token", 1).with_policy(
     // A token says itself when it ends, always sooner.
-    hit: Duration::from_secs(24 * 3_600),
-    stale: Duration::ZERO,
-    jitter_percent: 0,
-    one_asks: false,
-    ..Policy::DEFAULT
-});
+    Policy::keep(Duration::from_secs(24 * 3_600)).without_fetch_lease(),
+);
 
 /// All kinds of value that the cache has.
 static KINDS: [&Kind; 4] = [&BPM, &LASTFM, &ARTIST, &SPOTIFY_TOKEN];

@@ -11,7 +11,7 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Either, LengthLimitError, Limited};
 use serde::Serialize;
 use spinlane::core::abort::AbortHandle;
-use spinlane::core::cache::{Cache, Key, Kind, Policy};
+use spinlane::core::cache::{Cache, Cached, Key, Kind, Policy};
 use spinlane::core::limit::{LaneConfig, Limits, Orchestrator};
 use spinlane::core::ports::Ports;
 use spinlane::core::sse::{self, Event, Writer, WriterConfig};
@@ -23,12 +23,8 @@ use anthropic::{Answer, Failure, Model};
 const MAX_PROMPT: usize = 16 * 1024;
 
 /// What the model has said is kept for an hour.
-static ANSWERS: Kind = Kind::new("answers", 1).with_policy(Policy {
-    hit: Duration::from_secs(3_600),
-    stale: Duration::ZERO,
-    jitter_percent: 0,
-    ..Policy::DEFAULT
-});
+static ANSWERS: Kind =
+    Kind::new("answers", 1).with_policy(Policy::keep(Duration::from_secs(3_600)));
 
 /// An event's data. `Done` or `Error` is the last one.
 #[derive(Serialize)]
@@ -135,7 +131,7 @@ async fn relay(
     let store = Store::open(ports);
     let answers = Cache::new(&store).of::<Answer>(&ANSWERS);
     let key = Key::exact([&model.name, prompt]);
-    if let Some(Some(known)) = answers.peek(&key).await {
+    if let Cached::Hit(known) = answers.get(&key).await {
         let text = &known.text;
         writer.feed_json(&Frame::Text { text }).await?;
         return Ok(known);

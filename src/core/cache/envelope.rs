@@ -92,7 +92,7 @@ mod tests {
     fn reads_well_in_a_browser_of_the_store() {
         let bytes = encode(&KIND, &key(), Some(&100.4), times()).unwrap();
         let expected = concat!(
-            r#"{"spinlane":1,"kind":"bpm","version":2,"is":"hit","#,
+            r#"{"spinlane":2,"kind":"bpm","version":2,"is":"hit","#,
             r#""stored":"2026-01-01T00:00:00.000Z","freshUntil":"2026-01-01T00:01:00.000Z","#,
             r#""staleUntil":"2026-01-01T00:01:30.000Z","key":["abba","dancing queen"]}"#,
             "\n100.4"
@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(decode::<String>(&KIND, &key(), &bytes), None);
         let text = String::from_utf8(bytes).unwrap();
         for (from, to) in [
-            ("\"spinlane\":1", "\"spinlane\":2"),
+            ("\"spinlane\":2", "\"spinlane\":1"),
             ("\"hit\"", "\"miss\""),
             ("\"hit\"", "\"stolen\""),
             ("2026-01-01T00:01:30", "2025-01-01T00:01:30"),

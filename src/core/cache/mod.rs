@@ -4,7 +4,7 @@
 //! ```
 //! use bytes::Bytes;
 //! use futures::TryStreamExt;
-//! use spinlane::core::cache::{Cache, Key, Kind};
+//! use spinlane::core::cache::{Cache, Cached, Key, Kind};
 //! use spinlane::core::limit::{Budget, Call, Limits, Orchestrator};
 //! use spinlane::core::ports::HttpError;
 //! use spinlane::core::store::Store;
@@ -53,15 +53,15 @@
 //! assert_eq!(budget.used(), 1, "the second one asked nobody");
 //!
 //! world.run(tempo.remove(&key))?;
-//! assert_eq!(world.run(tempo.peek(&key)), None);
+//! assert_eq!(world.run(tempo.get(&key)), Cached::Miss);
 //! # Ok::<(), spinlane::core::ports::StoreError>(())
 //! ```
 
-mod claim;
 mod envelope;
 mod flag;
 mod flights;
 mod key;
+mod lease;
 mod policy;
 pub mod session;
 mod stats;
@@ -72,7 +72,7 @@ pub use key::Key;
 pub use policy::{Kind, Policy};
 pub(in crate::core) use stats::Count;
 pub use stats::{Report, Stats};
-pub use typed::{Cache, Typed};
+pub use typed::{Cache, Cached, FetchError, Typed};
 
 #[cfg(test)]
 mod tests;

@@ -2,38 +2,131 @@
 
 use std::time::Duration;
 
-const DAY: Duration = Duration::from_secs(86_400);
+const MINUTE: u64 = 60;
+const DAY: u64 = 24 * 60 * MINUTE;
+
+/// The refresh of a value begins earlier by up to so many hundredths of the time
+/// before it, by chance, so that values stored together are not refreshed
+/// together.
+const JITTER_PERCENT: u32 = 10;
 
 /// For how long values are served. All times count from when a value was
 /// stored, on the wall clock.
+///
+/// ```
+/// # use std::time::Duration;
+/// use spinlane::core::cache::{Kind, Policy};
+///
+/// const DAY: Duration = Duration::from_secs(86_400);
+///
+/// // Kept for 30 days; in the last of them served while it is refreshed.
+/// static CHARTS: Kind = Kind::new("charts", 1).with_policy(Policy::keep(30 * DAY).refresh_in_last(DAY));
+/// # const _: () = assert!(CHARTS.policy().life().as_secs() == 30 * 86_400);
+/// ```
+///
+/// A value that would be refreshed at every hit is not saved at all: it does
+/// not compile.
+///
+/// ```compile_fail
+/// # use std::time::Duration;
+/// # use spinlane::core::cache::{Kind, Policy};
+/// const HOUR: Duration = Duration::from_secs(3_600);
+///
+/// static CHARTS: Kind = Kind::new("charts", 1).with_policy(Policy::keep(HOUR).refresh_in_last(HOUR));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// A value that was found is served for so long, and no longer.
-    pub hit: Duration,
-    /// "There is none" is an answer for so long, and no longer. Until then
-    /// nobody is asked again.
-    pub miss: Duration,
-    /// The last part of `hit`, in which a value is still served while it is
-    /// refreshed, and for as long as it cannot be.
-    pub stale: Duration,
-    /// That part begins earlier by up to so many hundredths of `hit`, by
-    /// chance, so that values stored together are not refreshed together.
-    pub jitter_percent: u8,
-    /// Whether instances that miss the same value at the same time let one of
-    /// them ask. Costs an increment for each miss.
-    pub one_asks: bool,
+    life: Duration,
+    stale: Duration,
+    negative: Duration,
+    fetch_lease: bool,
 }
 
 impl Policy {
-    /// Hits 90 days, the last 7 of them stale and up to 9 days earlier by
-    /// chance; misses 5 minutes.
-    pub const DEFAULT: Self = Self {
-        hit: Duration::from_secs(90 * DAY.as_secs()),
-        miss: Duration::from_secs(5 * 60),
-        stale: Duration::from_secs(7 * DAY.as_secs()),
-        jitter_percent: 10,
-        one_asks: true,
-    };
+    /// Kept for 90 days, refreshed in the last 7; that there is none for 5
+    /// minutes.
+    pub const DEFAULT: Self =
+        Self::keep(Duration::from_secs(90 * DAY)).refresh_in_last(Duration::from_secs(7 * DAY));
+
+    /// A value is served for so long, and no longer. That there is none is
+    /// remembered for 5 minutes, and for no longer than a value.
+    ///
+    /// # Panics
+    /// For no time at all. Make kinds `static`, and it does not compile.
+    pub const fn keep(life: Duration) -> Self {
+        assert!(!life.is_zero(), "a value is kept for some time");
+        Self {
+            life,
+            stale: Duration::ZERO,
+            negative: shorter(Duration::from_secs(5 * MINUTE), life),
+            fetch_lease: true,
+        }
+    }
+
+    /// In the last part of its life, this long, a value is still served while it
+    /// is refreshed, and for as long as it cannot be. That part begins earlier,
+    /// by chance, by up to a tenth of what comes before it.
+    ///
+    /// # Panics
+    /// When it is not shorter than the life: every hit would be refreshed. Make
+    /// kinds `static`, and it does not compile.
+    #[must_use]
+    pub const fn refresh_in_last(self, stale: Duration) -> Self {
+        assert!(
+            stale.as_nanos() < self.life.as_nanos(),
+            "a value is fresh for some time"
+        );
+        Self { stale, ..self }
+    }
+
+    /// "There is none" is an answer for so long, and no longer. Until then
+    /// nobody is asked again.
+    #[must_use]
+    pub const fn negative(self, negative: Duration) -> Self {
+        Self { negative, ..self }
+    }
+
+    /// Instances that miss the same value at the same time each ask for it,
+    /// instead of letting one do so. Saves the increment that each miss costs.
+    #[must_use]
+    pub const fn without_fetch_lease(self) -> Self {
+        Self {
+            fetch_lease: false,
+            ..self
+        }
+    }
+
+    /// For how long a value is served.
+    pub const fn life(&self) -> Duration {
+        self.life
+    }
+
+    /// For how long "there is none" is.
+    pub(super) const fn negative_life(&self) -> Duration {
+        self.negative
+    }
+
+    /// Whether one instance asks for all.
+    pub(super) const fn has_fetch_lease(&self) -> bool {
+        self.fetch_lease
+    }
+
+    /// For how long a value is fresh; `chance` is from 0 to 1.
+    pub(super) fn fresh(&self, chance: f64) -> Duration {
+        let fresh = self.life.saturating_sub(self.stale);
+        if self.stale.is_zero() {
+            return fresh;
+        }
+        let most = fresh.saturating_mul(JITTER_PERCENT) / 100;
+        fresh.saturating_sub(most.mul_f64(chance.clamp(0.0, 1.0)))
+    }
+}
+
+const fn shorter(one: Duration, other: Duration) -> Duration {
+    match one.as_nanos() < other.as_nanos() {
+        true => one,
+        false => other,
+    }
 }
 
 impl Default for Policy {
@@ -92,5 +185,33 @@ impl Kind {
     /// For how long its values are kept.
     pub const fn policy(&self) -> &Policy {
         &self.policy
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTES: Duration = Duration::from_secs(MINUTE);
+
+    #[test]
+    fn a_value_without_a_stale_part_is_fresh_to_its_end() {
+        let policy = Policy::keep(10 * MINUTES);
+        assert_eq!(policy.fresh(0.0), 10 * MINUTES);
+        assert_eq!(policy.fresh(1.0), 10 * MINUTES);
+        assert_eq!(policy.negative_life(), 5 * MINUTES);
+        assert_eq!(Policy::keep(MINUTES).negative_life(), MINUTES);
+    }
+
+    /// However long the stale part is, most of what comes before is fresh.
+    #[test]
+    fn a_hit_is_not_refreshed_at_once() {
+        for stale in [1, 5, 9] {
+            let policy = Policy::keep(10 * MINUTES).refresh_in_last(stale * MINUTES);
+            let fresh = 10 * MINUTES - stale * MINUTES;
+            assert_eq!(policy.fresh(0.0), fresh);
+            assert_eq!(policy.fresh(0.5), fresh * 95 / 100);
+            assert_eq!(policy.fresh(1.0), fresh * 9 / 10);
+        }
     }
 }

@@ -141,14 +141,20 @@ impl Sessions {
         Ok(secret.token())
     }
 
-    /// The session that `token` opens. One read of the store; a second one when
-    /// its record was not written for longer than the idle limit.
+    /// The session that `token` opens. Two reads of the store, of its record and
+    /// of the mark that it was ended; a third one when its record was not written
+    /// for longer than the idle limit. A session that is marked is ended,
+    /// whatever its record says: a write that was under way when it was ended may
+    /// have brought that back.
     ///
     /// # Errors
     /// See [`SessionError`].
     pub async fn load<R: DeserializeOwned>(&self, token: &str) -> Result<Session<R>, SessionError> {
         let secret = Opener::parse(token)?;
         let (header, plain) = self.open(&secret).await?;
+        if self.is_ended(&secret.id).await? {
+            return Err(SessionError::Invalid);
+        }
         let record = serde_json::from_slice(&plain).map_err(|_| SessionError::Invalid)?;
         let now = self.now();
         if now >= header.stale_until {
@@ -185,9 +191,10 @@ impl Sessions {
         let key = self.record_key(&secret.id);
         let sealed = self.seal(&secret, record, header.stale_until)?;
         self.store.set(&key, &sealed).await?;
-        // Whoever ended it wrote this before the record was removed: either the
-        // removal came after our write, or we see it here.
-        if self.store.get(&self.ended_key(&secret.id)).await?.is_some() {
+        // Whoever ended it wrote the mark before the record was removed: either
+        // the removal came after our write, or we see the mark here. Should the
+        // store fail in between, `load` sees it.
+        if self.is_ended(&secret.id).await? {
             self.store.delete(&key).await?;
             return Err(SessionError::Invalid);
         }
@@ -216,7 +223,8 @@ impl Sessions {
         if self.store.get(&record).await?.is_none() {
             return Ok(());
         }
-        // For those who are about to write it anew: see `update`.
+        // For those who are about to write it anew: see `load`. It lasts for as
+        // long as the record could.
         let ended = self.ended_key(&secret.id);
         let end = self.now().plus(self.limits.absolute);
         self.mark(&ended, &secret.id, end).await?;
@@ -257,6 +265,11 @@ impl Sessions {
         let kind = key.split(':').next().unwrap_or_default();
         let header = Header::new(kind, VERSION, &[id.to_owned()], Is::Miss, times);
         self.store.put(key, &header.line(), until.unix()).await
+    }
+
+    /// Whether somebody has ended it.
+    async fn is_ended(&self, id: &str) -> Result<bool, StoreError> {
+        Ok(self.store.get(&self.ended_key(id)).await?.is_some())
     }
 
     /// When the session was used last, as far as that was written down.

@@ -5,18 +5,18 @@ use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
+use futures::future::{Either, select};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::claim::{self, Asks, Claim};
 use super::envelope::{self, Opened};
 use super::flights::Flights;
 use super::key::Key;
+use super::lease::{self, Lease, Place, Seen, Turn};
 use super::policy::Kind;
 use super::stats::{Count, count};
-use crate::core::ports::StoreError;
+use crate::core::ports::{Instant, StoreError};
 use crate::core::scope;
 use crate::core::store::{Guard, Stamp, Store, Times};
 
@@ -57,6 +57,7 @@ impl Cache {
         Typed {
             cache: self.clone(),
             kind,
+            deadline: None,
             value: PhantomData,
         }
     }
@@ -72,12 +73,17 @@ impl Cache {
 pub struct Typed<T> {
     cache: Cache,
     kind: &'static Kind,
+    /// Nobody waits for others beyond it.
+    deadline: Option<Instant>,
     value: PhantomData<fn() -> T>,
 }
 
 impl<T> Clone for Typed<T> {
     fn clone(&self) -> Self {
-        self.cache.of(self.kind)
+        Self {
+            cache: self.cache.clone(),
+            ..*self
+        }
     }
 }
 
@@ -89,10 +95,29 @@ impl<T> fmt::Debug for Typed<T> {
     }
 }
 
-/// Whose turn it is.
-enum Turn<T> {
-    Answered(Option<T>),
-    Ask(Option<Claim>),
+/// What is known of a key, without asking anybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cached<T> {
+    /// The value.
+    Hit(T),
+    /// It is known that there is none.
+    Negative,
+    /// Nothing.
+    Miss,
+}
+
+/// Why a value was not found out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FetchError<E> {
+    /// The fetch has failed: our own, or one in this instance that we shared.
+    #[error(transparent)]
+    Failed(E),
+    /// Another instance was fetching it, and has failed.
+    #[error("it was being fetched for another request, in vain: try again in a moment")]
+    Elsewhere,
+    /// It was still being fetched when the [deadline](Typed::until) came.
+    #[error("it was still being fetched when the time was over: try again in a moment")]
+    TooLate,
 }
 
 /// What is known of a key.
@@ -102,17 +127,34 @@ struct Known<T> {
     end: Stamp,
 }
 
+/// What came of standing in line.
+enum Outcome<T> {
+    Answered(Option<T>),
+    Failed,
+    Ask(Option<Lease>),
+}
+
 impl<T> Typed<T>
 where
     T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
 {
-    /// What is known and fresh, without asking anybody: `Some(Some(value))`,
-    /// `Some(None)` when it is known that there is none, `None` when nothing is
-    /// known.
-    pub async fn peek(&self, key: &Key) -> Option<Option<T>> {
-        let known = self.read(key).await.filter(|known| known.fresh)?;
-        count_hit(&known);
-        Some(known.value)
+    /// The same view, for a caller that has time until `deadline`: who waits for
+    /// the fetch of another waits no longer. A fetch of its own goes on for as
+    /// long as it takes, and for those who wait for it.
+    #[must_use]
+    pub fn until(self, deadline: Option<Instant>) -> Self {
+        Self { deadline, ..self }
+    }
+
+    /// What is known and fresh, without asking anybody.
+    pub async fn get(&self, key: &Key) -> Cached<T> {
+        match self.read(key).await.filter(|known| known.fresh) {
+            None => Cached::Miss,
+            Some(known) => {
+                count_hit(&known);
+                known.value.map_or(Cached::Negative, Cached::Hit)
+            }
+        }
     }
 
     /// What is known, else what `fetch` finds out. `fetch` tells apart what was
@@ -121,13 +163,19 @@ where
     ///
     /// Callers of one key wait for one fetch: in this instance always, over all
     /// instances where the policy says so and the host has counters. It ends
-    /// when all who wait for it are dropped, and not before. What is stale is
-    /// returned at once, and refreshed after the response.
+    /// when all who wait for it are dropped, and not before. That it has failed,
+    /// all of them learn at once. What is stale is returned at once, and
+    /// refreshed after the response.
     ///
     /// # Errors
-    /// The fetch's own. Every caller who waited gets it, so it is `Clone`: put
-    /// into an [`Arc`] what is not.
-    pub async fn get_or_fetch<E, F, Fut>(&self, key: &Key, fetch: F) -> Result<Option<T>, E>
+    /// The fetch's own, which every caller in this instance who waited gets, so
+    /// it is `Clone`: put into an [`Arc`] what is not. That another instance's
+    /// fetch has failed, or takes longer than there is [time](Self::until).
+    pub async fn get_or_fetch<E, F, Fut>(
+        &self,
+        key: &Key,
+        fetch: F,
+    ) -> Result<Option<T>, FetchError<E>>
     where
         F: FnOnce() -> Fut + Send + 'static,
         Fut: Future<Output = Result<Option<T>, E>> + Send + 'static,
@@ -147,9 +195,12 @@ where
     /// is the answer.
     ///
     /// # Errors
-    /// The fetch's own, where nothing is known. `Clone` as in
-    /// [`get_or_fetch`](Self::get_or_fetch).
-    pub async fn force_fresh<E, F, Fut>(&self, key: &Key, fetch: F) -> Result<Option<T>, E>
+    /// As of [`get_or_fetch`](Self::get_or_fetch), where nothing is known.
+    pub async fn force_fresh<E, F, Fut>(
+        &self,
+        key: &Key,
+        fetch: F,
+    ) -> Result<Option<T>, FetchError<E>>
     where
         F: FnOnce() -> Fut + Send + 'static,
         Fut: Future<Output = Result<Option<T>, E>> + Send + 'static,
@@ -187,13 +238,13 @@ where
         self.cache.0.store.forget(&self.store_key(key)).await
     }
 
-    async fn write(&self, key: &Key, value: Option<&T>, times: Times, claim: Option<Claim>) {
+    async fn write(&self, key: &Key, value: Option<&T>, times: Times, lease: Option<Lease>) {
         let Some(bytes) = envelope::encode(self.kind, key.parts(), value, times) else {
             tracing::debug!(kind = self.kind.namespace, "a value cannot be written");
             return;
         };
         let until = times.stale_until.unix();
-        let guard = claim.map(|claim| Box::new(claim) as Guard);
+        let guard = lease.map(|lease| Box::new(lease.fulfilled()) as Guard);
         let store = &self.cache.0.store;
         store
             .put_later(self.store_key(key), bytes, until, guard)
@@ -234,7 +285,12 @@ where
 
     /// Joins the fetch of `key`, or begins it. One that is forced takes no answer
     /// from others, so it is not joined by those who would.
-    async fn fetch<E, F, Fut>(&self, key: &Key, forced: bool, fetch: F) -> Result<Option<T>, E>
+    async fn fetch<E, F, Fut>(
+        &self,
+        key: &Key,
+        forced: bool,
+        fetch: F,
+    ) -> Result<Option<T>, FetchError<E>>
     where
         F: FnOnce() -> Fut + Send + 'static,
         Fut: Future<Output = Result<Option<T>, E>> + Send + 'static,
@@ -250,72 +306,111 @@ where
         if under_way {
             count(Count::Shared);
         }
-        flight.await
+        let Some(deadline) = self.deadline else {
+            return flight.await;
+        };
+        let time = self.cache.0.store.clock().sleep_until(deadline);
+        match select(flight, time).await {
+            Either::Left((outcome, _)) => outcome,
+            Either::Right(((), _)) => Err(FetchError::TooLate),
+        }
     }
 
     /// What a flight does: lets others answer where it may, or asks.
-    async fn work<E, F, Fut>(self, key: Key, forced: bool, fetch: F) -> Result<Option<T>, E>
+    async fn work<E, F, Fut>(
+        self,
+        key: Key,
+        forced: bool,
+        fetch: F,
+    ) -> Result<Option<T>, FetchError<E>>
     where
         F: FnOnce() -> Fut + Send + 'static,
         Fut: Future<Output = Result<Option<T>, E>> + Send + 'static,
     {
-        let turn = match forced {
-            true => Turn::Ask(None),
+        let outcome = match forced || !self.kind.policy.has_fetch_lease() {
+            true => Outcome::Ask(None),
             false => self.turn(&key).await,
         };
-        let claim = match turn {
-            Turn::Answered(value) => {
+        let lease = match outcome {
+            Outcome::Answered(value) => {
                 count(Count::Shared);
                 return Ok(value);
             }
-            Turn::Ask(claim) => claim,
+            Outcome::Failed => return Err(FetchError::Elsewhere),
+            Outcome::Ask(lease) => lease,
         };
         count(Count::Miss);
-        let value = fetch().await?;
-        let times = self.times(value.is_some());
-        self.write(&key, value.as_ref(), times, claim).await;
-        Ok(value)
+        match fetch().await {
+            Ok(value) => {
+                let times = self.times(value.is_some());
+                self.write(&key, value.as_ref(), times, lease).await;
+                Ok(value)
+            }
+            Err(error) => {
+                if let Some(lease) = lease {
+                    lease.failed();
+                }
+                Err(FetchError::Failed(error))
+            }
+        }
     }
 
     /// Waits for our turn to ask, or for what another instance has found out.
-    async fn turn(&self, key: &Key) -> Turn<T> {
-        if !self.kind.policy.one_asks {
-            return Turn::Ask(None);
-        }
+    async fn turn(&self, key: &Key) -> Outcome<T> {
         let clock = self.cache.0.store.clock();
-        let begin = clock.now();
-        let mut until = begin;
-        loop {
-            until = match self.claim(key).await {
-                // While the store is left alone, whoever asks still does.
-                Asks::Everybody if until > begin => begin + claim::PATIENCE,
-                Asks::Everybody => break,
-                Asks::We(claim) => {
-                    // Its last holder may have answered since we have looked.
-                    return match self.read_even_slow(key).await {
-                        Some(known) => Turn::Answered(known.value),
-                        None => Turn::Ask(Some(claim)),
-                    };
-                }
-                Asks::Another(until) => until.min(begin + claim::PATIENCE),
+        let end = clock.now() + lease::PATIENCE;
+        while clock.now() < end {
+            let place = match self.line_up(key).await {
+                Turn::Everybodys => break,
+                Turn::Ours(lease) => return self.holding(key, lease).await,
+                Turn::Theirs(place) => place,
             };
-            let mut wait = claim::FIRST_LOOK;
-            while clock.now() < until {
-                clock.sleep_until(until.min(clock.now() + wait)).await;
-                wait = claim::LAST_LOOK.min(2 * wait);
-                if let Some(known) = self.read_even_slow(key).await {
-                    return Turn::Answered(known.value);
-                }
-            }
-            if clock.now() - begin >= claim::PATIENCE {
-                break;
+            if let Some(outcome) = self.wait_for(key, place, end).await {
+                return outcome;
             }
         }
-        Turn::Ask(None)
+        Outcome::Ask(None)
     }
 
-    async fn claim(&self, key: &Key) -> Asks {
-        claim::claim(&self.cache.0.store, &self.store_key(key)).await
+    /// The last holder may have answered since we have looked.
+    async fn holding(&self, key: &Key, lease: Lease) -> Outcome<T> {
+        match self.read_even_slow(key).await {
+            Some(known) => {
+                drop(lease.fulfilled());
+                Outcome::Answered(known.value)
+            }
+            None => Outcome::Ask(Some(lease)),
+        }
+    }
+
+    /// Looks for what the holder of the lease finds out. `None`: it was dropped,
+    /// or its period or our patience is over.
+    async fn wait_for(&self, key: &Key, mut place: Place, end: Instant) -> Option<Outcome<T>> {
+        let clock = self.cache.0.store.clock();
+        let (until, mut wait) = (place.until.min(end), lease::FIRST_LOOK);
+        loop {
+            let begin = clock.now();
+            place = match place.look().await {
+                Seen::Nothing(place) => place,
+                Seen::Failed => return Some(Outcome::Failed),
+                Seen::Dropped => return None,
+                Seen::Ours(lease) => return Some(self.holding(key, lease).await),
+            };
+            if clock.now() >= until {
+                return None;
+            }
+            // Looking must not be what makes a store slow.
+            let pause = wait.max(4 * (clock.now() - begin));
+            clock.sleep_until(until.min(clock.now() + pause)).await;
+            wait = lease::LAST_LOOK.min(2 * wait);
+            if let Some(known) = self.read_even_slow(key).await {
+                return Some(Outcome::Answered(known.value));
+            }
+        }
+    }
+
+    async fn line_up(&self, key: &Key) -> Turn {
+        lease::line_up(&self.cache.0.store, &self.store_key(key)).await
     }
 
     /// Asks anew after the response, unless its client has gone by then.
@@ -357,11 +452,11 @@ where
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<Option<T>, E>>,
     {
-        let claim = match self.kind.policy.one_asks {
-            true => match self.claim(key).await {
-                Asks::We(claim) => Some(claim),
-                Asks::Everybody => None,
-                Asks::Another(_) => return,
+        let lease = match self.kind.policy.has_fetch_lease() {
+            true => match self.line_up(key).await {
+                Turn::Ours(lease) => Some(lease),
+                Turn::Everybodys => None,
+                Turn::Theirs(_) => return,
             },
             false => None,
         };
@@ -372,11 +467,11 @@ where
         match fetch().await {
             Ok(value) => {
                 let times = self.times(value.is_some());
-                self.write(key, value.as_ref(), times, claim).await;
+                self.write(key, value.as_ref(), times, lease).await;
             }
             Err(_) => {
                 let times = envelope::retry_times(self.now(), known.end);
-                self.write(key, known.value.as_ref(), times, claim).await;
+                self.write(key, known.value.as_ref(), times, lease).await;
             }
         }
     }
@@ -388,32 +483,22 @@ where
     fn times(&self, hit: bool) -> Times {
         let policy = &self.kind.policy;
         let stored = self.now();
-        if !hit {
-            let until = stored.plus(policy.miss);
-            return Times {
-                stored,
-                fresh_until: until,
-                stale_until: until,
-            };
-        }
-        let fresh = policy.hit.saturating_sub(policy.stale);
-        let fresh = fresh.saturating_sub(self.jitter());
+        let (fresh, life) = match hit {
+            true => (policy.fresh(self.chance()), policy.life()),
+            false => (policy.negative_life(), policy.negative_life()),
+        };
         Times {
             stored,
             fresh_until: stored.plus(fresh),
-            stale_until: stored.plus(policy.hit),
+            stale_until: stored.plus(life),
         }
     }
 
-    /// From nothing to the policy's share of `hit`, by chance.
-    fn jitter(&self) -> Duration {
+    /// From 0 to 1.
+    fn chance(&self) -> f64 {
         let mut random = [0; 4];
         self.cache.0.store.entropy().fill(&mut random);
-        let policy = &self.kind.policy;
-        let share = f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX);
-        let percent = u32::from(policy.jitter_percent.min(100));
-        let most = policy.hit.saturating_mul(percent) / 100;
-        most.mul_f64(share)
+        f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX)
     }
 }
 

@@ -2,7 +2,7 @@
 //! ends.
 //!
 //! ```text
-//! {"spinlane":1,"kind":"bpm","version":1,"is":"hit","stored":"2026-01-01T00:00:00.000Z",
+//! {"spinlane":2,"kind":"bpm","version":1,"is":"hit","stored":"2026-01-01T00:00:00.000Z",
 //!  "freshUntil":"2026-03-20T04:11:07.120Z","staleUntil":"2026-04-01T00:00:00.000Z","key":["abba","dancing queen"]}
 //! 100.4
 //! ```
@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use super::stamp::Stamp;
 
-/// The format of the first line.
-const FORMAT: u16 = 1;
+/// The format of the first line. What has another is nobody's value any more: in
+/// the first one it was noted in another index.
+const FORMAT: u16 = 2;
 
 /// What the first line says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -25,6 +25,7 @@
 //! instance leaves that dies is for the operator's [`Store::sweep_all`].
 
 mod behind;
+mod claim;
 mod header;
 mod health;
 mod index;
@@ -42,6 +43,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 pub(in crate::core) use behind::Guard;
+pub use claim::{Claim, Claimed};
 pub(in crate::core) use header::{Header, Is, Times};
 pub use period::PeriodCounter;
 pub(in crate::core) use stamp::Stamp;

@@ -44,6 +44,11 @@ impl Account {
         good.then_some(&self.access)
     }
 
+    /// The access token, however long it is good.
+    pub(super) fn newest(&self) -> &Secret {
+        &self.access
+    }
+
     pub(crate) fn refresh(&self) -> &Secret {
         &self.refresh
     }

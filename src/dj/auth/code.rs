@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::Account;
 use crate::core::cache::session::SessionError;
 use crate::core::ports::StoreError;
+use crate::core::store::Claimed;
 use crate::dj::AppState;
 use crate::dj::config::Secret;
 
@@ -33,21 +34,20 @@ pub(crate) async fn issue(app: &AppState, account: &Account) -> Result<Secret, S
 pub(crate) async fn redeem(app: &AppState, code: &str) -> Result<Account, SessionError> {
     // What was never a code leaves no trace in the store.
     let first = app.codes.load::<Account>(code).await?;
-    let Some(counters) = &app.ports.counters else {
+    let name = format!("code:{}", first.id());
+    let claim = match app.store.claim(&name, LASTS).await? {
+        Some(Claimed::Ours(claim)) => Some(claim),
+        Some(Claimed::Theirs) => return Err(SessionError::Invalid),
         // Without counters two who come within the same milliseconds both get
         // it. Both have the code.
-        app.codes.revoke(code).await?;
-        return Ok(first.record);
+        None => None,
     };
-    let name = format!("code:{}", first.id());
-    let uses = counters.increment(&name, 1).await?;
-    if uses != 1 {
-        return Err(SessionError::Invalid);
-    }
-    // The record goes before its counter: who begins to count anew finds
-    // nothing.
+    // Others may have been faster, and have let the claim go.
     let account = app.codes.load::<Account>(code).await;
+    // What it stands for goes before the claim: who claims it then finds nothing.
     app.codes.revoke(code).await?;
-    counters.remove(&name).await?;
+    if let Some(claim) = claim {
+        claim.release().await?;
+    }
     Ok(account?.record)
 }

@@ -8,13 +8,14 @@
 //! - The page has the token in a cookie ([`cookie`]), everybody else sends it as
 //!   `Authorization: Bearer`.
 //! - Handlers take a [`MaybeSession`] and get a [`UserSession`], which gives
-//!   Spotify's client its access tokens and renews them.
+//!   Spotify's client its access tokens, and has them renewed ([`renewal`]).
 
 mod account;
 pub(crate) mod code;
 pub(crate) mod cookie;
 pub(crate) mod login;
 pub(crate) mod page;
+mod renewal;
 pub(crate) mod same_site;
 mod session;
 #[cfg(test)]

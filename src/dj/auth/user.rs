@@ -6,15 +6,14 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::lock::Mutex;
-use tracing::{info, warn};
 
-use super::{Account, silent};
+use super::Account;
+use super::renewal::{Renewal, Renewed};
 use crate::core::cache::session::SessionError;
 use crate::core::ports::{BoxFuture, Instant};
 use crate::dj::AppState;
+use crate::dj::clients::UpstreamError;
 use crate::dj::clients::spotify::AccessTokens;
-use crate::dj::clients::spotify::accounts::{self, Accounts};
-use crate::dj::clients::{Failure, UpstreamError};
 use crate::dj::config::Secret;
 use crate::dj::music::User;
 
@@ -27,9 +26,7 @@ pub(crate) struct UserSession(Arc<Inner>);
 
 struct Inner {
     app: AppState,
-    token: Secret,
-    /// Tells sessions apart, and opens none.
-    id: String,
+    renewal: Renewal,
     user: Option<User>,
     state: Mutex<State>,
 }
@@ -37,31 +34,38 @@ struct Inner {
 /// Held while a token is being renewed, so that one request does it once.
 struct State {
     account: Account,
+    /// When it was renewed here.
     renewed: Option<Instant>,
 }
 
 impl fmt::Debug for UserSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("UserSession").field(&self.0.id).finish()
+        f.debug_tuple("UserSession")
+            .field(&self.0.renewal.id)
+            .finish()
     }
 }
 
 impl UserSession {
-    /// The session that `token` opens. One read of the store.
+    /// The session that `token` opens. Two reads of the store.
     ///
     /// # Errors
     /// When it opens none, and when the store does not answer.
     pub(crate) async fn open(app: &AppState, token: Secret) -> Result<Self, SessionError> {
         let session = app.sessions.load::<Account>(token.expose()).await?;
-        Ok(Self(Arc::new(Inner {
+        let renewal = Renewal {
             app: app.clone(),
             id: session.id().to_owned(),
+            token,
+        };
+        Ok(Self(Arc::new(Inner {
+            app: app.clone(),
+            renewal,
             user: session.record.user.clone(),
             state: Mutex::new(State {
                 account: session.record,
                 renewed: None,
             }),
-            token,
         })))
     }
 
@@ -70,7 +74,7 @@ impl UserSession {
     pub(crate) fn caller(&self) -> String {
         match self.user() {
             Some(user) => format!("user {}", user.id),
-            None => format!("session {}", self.0.id),
+            None => format!("session {}", self.0.renewal.id),
         }
     }
 
@@ -98,61 +102,15 @@ impl AccessTokens for UserSession {
 }
 
 impl Inner {
-    /// Gets a new access token, unless another instance has done so, and keeps
-    /// it. A session whose grant has ended ends with it.
     async fn renew(&self, state: &mut State) -> Result<Secret, UpstreamError> {
-        if let Some(access) = self.renewed_elsewhere(state).await? {
-            return Ok(access);
-        }
-        let accounts = Accounts::new(&self.app, silent());
-        let granted = match accounts.refresh(state.account.refresh()).await {
-            Ok(granted) => granted,
-            Err(error) if matches!(error.failure, Failure::Grant) => {
-                // Where each refresh token is good once, somebody may have been
-                // faster.
-                if let Some(access) = self.renewed_elsewhere(state).await? {
-                    return Ok(access);
-                }
-                self.end().await;
-                return Err(error);
+        let account = match self.renewal.of(state.account.clone()).await? {
+            Renewed::Elsewhere(account) => account,
+            Renewed::Here(account) | Renewed::Unkept(account) => {
+                state.renewed = Some(self.app.ports.clock.now());
+                account
             }
-            Err(error) => return Err(error),
         };
-        let access = granted.access_token.clone();
-        state.account.renew(granted, self.app.ports.clock.unix());
-        state.renewed = Some(self.app.ports.clock.now());
-        let kept = self
-            .app
-            .sessions
-            .update(self.token.expose(), &state.account);
-        if let Err(error) = kept.await {
-            // This request goes on with what it has got.
-            warn!(%error, "a renewed token could not be kept: the next request renews it again");
-        }
-        Ok(access)
-    }
-
-    /// The access token that another instance has got and kept meanwhile.
-    async fn renewed_elsewhere(&self, state: &mut State) -> Result<Option<Secret>, UpstreamError> {
-        let stored = match self.app.sessions.load::<Account>(self.token.expose()).await {
-            Ok(session) => session.record,
-            // Nobody can say: on with what is known.
-            Err(SessionError::Store(_)) => return Ok(None),
-            // Logged out meanwhile.
-            Err(_) => return Err(accounts::grant_ended()),
-        };
-        if !stored.differs(&state.account) {
-            return Ok(None);
-        }
-        state.account = stored;
-        let access = state.account.access(self.app.ports.clock.unix());
-        Ok(access.cloned())
-    }
-
-    async fn end(&self) {
-        info!("Spotify does not accept this login any more: its session has ended");
-        if let Err(error) = self.app.sessions.revoke(self.token.expose()).await {
-            warn!(%error, "the session could not be removed: it ends by its time");
-        }
+        state.account = account;
+        Ok(state.account.newest().clone())
     }
 }

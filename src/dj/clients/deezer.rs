@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::api::{Api, Ask, Complaint, Dialect, MAX_ANSWER, Meaning, lenient};
 use super::{Service, UpstreamError};
+use crate::core::cache::FetchError;
 use crate::core::limit::{Budget, Inspect, Observer, Verdict};
 use crate::dj::AppState;
 use crate::dj::error::Code;
@@ -65,6 +66,11 @@ impl Deezer {
     pub(crate) fn paid_by(&self, budget: Budget) -> Self {
         let api = self.api.paid_by(budget);
         Self { api }
+    }
+
+    /// Why the cache has no answer of it.
+    pub(crate) fn not_fetched(&self, error: FetchError<UpstreamError>) -> UpstreamError {
+        self.api.not_fetched(error)
     }
 
     /// The recording that `isrc` names, which must be in its normal form.

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::api::{Api, Ask, Complaint, Dialect, MAX_ANSWER, Meaning, lenient};
 use super::{Service, UpstreamError};
+use crate::core::cache::FetchError;
 use crate::core::limit::{Budget, Inspect, Observer, Verdict};
 use crate::dj::AppState;
 use crate::dj::config::Secret;
@@ -81,6 +82,11 @@ impl Lastfm {
             api: self.api.paid_by(budget),
             api_key: self.api_key.clone(),
         }
+    }
+
+    /// Why the cache has no answer of it.
+    pub(crate) fn not_fetched(&self, error: FetchError<UpstreamError>) -> UpstreamError {
+        self.api.not_fetched(error)
     }
 
     /// What is said of a track.

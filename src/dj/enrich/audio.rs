@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::names::{self, Candidate};
 use super::purse::Purse;
 use super::sweep::{Known, Source};
-use crate::core::cache::{Key, Typed};
+use crate::core::cache::{Cached, Key, Typed};
 use crate::core::ports::BoxFuture;
 use crate::dj::clients::UpstreamError;
 use crate::dj::clients::deezer::{Deezer, Recording};
@@ -62,19 +62,19 @@ impl AudioEnrichment {
     async fn known(&self, track: &Track) -> Known<f32> {
         let mut calls = 0;
         if let Some(key) = by_isrc(track) {
-            match self.cache.peek(&key).await {
-                Some(Some(tempo)) if tempo.recording().is_coded_as(track) => {
+            match self.cache.get(&key).await {
+                Cached::Hit(tempo) if tempo.recording().is_coded_as(track) => {
                     return Known::Yes(Some(tempo.bpm));
                 }
-                Some(_) => {}
-                None => calls += CALLS_BY_ISRC,
+                Cached::Hit(_) | Cached::Negative => {}
+                Cached::Miss => calls += CALLS_BY_ISRC,
             }
         }
         if let Some(key) = by_name(track) {
-            match self.cache.peek(&key).await {
-                Some(Some(tempo)) => return Known::Yes(Some(tempo.bpm)),
-                Some(None) => {}
-                None => calls += CALLS_BY_NAME,
+            match self.cache.get(&key).await {
+                Cached::Hit(tempo) => return Known::Yes(Some(tempo.bpm)),
+                Cached::Negative => {}
+                Cached::Miss => calls += CALLS_BY_NAME,
             }
         }
         match calls {
@@ -116,7 +116,8 @@ impl AudioEnrichment {
             let found = deezer.paid_by(purse.pay()).by_isrc(&isrc).await?;
             Ok(found.and_then(Tempo::of))
         };
-        self.cache.get_or_fetch(key, fetch).await
+        let found = self.cache.get_or_fetch(key, fetch).await;
+        found.map_err(|error| self.deezer.not_fetched(error))
     }
 
     async fn find_by_name(
@@ -141,7 +142,8 @@ impl AudioEnrichment {
             let same = |recording: &Recording| candidate(recording).is_named_as(&track);
             Ok(found.filter(same).and_then(Tempo::of))
         };
-        self.cache.get_or_fetch(key, fetch).await
+        let found = self.cache.get_or_fetch(key, fetch).await;
+        found.map_err(|error| self.deezer.not_fetched(error))
     }
 }
 

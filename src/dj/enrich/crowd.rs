@@ -5,7 +5,7 @@ use futures::FutureExt;
 use super::names::{self, Candidate};
 use super::purse::Purse;
 use super::sweep::{Known, Source};
-use crate::core::cache::{Key, Typed};
+use crate::core::cache::{Cached, Key, Typed};
 use crate::core::ports::BoxFuture;
 use crate::dj::clients::UpstreamError;
 use crate::dj::clients::lastfm::{Described, Lastfm, TrackInfo};
@@ -28,9 +28,10 @@ impl CrowdEnrichment {
         let Some(key) = key(track) else {
             return Known::Yes(None);
         };
-        match self.cache.peek(&key).await {
-            Some(known) => Known::Yes(known),
-            None => Known::No { calls: 1 },
+        match self.cache.get(&key).await {
+            Cached::Hit(known) => Known::Yes(Some(known)),
+            Cached::Negative => Known::Yes(None),
+            Cached::Miss => Known::No { calls: 1 },
         }
     }
 
@@ -47,7 +48,8 @@ impl CrowdEnrichment {
                 .filter(|found| is(found, &track))
                 .map(|found| found.info))
         };
-        self.cache.get_or_fetch(&key, fetch).await
+        let found = self.cache.get_or_fetch(&key, fetch).await;
+        found.map_err(|error| self.lastfm.not_fetched(error))
     }
 }
 

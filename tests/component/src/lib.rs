@@ -83,6 +83,14 @@ pub fn with_upstreams(upstreams: &Upstreams) -> Builder {
         .variable("lastfm_base_url", upstreams.lastfm().origin())
 }
 
+/// The same, under an address that Spotify may send users back to.
+fn public_host(upstreams: &Upstreams) -> Builder {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, hosts::free_port()));
+    with_upstreams(upstreams)
+        .listen(address)
+        .variable("public_url", format!("http://{address}"))
+}
+
 /// The DJ in the embedded host, with its upstreams.
 #[derive(Debug)]
 pub struct Dj {
@@ -109,10 +117,17 @@ impl Dj {
     /// When that fails.
     pub async fn start_public(variables: &[(&str, &str)]) -> Self {
         let upstreams = start_upstreams().await;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, hosts::free_port()));
-        let host = with_upstreams(&upstreams)
-            .listen(address)
-            .variable("public_url", format!("http://{address}"));
+        let host = public_host(&upstreams);
+        Self::run(host, upstreams, variables).await
+    }
+
+    /// The same with its store at `store`.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn start_public_on(store: impl Into<PathBuf>, variables: &[(&str, &str)]) -> Self {
+        let upstreams = start_upstreams().await;
+        let host = public_host(&upstreams).store(store);
         Self::run(host, upstreams, variables).await
     }
 

@@ -1,6 +1,6 @@
 //! The cache over real instances and real stores, by the fixture.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use serde_json::Value;
@@ -52,8 +52,8 @@ async fn stampede(host: &Host, requests: usize) {
     assert!(asked <= 3, "{asked} upstream calls");
     settled(host).await;
     let dump = host.store().dump();
-    let claims = dump.keys().filter(|key| key.starts_with("~n:fetch:"));
-    assert_eq!(claims.count(), 0);
+    let leases = dump.keys().filter(|key| key.starts_with("~n:fetch:"));
+    assert_eq!(leases.count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,6 +69,30 @@ async fn a_stampede_for_one_cold_key_asks_about_once_on_redis() {
     };
     let host = fixture_host().store(&redis.url).start().await.unwrap();
     stampede(&host, 100).await;
+}
+
+/// 12 requests at once for one cold key, and an upstream that fails: all know as
+/// soon as it has, and who comes later asks anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_is_known_at_once_in_every_instance() {
+    let _alone = alone().await;
+    let (host, upstream) = (fixture().await, Sink::start().await.unwrap());
+    upstream.reply(Reply {
+        head_delay: Duration::from_millis(500),
+        ..down()
+    });
+    let begin = Instant::now();
+    let all = join_all((0..12).map(|_| lookup(&host, &upstream, "key=cold"))).await;
+    let took = begin.elapsed();
+    assert!(all.iter().all(|(status, _)| *status == 502), "{all:?}");
+    let asked = upstream.counts().started;
+    println!("{asked} upstream calls, the last of 12 after {took:?}");
+    assert!(asked <= 3, "{asked} upstream calls");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    settled(&host).await;
+    upstream.reply(says("seven"));
+    let (_, answer) = lookup(&host, &upstream, "key=cold").await;
+    assert_eq!(answer["values"], serde_json::json!(["seven"]));
 }
 
 #[tokio::test]

@@ -11,3 +11,6 @@ mod enrich;
 mod logs;
 mod model;
 mod openapi;
+mod renewals;
+mod slow;
+mod stored;

@@ -10,16 +10,22 @@ use super::Backend;
 /// The one store that every manifest may name, and that tests look into.
 const LABEL: &str = "default";
 
+/// What an increment costs in Spin's SQLite store, whose writers take turns.
+pub const SPIN_INCREMENT: Duration = Duration::from_micros(700);
+
 #[derive(Clone, Debug, Default)]
 struct Trouble {
     fault: Option<String>,
     delay: Option<Duration>,
+    increment_cost: Option<Duration>,
     full: bool,
 }
 
 #[derive(Debug, Default)]
 struct State {
     trouble: Mutex<Trouble>,
+    /// Held by the increment whose turn it is.
+    turn: tokio::sync::Mutex<()>,
     calls: AtomicU64,
     increments: AtomicU64,
 }
@@ -60,6 +66,12 @@ impl StoreControl {
     /// is blocked for as long; `None` heals.
     pub fn delay(&self, delay: Option<Duration>) {
         self.trouble().delay = delay;
+    }
+
+    /// Every later increment takes this much longer, one after the other: with
+    /// [`SPIN_INCREMENT`] as in Spin's own store. `None` heals.
+    pub fn increment_cost(&self, cost: Option<Duration>) {
+        self.trouble().increment_cost = cost;
     }
 
     /// Calls of components so far, of every kind, failed ones included.
@@ -114,7 +126,16 @@ impl StoreControl {
         }
     }
 
-    pub(super) fn count_increment(&self) {
+    /// Counts an increment, and holds it up for its turn and its cost.
+    pub(super) async fn before_increment(&self) {
         self.state.increments.fetch_add(1, Ordering::SeqCst);
+        let Some(cost) = self.trouble().increment_cost else {
+            return;
+        };
+        let _turn = self.state.turn.lock().await;
+        // Timers are too coarse for it.
+        let paid = tokio::task::spawn_blocking(move || std::thread::sleep(cost));
+        // Fails only where the thread cannot be had, as the host ends.
+        let _ = paid.await;
     }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use anyhow::bail;
 
-pub use control::StoreControl;
+pub use control::{SPIN_INCREMENT, StoreControl};
 use redis::Redis;
 use sqlite::Sqlite;
 
@@ -128,7 +128,7 @@ impl Store {
         key: &str,
         delta: i64,
     ) -> Result<i64, String> {
-        self.control.count_increment();
+        self.control.before_increment().await;
         self.write(self.backend.increment(store, key, delta)).await
     }
 
@@ -173,6 +173,17 @@ mod tests {
             text.contains("redis://") && !text.contains("secret"),
             "{text}"
         );
+    }
+
+    #[tokio::test]
+    async fn increments_take_turns_and_cost_what_they_do_under_spin() {
+        let store = Store::new(Sqlite::open(None).unwrap());
+        let increment = || store.increment("default", "n", 1);
+        store.control().increment_cost(Some(SPIN_INCREMENT));
+        let begun = std::time::Instant::now();
+        let all = tokio::try_join!(increment(), increment(), increment(), increment());
+        assert_eq!(all, Ok((1, 2, 3, 4)));
+        assert!(begun.elapsed() >= 4 * SPIN_INCREMENT);
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,10 +6,12 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proptest::prelude::*;
 
+use futures::future::{join, join_all, select};
+
 use super::*;
 use crate::core::hex;
-use crate::core::ports::{BoxFuture, Clock, KeyValue};
-use crate::core::testing::World;
+use crate::core::ports::{BoxFuture, Clock, Instant, KeyValue, Ports};
+use crate::core::testing::{SeededEntropy, StoreDouble, TestSpawner, World, schedules};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const TICK: Duration = Duration::from_millis(1);
@@ -110,14 +112,14 @@ fn an_unused_session_ends_after_an_hour_and_a_used_one_after_four() {
 }
 
 #[test]
-fn a_load_is_one_read() {
+fn a_load_is_two_reads() {
     let world = World::new();
     let token = create(&world);
     let sessions = sessions(&world);
     world.clock.advance(HOUR / 2);
     let before = world.store.calls();
     world.run(sessions.load::<String>(token.expose())).unwrap();
-    assert_eq!(world.store.calls(), before + 1);
+    assert_eq!(world.store.calls(), before + 2);
     world.drain();
 }
 
@@ -180,6 +182,117 @@ fn a_log_out_during_an_update_stays_one() {
     let update = run(&world, slow.update(token.expose(), &"new"));
     assert_eq!(update, Err(SessionError::Invalid));
     assert_eq!(load(&world, token.expose()), Err(SessionError::Invalid));
+}
+
+/// Sessions of an instance whose calls of the store go as `double`'s do.
+fn on(world: &World, double: &StoreDouble) -> Sessions {
+    let ports = Ports {
+        // What a dead instance has spawned goes on for nobody.
+        spawner: Arc::new(TestSpawner::default()),
+        ..double.in_ports(world.ports())
+    };
+    Sessions::new(&Store::open(&ports), "session", SessionLimits::default())
+}
+
+/// One instance ends the session while others write it anew and open it, on a
+/// store whose calls take up to 0.9 s. Whoever comes after the log-out finds it
+/// ended, and so do all in the end.
+#[test]
+fn a_log_out_stays_one_on_any_schedule() {
+    for seed in 0..u64::from(schedules()) {
+        let world = World::new();
+        let token = create(&world);
+        let token = token.expose();
+        let random = SeededEntropy::new(seed);
+        let up_to = |millis: u64| TICK * u32::try_from(random.below(millis + 1)).unwrap();
+        let most = up_to(900);
+        let instance = |n: u64| {
+            let double = StoreDouble::delaying(&world.store, &world.clock, seed ^ n << 32, most);
+            (on(&world, &double), up_to(3_000))
+        };
+        let ended: std::cell::Cell<Option<Instant>> = std::cell::Cell::default();
+        let (leaving, when) = instance(0);
+        let leave = async {
+            world.clock.sleep(when).await;
+            leaving.revoke(token).await.unwrap();
+            ended.set(Some(world.clock.now()));
+        };
+        let writers = (1..4).map(instance).map(|(sessions, when)| {
+            let clock = &world.clock;
+            async move {
+                clock.sleep(when).await;
+                let _ = sessions.update(token, &"new").await;
+            }
+        });
+        let readers = (4..8).map(instance).map(|(sessions, when)| {
+            let (clock, ended) = (&world.clock, &ended);
+            async move {
+                clock.sleep(2 * when).await;
+                let was_ended = ended.get().is_some();
+                let loaded = sessions.load::<String>(token).await;
+                assert!(loaded.is_err() || !was_ended, "seed {seed}: {loaded:?}");
+            }
+        });
+        world.run(join(leave, join(join_all(writers), join_all(readers))));
+        assert_eq!(
+            load(&world, token),
+            Err(SessionError::Invalid),
+            "seed {seed}"
+        );
+    }
+}
+
+/// Nor does an instance undo it that dies while it writes the session anew.
+#[test]
+fn a_log_out_stays_one_whoever_dies() {
+    for calls in 0..6 {
+        for acts in [false, true] {
+            let world = World::new();
+            let token = create(&world);
+            let double = StoreDouble::dying(&world.store, calls, acts);
+            let (dying, other) = (on(&world, &double), sessions(&world));
+            let update = async {
+                let update = Box::pin(dying.update(token.expose(), &"new"));
+                drop(select(update, double.death()).await);
+            };
+            let (left, ()) = world.run(join(other.revoke(token.expose()), update));
+            left.unwrap();
+            let loaded = load(&world, token.expose());
+            assert_eq!(loaded, Err(SessionError::Invalid), "{calls} {acts}");
+        }
+    }
+}
+
+/// Wherever an instance dies that begins a session: nothing is left that nobody
+/// finds again.
+#[test]
+fn what_a_dying_instance_has_begun_is_removed_by_others() {
+    let mut died = 0;
+    for calls in 0..8 {
+        for acts in [false, true] {
+            let world = World::new();
+            let double = StoreDouble::dying(&world.store, calls, acts);
+            let dying = on(&world, &double);
+            world.run(async {
+                let create = Box::pin(dying.create(&SECRET));
+                drop(select(create, double.death()).await);
+            });
+            died += u32::from(double.is_dead());
+            for _ in 0..40 {
+                world.clock.advance(HOUR);
+                let _ = load(&world, "x".repeat(43).as_str());
+                let other = sessions(&world);
+                let _ = run(
+                    &world,
+                    other.revoke(&URL_SAFE_NO_PAD.encode([7; TOKEN_BYTES])),
+                );
+            }
+            let left = world.store.dump().into_keys();
+            let left: Vec<_> = left.filter(|key| key.starts_with("session")).collect();
+            assert!(left.is_empty(), "{calls} {acts}: {left:?}");
+        }
+    }
+    assert!(died >= 4, "{died}");
 }
 
 #[test]

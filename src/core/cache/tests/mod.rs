@@ -40,6 +40,13 @@ fn key() -> Key {
 /// What the upstream says of it.
 type Answer = Result<Option<u32>, &'static str>;
 
+/// What who asks is told.
+type Told = Result<Option<u32>, FetchError<&'static str>>;
+
+fn failed(error: &'static str) -> Told {
+    Err(FetchError::Failed(error))
+}
+
 /// An upstream that is asked, with a count of how often.
 #[derive(Clone, Default)]
 struct Upstream(Arc<AtomicUsize>);
@@ -88,7 +95,7 @@ fn run<F: Future>(world: &World, request: F) -> F::Output {
 }
 
 /// A request that asks for `key`, in an instance of its own.
-fn get<F, Fut>(world: &World, key: &Key, fetch: F) -> Answer
+fn get<F, Fut>(world: &World, key: &Key, fetch: F) -> Told
 where
     F: FnOnce() -> Fut + Send + 'static,
     Fut: Future<Output = Answer> + Send + 'static,
@@ -97,9 +104,10 @@ where
     run(world, bpm.get_or_fetch(key, fetch))
 }
 
-fn peek(world: &World, key: &Key) -> Option<Option<u32>> {
+/// What is known of `key`, without asking.
+fn known(world: &World, key: &Key) -> Cached<u32> {
     let bpm = bpm(world);
-    run(world, bpm.peek(key))
+    run(world, bpm.get(key))
 }
 
 fn put(world: &World, key: &Key, value: Option<u32>) {

@@ -17,7 +17,7 @@ fn writes_wait_until_nothing_else_is_ready_and_can_be_read_at_once() {
         }
         // Busy all the time: nothing is written, everything is known.
         for n in 0..20 {
-            assert_eq!(bpm.peek(&Key::new([n.to_string()])).await, Some(Some(n)));
+            assert_eq!(bpm.get(&Key::new([n.to_string()])).await, Cached::Hit(n));
         }
         assert_eq!(world.store.calls(), before);
         // As soon as there is nothing else to do, it is written: one batch of
@@ -28,7 +28,7 @@ fn writes_wait_until_nothing_else_is_ready_and_can_be_read_at_once() {
     // A restart loses nothing.
     let other = cache(&world).of::<u32>(&BPM);
     let seven = Key::new(["7"]);
-    assert_eq!(world.run(other.peek(&seven)), Some(Some(7)));
+    assert_eq!(world.run(other.get(&seven)), Cached::Hit(7));
 }
 
 #[test]
@@ -43,14 +43,14 @@ fn what_is_removed_is_gone_from_the_queue_and_from_the_store() {
                 world.clock.sleep(TICK).await;
             }
             assert_eq!(bpm.remove(&key).await, Ok(()));
-            assert_eq!(bpm.peek(&key).await, None);
+            assert_eq!(bpm.get(&key).await, Cached::Miss);
             world.clock.sleep(TICK).await;
             let mut left = world.store.dump().into_keys();
             assert!(!left.any(|key| key.starts_with("bpm:")));
         }
         // Nothing is no trouble, nor is a store that is slow.
         world.store.slow_down(&world.clock, 300 * TICK);
-        assert_eq!(bpm.peek(&key).await, None);
+        assert_eq!(bpm.get(&key).await, Cached::Miss);
         assert_eq!(bpm.remove(&key).await, Ok(()));
         let fault = StoreError::Unavailable("gone".into());
         world.store.fail_with(Some(fault.clone()));
@@ -72,10 +72,29 @@ fn what_is_removed_while_it_is_written_does_not_come_back() {
         // Noted after one tick, written after two.
         world.clock.sleep(TICK + TICK / 2).await;
         assert_eq!(bpm.remove(&key).await, Ok(()));
-        assert_eq!(bpm.peek(&key).await, None);
+        assert_eq!(bpm.get(&key).await, Cached::Miss);
     });
     world.drain();
-    assert_eq!(peek(&world, &key), None);
+    assert_eq!(known(&world, &key), Cached::Miss);
+}
+
+/// Another takes its place in the queue, and is written after it.
+#[test]
+fn what_is_replaced_while_it_is_written_is_written_anew() {
+    let world = World::new();
+    let mut ports = world.ports();
+    ports.key_value = Some(Arc::new(Native(world.clone())));
+    let bpm = Cache::new(&Store::open(&ports)).of::<u32>(&BPM);
+    let key = key();
+    world.run(async {
+        bpm.put(&key, Some(&1)).await;
+        // Noted after one tick, written after two.
+        world.clock.sleep(TICK + TICK / 2).await;
+        bpm.put(&key, Some(&2)).await;
+        assert_eq!(bpm.get(&key).await, Cached::Hit(2));
+    });
+    world.drain();
+    assert_eq!(known(&world, &key), Cached::Hit(2));
 }
 
 #[test]
@@ -143,7 +162,7 @@ fn a_hit_costs_one_store_call() {
     put(&world, &key(), Some(1));
     let before = world.store.calls();
     let (bpm, key) = (bpm(&world), key());
-    assert_eq!(world.run(bpm.peek(&key)), Some(Some(1)));
+    assert_eq!(world.run(bpm.get(&key)), Cached::Hit(1));
     assert_eq!(world.store.calls(), before + 1);
     // And three more, after the response, to see whether a sweep is due.
     world.drain();
@@ -162,7 +181,7 @@ fn what_is_done_for_a_request_is_counted() {
         let _ = bpm.get_or_fetch(&key, upstream.says(Ok(Some(1)))).await;
         let _ = bpm.get_or_fetch(&none, upstream.says(Ok(None))).await;
         let _ = bpm.get_or_fetch(&none, upstream.says(Ok(None))).await;
-        assert_eq!(bpm.peek(&none).await, Some(None));
+        assert_eq!(bpm.get(&none).await, Cached::Negative);
         world
             .store
             .fail_with(Some(StoreError::Unavailable("gone".into())));
@@ -195,7 +214,7 @@ fn a_store_in_trouble_is_left_alone_and_requests_succeed() {
     world.clock.advance(Duration::from_secs(5));
     assert_eq!(upstream.asked(), 10);
     assert_eq!(run(&world, ask()), Ok(Some(1)));
-    assert_eq!(run(&world, bpm.peek(&key)), Some(Some(1)));
+    assert_eq!(run(&world, bpm.get(&key)), Cached::Hit(1));
 }
 
 #[test]
@@ -206,13 +225,13 @@ fn a_slow_store_switches_the_cache_off() {
     world.store.slow_down(&world.clock, Duration::from_secs(2));
     world.run(async {
         // It is the answer that is late.
-        assert_eq!(bpm.peek(&key).await, Some(Some(1)));
+        assert_eq!(bpm.get(&key).await, Cached::Hit(1));
         let calls = world.store.calls();
-        assert_eq!(bpm.peek(&key).await, None);
+        assert_eq!(bpm.get(&key).await, Cached::Miss);
         assert_eq!(world.store.calls(), calls);
         world.store.slow_down(&world.clock, Duration::ZERO);
         world.clock.sleep(Duration::from_secs(5)).await;
-        assert_eq!(bpm.peek(&key).await, Some(Some(1)));
+        assert_eq!(bpm.get(&key).await, Cached::Hit(1));
     });
 }
 
@@ -278,7 +297,7 @@ proptest! {
         }
         prop_assert!(upstream.asked() <= 8);
         for n in 0..8 {
-            prop_assert_eq!(peek(&world, &key(n)), Some(Some(n)));
+            prop_assert_eq!(known(&world, &key(n)), Cached::Hit(n));
         }
     }
 }

@@ -2,9 +2,14 @@
 
 use std::time::Duration;
 
-use futures::future::join;
+use futures::future::{join, join_all};
 
 use super::*;
+use crate::core::ports::Clock;
+use crate::core::testing::{SeededEntropy, StoreDouble, schedules};
+use crate::dj::AppState;
+use crate::dj::auth::{Account, code};
+use crate::dj::config::Config;
 
 const FRONTEND: &[(&str, &str)] = &[("frontend_url", "https://dj.example")];
 
@@ -80,6 +85,38 @@ fn a_code_that_two_bring_at_once_is_good_for_one() {
         let mut statuses = [one.status, two.status];
         statuses.sort_unstable();
         assert_eq!(statuses, [200, 400]);
+    }
+}
+
+/// Many bring one code, each to an instance of its own, on a store in which their
+/// calls interleave.
+#[test]
+fn a_code_is_good_once_on_any_schedule() {
+    for seed in 0..u64::from(schedules()) {
+        let stage = stage(&[]);
+        let world = &stage.world;
+        let account = json!({"access": "a", "refresh": "r", "until": 1, "user": null});
+        let account: Account = serde_json::from_value(account).unwrap();
+        let given = world.run(code::issue(&stage.app, &account)).unwrap();
+        let random = SeededEntropy::new(seed);
+        let most = Duration::from_millis(1 + random.below(400));
+        let apps: Vec<_> = (0..4)
+            .map(|n| {
+                let store = StoreDouble::delaying(&world.store, &world.clock, seed ^ n << 32, most);
+                let config = Config::load(|_| None).unwrap();
+                AppState::new(store.in_ports(world.ports()), config)
+            })
+            .collect();
+        let tries = apps.iter().map(|app| {
+            let (begin, given) = (Duration::from_millis(random.below(3_000)), given.expose());
+            async move {
+                world.clock.sleep(begin).await;
+                code::redeem(app, given).await.is_ok()
+            }
+        });
+        let good = world.run(join_all(tries));
+        let good = good.into_iter().filter(|good| *good).count();
+        assert_eq!(good, 1, "seed {seed}");
     }
 }
 

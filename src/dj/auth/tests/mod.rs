@@ -4,6 +4,7 @@
 mod access;
 mod code;
 mod login;
+mod renewal;
 mod session;
 
 use std::sync::OnceLock;

@@ -20,10 +20,11 @@ pub(crate) use words::spoken;
 use words::words;
 
 use super::{Failure, Service, UpstreamError};
+use crate::core::cache::FetchError;
 use crate::core::limit::{
     Answered, Budget, Call, CallError, CallStats, Inspect, Observer, Priority, Verdict, retry_after,
 };
-use crate::core::ports::{BodyStream, HttpError, Instant, Timeouts};
+use crate::core::ports::{BodyStream, HttpError, Instant, TimeoutPhase, Timeouts};
 use crate::core::redact::user_info;
 use crate::core::scope;
 use crate::dj::config::{Origin, Secret};
@@ -171,6 +172,21 @@ impl Api {
         UpstreamError {
             service: self.dialect.service,
             failure,
+        }
+    }
+
+    /// Why a value of this API is not in the cache and was not found out.
+    pub(crate) fn not_fetched(&self, error: FetchError<UpstreamError>) -> UpstreamError {
+        match error {
+            FetchError::Failed(error) => error,
+            FetchError::Elsewhere => self.fail(Failure::Reported {
+                code: Code::UpstreamError,
+                status: None,
+                detail: error.to_string(),
+            }),
+            FetchError::TooLate => {
+                self.fail(Failure::Http(HttpError::Timeout(TimeoutPhase::FirstByte)))
+            }
         }
     }
 

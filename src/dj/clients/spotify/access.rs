@@ -8,7 +8,7 @@ use futures::lock::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::accounts::{Accounts, TokenSet};
-use crate::core::cache::Key;
+use crate::core::cache::{Cached, Key};
 use crate::core::limit::Observer;
 use crate::core::ports::BoxFuture;
 use crate::dj::clients::UpstreamError;
@@ -127,12 +127,10 @@ impl AppTokens {
 
     async fn stored(&self) -> Option<Known> {
         let (key, seal) = self.place()?;
-        let sealed = self
-            .app
-            .cache
-            .of::<String>(&stored::SPOTIFY_TOKEN)
-            .peek(&key)
-            .await??;
+        let cache = self.app.cache.of::<String>(&stored::SPOTIFY_TOKEN);
+        let Cached::Hit(sealed) = cache.get(&key).await else {
+            return None;
+        };
         let record: Record = serde_json::from_slice(&seal.open(&sealed)?).ok()?;
         let known = Known {
             token: Secret::new(record.token),

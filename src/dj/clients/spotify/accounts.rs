@@ -9,6 +9,7 @@ use http::header::AUTHORIZATION;
 use serde::Deserialize;
 
 use crate::core::limit::{Inspect, Observer, Verdict};
+use crate::core::ports::{HttpError, TimeoutPhase};
 use crate::dj::AppState;
 use crate::dj::clients::api::{Api, Ask, Complaint, Dialect, MAX_ANSWER, Meaning};
 use crate::dj::clients::{Failure, Service, UpstreamError};
@@ -92,6 +93,27 @@ pub(crate) fn grant_ended() -> UpstreamError {
     UpstreamError {
         service: &SERVICE,
         failure: Failure::Grant,
+    }
+}
+
+/// There was no answer within the time that there is.
+pub(crate) fn too_long() -> UpstreamError {
+    UpstreamError {
+        service: &SERVICE,
+        failure: Failure::Http(HttpError::Timeout(TimeoutPhase::FirstByte)),
+    }
+}
+
+/// A grant that was refused, while somebody else may have got another.
+pub(crate) fn in_doubt() -> UpstreamError {
+    let detail = "the login is being renewed elsewhere".into();
+    UpstreamError {
+        service: &SERVICE,
+        failure: Failure::Reported {
+            code: Code::UpstreamError,
+            status: None,
+            detail,
+        },
     }
 }
 

@@ -242,7 +242,8 @@ impl Spotify {
             Ok(Some(answer.json::<wire::Artist>()?.artist()))
         };
         let cache = self.api.app.cache.of(&stored::ARTIST);
-        cache.get_or_fetch(&key, fetch).await
+        let found = cache.get_or_fetch(&key, fetch).await;
+        found.map_err(|error| self.api.not_fetched(error))
     }
 
     /// Whose account it is. Needs a user's access.
