@@ -78,8 +78,9 @@ fn a_lone_call_gets_through_a_slow_store_by_one_try() {
         for delay in [0, 10, 30, 50, 100, 150, 200, 249, 300, 600, 900] {
             for blocks in [false, true] {
                 let (most, took) = lone_calls(rate, Duration::from_millis(delay), blocks);
-                // A pause, two leases, a ticket of each rate, and one more.
-                let one_try = 4 + u64::from(rate.is_some());
+                // A pause, two leases, a ticket of each rate. A guest that is blocked
+                // may be held up by the renewal of its lease just when it is due.
+                let one_try = 4 + u64::from(rate.is_some()) + 2 * u64::from(blocks);
                 let told = format!("{per_second}/s, {delay} ms, {blocks}: {most} in {took:?}");
                 assert!(most <= one_try + 1, "{told}");
                 assert!(took <= 8 * SECOND, "{told}");
