@@ -1,24 +1,24 @@
 // The page: joins the conversation, its runs, the form, the desk and the server.
 
-import { playlists } from '/assets/cards.js';
 import { Composer } from '/assets/composer.js';
 import { Desk } from '/assets/desk.js';
-import { Announcer, byId, h, setText } from '/assets/dom.js';
+import { Announcer, byId, setText } from '/assets/dom.js';
 import { Follower } from '/assets/follow.js';
 import { listen } from '/assets/keys.js';
+import { remember, returned } from '/assets/login.js';
+import { showExamples, showSuggestions } from '/assets/offers.js';
 import { Records } from '/assets/records.js';
 import { RequestError, Run, stopRun } from '/assets/run.js';
 import { Server } from '/assets/server.js';
 import { apply, end, failure, history, lostSession, newTurn, side } from '/assets/turn.js';
+import { hideUndo, listenUndo, offerUndo } from '/assets/undo.js';
 import { TurnView, loadNotes } from '/assets/view.js';
-import { examples, explain, incomplete, stateName, suggestions, tabTitle, toolName } from '/assets/words.js';
+import { incomplete, stateName, tabTitle, toolName } from '/assets/words.js';
 
 const SAVE_EVERY_MS = 300;
-const LOGIN = 'spinlane.login';
-const LOGIN_MS = 10 * 60_000;
 
 const [message, send, stop, clear] = ['message', 'send', 'stop', 'clear'].map(byId);
-const [turnList, asides, connect] = ['turns', 'asides', 'connect'].map(byId);
+const [turnList, connect] = ['turns', 'connect'].map(byId);
 const narrow = matchMedia('(max-width: 1040px)');
 const isTouch = matchMedia('(pointer: coarse)').matches;
 
@@ -47,12 +47,12 @@ const page = {
     message.focus();
   },
   goOn: (turn) => ask({ ...turn, message: 'Go on from where you stopped.' }),
-  leave: () => remember(),
+  leave: () => leave(),
 };
 
 const composer = new Composer({
   onSubmit: (request, editing) => ask(request, editing && turns().includes(editing) ? editing : null),
-  onMode: () => showExamples(),
+  onMode: (mode) => showExamples(mode, page.simulated),
 });
 
 const follower = new Follower({
@@ -69,7 +69,7 @@ const server = new Server({
     const was = page.simulated;
     page.simulated = status.upstreams?.spotify?.kind === 'simulated';
     if (page.simulated === was) return;
-    showExamples();
+    showExamples(composer.mode, page.simulated);
     refresh();
   },
   onSession: showSession,
@@ -153,7 +153,7 @@ function replace(turn) {
   }
   if (!gone.some((one) => one.text.trim())) return;
   const { id } = records.present;
-  offerUndo(gone.length > 1 ? `${gone.length} requests were replaced.` : 'The answer was replaced.', async () => {
+  takenBack(gone.length > 1 ? `${gone.length} requests were replaced.` : 'The answer was replaced.', async () => {
     if (current) stopCurrent();
     await current?.over;
     if (records.present.id !== id) return;
@@ -244,7 +244,7 @@ function showRunning() {
   composer.running = on;
   composer.refresh();
   turns().forEach((turn) => views.get(turn)?.setLast(turn === last()));
-  showAsides();
+  showSuggestions(last(), views.get(last())?.picks ?? [], use);
   document.title = last() ? tabTitle(stateName(last()), last().message) : tabTitle('');
 }
 
@@ -265,28 +265,6 @@ function settle() {
 
 // --- What to ask
 
-function showExamples() {
-  const slips = examples(composer.mode, page.simulated);
-  const list = byId('examples');
-  const shown = [...list.children].map((slip) => slip.textContent);
-  slips.forEach(({ text, playlist }, at) => {
-    list.children[at].firstElementChild.dataset.playlist = playlist ?? '';
-    if (shown[at] !== text) list.children[at].firstElementChild.textContent = text;
-  });
-}
-
-function showAsides() {
-  const ending = last()?.ending;
-  const all =
-    ending?.kind === 'whole' ? suggestions(last(), views.get(last()).picks, playlists(last().tools).find(({ made }) => made)?.id) : [];
-  asides.hidden = all.length === 0;
-  asides.replaceChildren(
-    ...all.map(({ text, mode, playlist }) =>
-      h('li', {}, h('button', { type: 'button', dir: 'auto', onclick: () => use(text, mode, playlist) }, text)),
-    ),
-  );
-}
-
 function use(text, mode, playlist) {
   composer.mode = mode;
   composer.setPlaylist(playlist ? { id: playlist } : null);
@@ -301,18 +279,9 @@ byId('examples').addEventListener('click', ({ target }) => {
 
 // --- Other conversations
 
-let undo = null;
-
-function offerUndo(text, act) {
-  undo = act;
-  setText(byId('toast-text'), text);
-  byId('toast').hidden = false;
+function takenBack(text, act) {
+  offerUndo(text, act);
   announcer.say(text);
-}
-
-function hideUndo() {
-  undo = null;
-  byId('toast').hidden = true;
 }
 
 async function openRecord(id) {
@@ -332,7 +301,7 @@ async function newRecord() {
   records.save(typed());
   const before = records.begin();
   showAll();
-  if (before) offerUndo('The record is under “Records”.', () => openRecord(before));
+  if (before) takenBack('The record is under “Records”.', () => openRecord(before));
   message.focus();
 }
 
@@ -365,28 +334,17 @@ const isUnsigned = (turn) => Boolean(turn?.ending) && lostSession(turn);
 const needsLogin = (turn) => isUnsigned(turn) || turn?.ending?.error?.code === 'missing_scope';
 
 /** A request that waits for Spotify goes on when its reader comes back. */
-function remember() {
+function leave() {
   if (!needsLogin(last())) return;
   records.save(typed());
-  try {
-    sessionStorage.setItem(LOGIN, JSON.stringify({ record: records.present.id, at: Date.now() }));
-  } catch {
-    // Then it offers to be asked again.
-  }
+  remember(records.present.id);
 }
 
 function comeBack(connected) {
-  let login = null;
-  try {
-    login = JSON.parse(sessionStorage.getItem(LOGIN));
-    sessionStorage.removeItem(LOGIN);
-  } catch {
-    // As above.
-  }
+  const record = returned();
   if (!connected) return;
-  if (login) server.tell();
-  const isFresh = login?.record === records.present.id && Date.now() - login.at < LOGIN_MS;
-  if (isFresh && needsLogin(last())) page.again(last());
+  if (record) server.tell();
+  if (record === records.present.id && needsLogin(last())) page.again(last());
   else if (isUnsigned(last())) views.get(last()).focus();
 }
 
@@ -407,15 +365,10 @@ listen({
 });
 stop.addEventListener('click', stopCurrent);
 clear.addEventListener('click', newRecord);
-connect.addEventListener('click', remember);
+connect.addEventListener('click', leave);
 byId('shelf').addEventListener('click', openShelf);
 byId('help-open').addEventListener('click', openHelp);
-byId('undo').addEventListener('click', async () => {
-  const act = undo;
-  hideUndo();
-  await act?.();
-  settle();
-});
+listenUndo(settle);
 byId('latest').addEventListener('click', () => {
   follower.latest();
   if (last()) views.get(last()).focus();
