@@ -71,7 +71,10 @@ async fn check(
     what: &'static str,
     caller: &str,
 ) -> Result<Option<Allowance>, Problem> {
-    let decision = limit.check(caller).await.map_err(uncounted)?;
+    let decision = limit
+        .check(caller)
+        .await
+        .map_err(|error| uncounted(&error))?;
     let allowance = Allowance {
         what,
         quota: limit.quota(),
@@ -85,7 +88,7 @@ async fn check(
 
 /// Waving callers through would leave the operator unprotected just while the
 /// store is in trouble.
-fn uncounted(error: StoreError) -> Problem {
+fn uncounted(error: &StoreError) -> Problem {
     tracing::warn!(%error, "a request could not be counted");
     Problem::store_unavailable(
         "the key-value store does not answer, and requests are counted in it: try again in a \
