@@ -115,6 +115,8 @@ codes! {
     NoAnswer = "no_answer",
     /// The caller has used its quota.
     TooManyRequests = "too_many_requests",
+    /// The caller has as many runs at a time as it may.
+    TooManyRuns = "too_many_runs",
     /// No slot became free in time.
     Busy = "busy",
     /// The request has used up its upstream calls.

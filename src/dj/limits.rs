@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 
 use super::config::{self, Config, LimitScope};
 use crate::core::limit::{
-    CallerLimit, LaneConfig, LaneName, Limits, Orchestrator, Quota, Rate, Scope,
+    CallerLimit, CallerRuns, LaneConfig, LaneName, Limits, Orchestrator, Quota, Rate, Scope,
 };
 use crate::core::ports::Ports;
 use crate::core::store::Store;
@@ -59,16 +59,21 @@ fn lanes(config: &Config) -> BTreeMap<LaneName, LaneConfig> {
 /// What one caller may ask for, over all instances.
 #[derive(Clone, Debug)]
 pub(crate) struct CallerLimits {
-    /// Whatever calls upstreams: chats, enrichments, logins that end.
+    /// Whatever calls upstreams or writes: chats, enrichments, logins. By user where one
+    /// is known, else by address.
     pub(crate) requests: CallerLimit,
+    /// The same by the address of those who bring something to show whose it is, before
+    /// that is looked at: many users may have one address.
+    pub(crate) addresses: CallerLimit,
     /// Stops. Each leaves a word in the store, whether or not there is a run to
     /// read it; and who has used up all requests may still stop what they began.
     pub(crate) stops: CallerLimit,
+    /// Chats and enrichments at a time.
+    pub(crate) runs: CallerRuns,
 }
 
-/// Stops for each request. Users with sessions of their own are counted apart
-/// when they ask, and by the address that they share when they stop.
-const STOPS: NonZeroU32 = NonZeroU32::new(10).unwrap();
+/// Requests of an address, and stops, for each request of a caller.
+const OF_AN_ADDRESS: NonZeroU32 = NonZeroU32::new(10).unwrap();
 
 impl CallerLimits {
     /// As configured; `None` where they are off, or where the host has no
@@ -76,9 +81,12 @@ impl CallerLimits {
     pub(crate) fn new(config: &Config, store: &Store) -> Option<Self> {
         let config::CallerLimit { requests, window } = config.limits.caller?;
         let limit = |series, requests| CallerLimit::new(store, series, Quota { requests, window });
+        let many = requests.saturating_mul(OF_AN_ADDRESS);
         Some(Self {
             requests: limit("requests", requests)?,
-            stops: limit("stops", requests.saturating_mul(STOPS))?,
+            addresses: limit("addresses", many)?,
+            stops: limit("stops", many)?,
+            runs: CallerRuns::new(store, config.limits.caller_runs)?,
         })
     }
 }

@@ -6,10 +6,12 @@
 use std::time::Duration;
 
 use super::AppState;
+use super::api::notices;
 use super::auth::code;
 use super::run::stop;
 use crate::core::cache::session::{SessionLimits, Sessions};
 use crate::core::cache::{Flags, Kind, Policy};
+use crate::core::limit::CallerLimit;
 use crate::core::store::Store;
 
 /// That several instances ask for the same at the same time is rare, and does
@@ -56,14 +58,21 @@ pub(crate) fn stops(store: &Store) -> Flags {
     Flags::new(store, "stop", stop::LASTS)
 }
 
+/// What the operator should know, as requests have shown it.
+pub(crate) fn notices(store: &Store) -> Flags {
+    Flags::new(store, "notice", notices::LASTS)
+}
+
 /// The namespaces of everything here.
 pub(crate) fn namespaces(app: &AppState) -> Vec<String> {
     let kinds = KINDS.iter().map(|kind| kind.namespace().to_owned());
     let sessions = [&app.sessions, &app.codes].map(Sessions::namespaces);
-    let stops = stops(&app.store).namespace().to_owned();
+    let flags = [stops(&app.store), notices(&app.store)];
+    let flags = flags.map(|flags| flags.namespace().to_owned());
     kinds
         .chain(sessions.into_iter().flatten())
-        .chain([stops])
+        .chain(flags)
+        .chain([CallerLimit::NAMESPACE.to_owned()])
         .collect()
 }
 
@@ -102,6 +111,11 @@ mod tests {
                 sessions.create(&1).await.unwrap();
             }
             stop::request(app, &"0".repeat(32)).await.unwrap();
+            notices(&app.store).raise("one").await.unwrap();
+            let limits = app.caller_limits.as_ref().unwrap();
+            for _ in 0..=limits.requests.quota().requests.get() {
+                limits.requests.check("a", 1).await.unwrap();
+            }
         });
         world.drain();
         let ours = |key: &String| !key.starts_with("~index:");

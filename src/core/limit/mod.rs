@@ -58,6 +58,7 @@ mod global;
 mod lane;
 mod orchestrator;
 mod retry;
+mod running;
 pub mod shared;
 
 pub use bucket::{InvalidRate, Rate, TokenBucket, Wait};
@@ -72,3 +73,4 @@ pub use lane::{
 pub use orchestrator::{LaneStatus, Orchestrator};
 pub(in crate::core) use retry::jitter;
 pub use retry::{RetryPolicy, Verdict, classify, is_retryable, retry_after};
+pub use running::{CallerRuns, Running};

@@ -1,11 +1,13 @@
 //! `POST /api/admin/sweep`.
 
+use axum::Extension;
 use axum::extract::State;
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::docs::answers::{NoStore, NotAdmin, NotFound};
+use super::caller::Admitted;
+use super::docs::answers::{NoStore, NotAdmin, NotFound, OverQuota};
 use super::json::Json;
 use super::no_route;
 use super::operator;
@@ -64,18 +66,20 @@ impl SweepReport {
         (status = 200, description = "What was found and done.", body = SweepReport),
         NotAdmin,
         NotFound,
+        OverQuota,
         NoStore,
     )
 )]
 pub(super) async fn sweep(
     State(app): State<AppState>,
+    Extension(admitted): Extension<Admitted>,
     headers: HeaderMap,
 ) -> Result<Json<SweepReport>, Problem> {
     if operator::token(&app).is_none() {
         // As if it was not there: nobody need know what could be set.
         return Err(no_route("/api/admin/sweep"));
     }
-    if !operator::asks(&app, &headers) {
+    if !operator::asks(&app, &headers, admitted).await? {
         let message = "this route needs the operator's token in the header `x-admin-token`";
         let error = ErrorObject::new(Code::AdminRequired, message);
         return Err(Problem::new(StatusCode::UNAUTHORIZED, error));
@@ -115,8 +119,11 @@ mod tests {
 
     /// The same where `admin_token` is `token`.
     fn sweep_with(world: &World, token: &str, given: Option<&str>) -> (u16, Value) {
-        let app = App::from_variables(world.ports(), |name| {
-            (name == "admin_token").then(|| token.into())
+        let app = App::from_variables(world.ports(), |name| match name {
+            "admin_token" => Some(token.into()),
+            // What is counted is looked at elsewhere.
+            "caller_limit" => Some("off".into()),
+            _ => None,
         });
         let mut request = Request::post("/api/admin/sweep");
         if let Some(given) = given {

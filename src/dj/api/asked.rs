@@ -120,7 +120,7 @@ impl Answer {
     /// Writes the line.
     fn ended(self, outcome: &str) {
         let Self { asked, status, .. } = self;
-        if status == StatusCode::OK && asked.route == Some("/health") {
+        if status == StatusCode::OK && matches!(asked.route, Some("/health" | "/ready")) {
             // Asked every few seconds by whoever watches over the host.
             return;
         }

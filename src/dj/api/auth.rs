@@ -220,7 +220,7 @@ async fn granted(
         return Err(bad_code("Spotify has sent no code"));
     };
     // Anybody may come here, and each time Spotify is called.
-    caller::count(app, &request.headers, &MaybeSession::Absent(None)).await?;
+    caller::count_address(app, &request.headers).await?;
     let accounts = Accounts::new(app, silent());
     let redirect_uri = login::redirect_uri(&app.config);
     let (code, verifier) = (Secret::new(code), login.verifier());
@@ -361,6 +361,7 @@ pub(super) struct TokenAnswer {
         (status = 200, description = "The session.", body = TokenAnswer),
         BadBody,
         BadCode,
+        OverQuota,
         NoStore,
     )
 )]
@@ -402,6 +403,7 @@ pub(super) async fn token(
         ),
         TooManyCredentials,
         OtherSite,
+        OverQuota,
         NoStore,
     ),
     security((), ("bearer" = []), ("cookie" = []))

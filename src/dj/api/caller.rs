@@ -1,17 +1,24 @@
 //! Who asks, and how often they may.
+//!
+//! An address is counted before anything else of a request is read ([`admit`]), and
+//! who it is when that is known ([`count`]). While the store is in trouble what is
+//! counted is refused: waving callers through would leave the operator unprotected
+//! just then.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use http::header::HeaderName;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::problem::Problem;
-use crate::core::limit::{CallerLimit, Decision, Quota};
+use super::routes;
+use crate::core::limit::{CallerLimit, Decision, Quota, Running};
 use crate::core::ports::StoreError;
-use crate::dj::auth::{MaybeSession, UserSession};
+use crate::dj::auth::{Credentials, MaybeSession, UserSession};
 use crate::dj::config::Config;
 use crate::dj::error::{Code, ErrorObject};
+use crate::dj::limits::CallerLimits;
 use crate::dj::{AppState, millis};
 
 /// Spin appends the peer's address under this name.
@@ -24,6 +31,13 @@ pub(super) const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("rateli
 /// Callers without an address share this.
 const UNKNOWN: &str = "unknown";
 
+/// What is counted, as the quotas are called.
+const REQUESTS: &str = "requests";
+const STOPS: &str = "stops";
+
+/// When a caller with as many runs as it may have may try again: runs end at any time.
+const RUNS_RETRY: Duration = Duration::from_secs(2);
+
 /// What a request has left, for its answer's head.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Allowance {
@@ -33,61 +47,161 @@ pub(super) struct Allowance {
     decision: Decision,
 }
 
-/// Counts a request of `session`'s user, or of the address that sent `headers`
-/// where nobody is known. `None` where there is no limit.
+/// How a request was counted before anything but its head was looked at.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Admitted {
+    /// By its address, against the quota itself: it brings nothing to show whose it
+    /// is, so nothing more will be known.
+    AsCaller(Allowance),
+    /// By its address, against more than the quota: who it is is counted as well, when
+    /// that is known.
+    ByAddress,
+    /// Not at all: the route is free, or there is no limit.
+    Freely,
+}
+
+/// Counts the address that sent `headers`, before the body and the session are read.
+///
+/// # Errors
+/// 429 when it has used its quota, 503 when the store does not say.
+pub(super) async fn admit(
+    app: &AppState,
+    method: &Method,
+    path: &str,
+    headers: &HeaderMap,
+) -> Result<Admitted, Problem> {
+    let Some(limits) = &app.caller_limits else {
+        return Ok(Admitted::Freely);
+    };
+    let route = routes::template(path).filter(|_| method == Method::POST);
+    let Some(route) = route else {
+        return Ok(Admitted::Freely);
+    };
+    let address = address_of(&app.config, headers);
+    if route == routes::STOP {
+        check(&limits.stops, STOPS, &address, 1).await?;
+        return Ok(Admitted::ByAddress);
+    }
+    match Credentials::of(headers) {
+        None => {
+            let allowance = check(&limits.requests, REQUESTS, &address, 1).await?;
+            Ok(Admitted::AsCaller(allowance))
+        }
+        Some(_) => {
+            check(&limits.addresses, REQUESTS, &address, 1).await?;
+            Ok(Admitted::ByAddress)
+        }
+    }
+}
+
+/// Counts what a request of `session`'s user is worth, or of the address that sent
+/// `headers` where nobody is known. `None` where there is no limit.
 ///
 /// # Errors
 /// 429 when the caller has used its quota, 503 when the store does not say.
 pub(super) async fn count(
     app: &AppState,
     headers: &HeaderMap,
+    admitted: Admitted,
     session: &MaybeSession,
+    units: u32,
 ) -> Result<Option<Allowance>, Problem> {
     let Some(limits) = &app.caller_limits else {
         return Ok(None);
     };
-    let user = session.user().map(UserSession::caller);
-    let caller = user.unwrap_or_else(|| caller(&app.config, headers));
-    check(&limits.requests, "requests", &caller).await
+    // More than there is would never be let in.
+    let units = units.min(limits.requests.quota().requests.get());
+    let units = match admitted {
+        Admitted::AsCaller(allowance) if units <= 1 => return Ok(Some(allowance)),
+        // The first was counted already.
+        Admitted::AsCaller(_) => units - 1,
+        Admitted::ByAddress | Admitted::Freely => units,
+    };
+    let caller = name(app, headers, session);
+    check(&limits.requests, REQUESTS, &caller, units)
+        .await
+        .map(Some)
 }
 
-/// Counts a stop of the address that sent `headers`: to stop a run takes its id
-/// and no session.
+/// Counts one that is not a POST, by its address.
 ///
 /// # Errors
-/// 429 when the caller has used its quota, 503 when the store does not say.
-pub(super) async fn count_stop(
+/// 429 when it has used its quota, 503 when the store does not say.
+pub(super) async fn count_address(app: &AppState, headers: &HeaderMap) -> Result<(), Problem> {
+    let nobody = MaybeSession::Absent(None);
+    count(app, headers, Admitted::Freely, &nobody, 1).await?;
+    Ok(())
+}
+
+/// Refuses who has used up its quota, and counts nothing.
+///
+/// # Errors
+/// 429 when the address has used its quota, 503 when the store does not say.
+pub(super) async fn refuse_used_up(app: &AppState, headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(CallerLimits { requests, .. }) = &app.caller_limits else {
+        return Ok(());
+    };
+    let address = address_of(&app.config, headers);
+    let used_up = requests.is_used_up(&address).await;
+    match used_up.map_err(|error| uncounted(&error))? {
+        None => Ok(()),
+        Some(decision) => Err(Allowance {
+            what: REQUESTS,
+            quota: requests.quota(),
+            decision,
+        }
+        .refuse()),
+    }
+}
+
+/// Begins a run of `session`'s user, or of the address that sent `headers`. `None`
+/// where there is no limit.
+///
+/// # Errors
+/// 429 when the caller has as many runs as it may, 503 when the store does not say.
+pub(super) async fn begin_run(
     app: &AppState,
     headers: &HeaderMap,
-) -> Result<Option<Allowance>, Problem> {
-    let Some(limits) = &app.caller_limits else {
+    session: &MaybeSession,
+) -> Result<Option<Running>, Problem> {
+    let Some(CallerLimits { runs, .. }) = &app.caller_limits else {
         return Ok(None);
     };
-    check(&limits.stops, "stops", &caller(&app.config, headers)).await
+    let begun = runs.begin(&name(app, headers, session)).await;
+    match begun.map_err(|error| uncounted(&error))? {
+        Some(running) => Ok(Some(running)),
+        None => Err(too_many_runs(runs.most().get())),
+    }
+}
+
+fn too_many_runs(most: u32) -> Problem {
+    let message = format!(
+        "{most} chats and enrichments at a time are allowed: wait until one of yours has \
+         ended, or stop it"
+    );
+    let mut error = ErrorObject::new(Code::TooManyRuns, message).with("max", most);
+    error.retry_after_ms = Some(millis(RUNS_RETRY));
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, error)
 }
 
 async fn check(
     limit: &CallerLimit,
     what: &'static str,
     caller: &str,
-) -> Result<Option<Allowance>, Problem> {
-    let decision = limit
-        .check(caller)
-        .await
-        .map_err(|error| uncounted(&error))?;
+    units: u32,
+) -> Result<Allowance, Problem> {
+    let decision = limit.check(caller, units).await;
     let allowance = Allowance {
         what,
         quota: limit.quota(),
-        decision,
+        decision: decision.map_err(|error| uncounted(&error))?,
     };
-    match decision.allowed {
-        true => Ok(Some(allowance)),
+    match allowance.decision.allowed {
+        true => Ok(allowance),
         false => Err(allowance.refuse()),
     }
 }
 
-/// Waving callers through would leave the operator unprotected just while the
-/// store is in trouble.
 fn uncounted(error: &StoreError) -> Problem {
     tracing::warn!(%error, "a request could not be counted");
     Problem::store_unavailable(
@@ -115,11 +229,15 @@ impl Allowance {
         let Self { what, quota, .. } = self;
         let Quota { requests, window } = quota;
         let wait = self.decision.reset;
-        let message = format!(
-            "{requests} {what} in {} s are allowed: try again in {} s",
-            seconds(*window),
-            seconds(wait)
-        );
+        let allowed = format!("{requests} {what} in {} s are allowed", seconds(*window));
+        let message = match self.decision.remaining {
+            0 => format!("{allowed}: try again in {} s", seconds(wait)),
+            left => format!(
+                "{allowed}, and this is worth more than the {left} that are left: ask for \
+                 less, or try again in {} s",
+                seconds(wait)
+            ),
+        };
         let mut error = ErrorObject::new(Code::TooManyRequests, message);
         // Rounded up as well.
         error.retry_after_ms = Some(millis(wait + Duration::from_nanos(999_999)));
@@ -132,9 +250,14 @@ fn seconds(time: Duration) -> u128 {
     time.as_nanos().div_ceil(1_000_000_000)
 }
 
-/// The caller's name in the count: its address, IPv6 by the network of a
-/// household (/64).
-fn caller(config: &Config, headers: &HeaderMap) -> String {
+/// The caller's name in the count: the user's, else that of the address.
+fn name(app: &AppState, headers: &HeaderMap, session: &MaybeSession) -> String {
+    let user = session.user().map(UserSession::caller);
+    user.unwrap_or_else(|| address_of(&app.config, headers))
+}
+
+/// The name of an address in the count; of IPv6 the network of a household (/64).
+fn address_of(config: &Config, headers: &HeaderMap) -> String {
     let spin = SPIN_CLIENT_ADDR;
     let name = config.client_ip_header.as_ref().unwrap_or(&spin);
     // The last one: a forged one comes first.
@@ -171,7 +294,7 @@ mod tests {
         for value in values {
             headers.append(SPIN_CLIENT_ADDR, value.parse().unwrap());
         }
-        caller(&config, &headers)
+        address_of(&config, &headers)
     }
 
     #[test]
@@ -218,6 +341,6 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.append(SPIN_CLIENT_ADDR, "10.0.0.1:1".parse().unwrap());
         headers.append("x-real-ip", "192.0.2.9".parse().unwrap());
-        assert_eq!(caller(&config.unwrap(), &headers), "192.0.2.9");
+        assert_eq!(address_of(&config.unwrap(), &headers), "192.0.2.9");
     }
 }

@@ -9,9 +9,9 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::RequestContext;
-use super::caller;
+use super::caller::{self, Admitted};
 use super::docs::StreamEvent;
-use super::docs::answers::{BadBody, NoSession, NotResumed, OtherSite, OverQuota};
+use super::docs::answers::{BadBody, NoSession, NoStore, NotResumed, OtherSite, TooMuchAtOnce};
 use super::json::Valid;
 use super::operator;
 use super::playlist::{self, PlaylistField};
@@ -139,7 +139,8 @@ impl ChatRequest {
         NoSession,
         NotResumed,
         OtherSite,
-        OverQuota,
+        TooMuchAtOnce,
+        NoStore,
     ),
     security((), ("bearer" = []), ("cookie" = []))
 )]
@@ -147,6 +148,7 @@ pub(super) async fn message(
     _: NewRun,
     State(app): State<AppState>,
     Extension(context): Extension<RequestContext>,
+    Extension(admitted): Extension<Admitted>,
     session: MaybeSession,
     headers: HeaderMap,
     Valid(request): Valid<ChatRequest>,
@@ -157,13 +159,14 @@ pub(super) async fn message(
     if request.mode.changes_playlists() {
         session.required()?;
     }
-    let debug = request.debug && operator::may_look(&app, &headers);
+    let debug = request.debug && operator::may_look(&app, &headers, admitted).await?;
     let prompt = request.prompt()?;
-    let allowance = caller::count(&app, &headers, &session).await?;
+    let allowance = caller::count(&app, &headers, admitted, &session, 1).await?;
     let run = Run {
         id: random_hex::<16>(&app.ports),
         debug,
     };
+    let running = caller::begin_run(&app, &headers, &session).await?;
     let work = Chat::new(&app, prompt, api_key, session.access());
-    Ok(stream::start(&app, &context, run, work, allowance))
+    Ok(stream::start(&app, &context, run, work, allowance, running))
 }

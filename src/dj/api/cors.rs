@@ -41,7 +41,10 @@ const READ: [HeaderName; 7] = [
 /// assets are for their own.
 pub(super) fn concerns(path: &str) -> bool {
     is_beneath(path, "/api")
-        || matches!(routes::template(path), Some("/health" | "/problems/{code}"))
+        || matches!(
+            routes::template(path),
+            Some("/health" | "/ready" | "/problems/{code}")
+        )
 }
 
 /// Whose pages may read answers: as configured, also where something else of the

@@ -16,13 +16,14 @@ use tracing::Instrument;
 use utoipa::ToSchema;
 
 use super::RequestContext;
-use super::caller::{self, Allowance};
+use super::caller::{self, Admitted, Allowance};
 use super::docs::StreamEvent;
-use super::docs::answers::{BadBody, NoSession, NotResumed, OtherSite, OverQuota};
+use super::docs::answers::{BadBody, NoSession, NoStore, NotResumed, OtherSite, TooMuchAtOnce};
 use super::json::Valid;
 use super::operator;
 use super::problem::Problem;
 use super::stream::{self as event_stream, NewRun};
+use crate::core::limit::Running;
 use crate::core::scope;
 use crate::dj::auth::MaybeSession;
 use crate::dj::enrich::{Enrichment, Report};
@@ -32,6 +33,9 @@ use crate::dj::{AppState, random_hex};
 
 /// A day. No track is longer.
 const MAX_DURATION_MS: u64 = 86_400_000;
+
+/// So many tracks count as one request of the caller's quota.
+const TRACKS_PER_UNIT: usize = 50;
 
 /// Tracks to find out more about. Unknown fields are ignored, and
 /// `null` is as left out.
@@ -118,7 +122,8 @@ pub(crate) struct EnrichAnswer {
 /// Finds out tempo and tags of tracks.
 ///
 /// Answers at once, and looks up what is asked while the answer is on its way:
-/// as events, or as one JSON document for who prefers it by `Accept`.
+/// as events, or as one JSON document for who prefers it by `Accept`. Counts as one
+/// request for each 50 tracks.
 #[utoipa::path(
     post,
     path = "/api/enrich",
@@ -155,7 +160,8 @@ pub(crate) struct EnrichAnswer {
         NoSession,
         NotResumed,
         OtherSite,
-        OverQuota,
+        TooMuchAtOnce,
+        NoStore,
     ),
     security((), ("bearer" = []), ("cookie" = []))
 )]
@@ -163,31 +169,46 @@ pub(super) async fn enrich(
     _: NewRun,
     State(app): State<AppState>,
     Extension(context): Extension<RequestContext>,
+    Extension(admitted): Extension<Admitted>,
     session: MaybeSession,
     headers: HeaderMap,
     Valid(request): Valid<EnrichRequest>,
 ) -> Result<Response, Problem> {
-    let allowance = caller::count(&app, &headers, &session).await?;
+    let units = u32::try_from(request.tracks.len().div_ceil(TRACKS_PER_UNIT)).unwrap_or(u32::MAX);
+    let allowance = caller::count(&app, &headers, admitted, &session, units).await?;
+    let debug = request.debug && operator::may_look(&app, &headers, admitted).await?;
+    let running = caller::begin_run(&app, &headers, &session).await?;
     let tracks = request.tracks.into_iter().map(TrackQuery::track);
     let work = Enrichment::new(&app, tracks.collect());
     if wants_json(&headers) {
-        return Ok(document(&context, work, allowance));
+        return Ok(document(&context, work, allowance, running));
     }
     let run = Run {
         id: random_hex::<16>(&app.ports),
-        debug: request.debug && operator::may_look(&app, &headers),
+        debug,
     };
-    Ok(event_stream::start(&app, &context, run, work, allowance))
+    Ok(event_stream::start(
+        &app, &context, run, work, allowance, running,
+    ))
 }
 
 /// The answer as one document. Its body is the work: when the client goes, both
 /// are dropped.
-fn document(context: &RequestContext, work: Enrichment, allowance: Option<Allowance>) -> Response {
+fn document(
+    context: &RequestContext,
+    work: Enrichment,
+    allowance: Option<Allowance>,
+    running: Option<Running>,
+) -> Response {
     let body = async move {
         let waits = Arc::new(Waits::unseen());
         let report = work.report(&waits, &|_, _, _| {}).await;
         let usage = UsageReport::of_request();
         let bytes = serde_json::to_vec(&EnrichAnswer { report, usage });
+        // Who has the answer may ask again at once.
+        if let Some(running) = running {
+            running.end().await;
+        }
         Ok::<_, Infallible>(Bytes::from(bytes.unwrap_or_default()))
     };
     let body = body.instrument(tracing::Span::current());

@@ -10,6 +10,7 @@ mod cors;
 mod docs;
 pub(crate) mod enrich;
 pub mod json;
+pub(crate) mod notices;
 mod operator;
 mod panicked;
 mod playlist;
@@ -194,6 +195,13 @@ async fn route(
     if target.is_some_and(|target| target.as_str().len() > MAX_TARGET) {
         return too_long().into_response();
     }
+    // Before anything else of the request is read.
+    let (method, path) = (request.method(), request.uri().path());
+    match caller::admit(state, method, path, request.headers()).await {
+        Ok(admitted) => request.extensions_mut().insert(admitted),
+        Err(problem) => return problem.into_response(),
+    };
+    notices::look(state, request.headers());
     request.extensions_mut().insert(context);
     let router = routes.get_or_init(|| router(state.clone())).clone();
     let answer = router.oneshot(request).await;

@@ -2,6 +2,8 @@
 
 use http::{HeaderMap, HeaderName};
 
+use super::caller::{self, Admitted};
+use super::problem::Problem;
 use crate::dj::AppState;
 use crate::dj::config::{AdminToken, Environment, Secret};
 
@@ -22,24 +24,50 @@ pub(super) fn token(app: &AppState) -> Option<&Secret> {
     token.secret()
 }
 
-/// Whether `headers` show the operator. Who sends another token is noted in the log.
-pub(super) fn asks(app: &AppState, headers: &HeaderMap) -> bool {
+/// Whether `headers` show the operator. Who sends another token is noted in the log, and
+/// counted: by its address, once in a request.
+///
+/// # Errors
+/// 429 when the address has used its quota, which is looked at before the token is:
+/// nobody goes on guessing. 503 when the store does not say.
+pub(super) async fn asks(
+    app: &AppState,
+    headers: &HeaderMap,
+    admitted: Admitted,
+) -> Result<bool, Problem> {
     let Some(given) = headers.get(X_ADMIN_TOKEN) else {
-        return false;
+        return Ok(false);
     };
     let Some(token) = token(app) else {
-        return false;
+        return Ok(false);
     };
-    let is_operator = given.to_str().is_ok_and(|given| token.matches(given));
-    if !is_operator {
-        tracing::warn!("a request brought an operator's token that is not the operator's");
+    let counted = matches!(admitted, Admitted::AsCaller(_));
+    if !counted {
+        caller::refuse_used_up(app, headers).await?;
     }
-    is_operator
+    if given.to_str().is_ok_and(|given| token.matches(given)) {
+        return Ok(true);
+    }
+    tracing::warn!("a request brought an operator's token that is not the operator's");
+    if !counted {
+        caller::count_address(app, headers).await?;
+    }
+    Ok(false)
 }
 
 /// Whether who sent `headers` may see what names more than users should: the log of
 /// a request, addresses in the configuration. Before real users that takes the
 /// operator's token.
-pub(super) fn may_look(app: &AppState, headers: &HeaderMap) -> bool {
-    app.config.environment != Environment::Production || asks(app, headers)
+///
+/// # Errors
+/// As [`asks`].
+pub(super) async fn may_look(
+    app: &AppState,
+    headers: &HeaderMap,
+    admitted: Admitted,
+) -> Result<bool, Problem> {
+    match app.config.environment {
+        Environment::Production => asks(app, headers, admitted).await,
+        Environment::Development | Environment::Staging => Ok(true),
+    }
 }

@@ -43,11 +43,15 @@ routes! {
     post "/api/admin/sweep" => admin::sweep,
     get "/api/status" => status::status,
     get "/health" => status::health,
+    get "/ready" => status::ready,
     get "/api/openapi.json" => docs::document,
     get "/api/docs" => docs::page,
     get "/problems/{code}" => docs::problem,
     get "/assets/{*file}" => assets::asset,
 }
+
+/// The route by which runs are ended, which has a count of its own.
+pub(super) const STOP: &str = "/api/chat-stream/{run}/stop";
 
 /// The template that `path` belongs to, for the log: a path itself may hold
 /// what only its sender should know. `None` where the page answers.

@@ -1,4 +1,4 @@
-//! `GET /health` and `GET /api/status`.
+//! `GET /health`, `GET /ready` and `GET /api/status`.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,11 @@ use http::HeaderMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::caller::Admitted;
+use super::docs::answers::{NotReady, OverQuota};
 use super::json::Json;
-use super::operator;
+use super::problem::Problem;
+use super::{notices, operator};
 use crate::core::limit::LaneStatus;
 use crate::dj::config::{Config, Origin, real};
 use crate::dj::{AppState, millis};
@@ -30,6 +33,34 @@ pub(super) struct Health {
 )]
 pub(super) async fn health() -> Json<Health> {
     Json(Health { status: "ok" })
+}
+
+/// Where nothing is kept: reading it shows whether the store answers.
+const NOTHING: &str = "ready:nothing";
+
+/// Readiness: reads the store once, without which sessions, quotas and limits over all
+/// instances are not to be had. On a host that has no store nothing is missing.
+#[utoipa::path(
+    get,
+    path = "/ready",
+    operation_id = "getReadiness",
+    tag = "operation",
+    responses(
+        (status = 200, description = "The store answers.", body = Health),
+        NotReady,
+    )
+)]
+pub(super) async fn ready(State(app): State<AppState>) -> Result<Json<Health>, Problem> {
+    if app.store.is_there()
+        && let Err(error) = app.store.get(NOTHING).await
+    {
+        tracing::warn!(%error, "not ready");
+        return Err(Problem::store_unavailable(
+            "the key-value store does not answer: send requests to another instance, or try again \
+             in a moment",
+        ));
+    }
+    Ok(Json(Health { status: "ok" }))
 }
 
 /// How the application is set up. No secrets.
@@ -89,6 +120,8 @@ struct Launches {
 struct Caller {
     requests: u32,
     window_ms: u64,
+    /// Chats and enrichments at a time.
+    runs: u32,
 }
 
 /// What the host gave.
@@ -113,6 +146,8 @@ struct Configuration {
     client_ip_header: Option<String>,
     /// Whether there is an operator's token that is long enough to open anything.
     admin: bool,
+    /// What requests of the last day have shown that should be set.
+    warnings: Vec<&'static str>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -155,12 +190,23 @@ enum Kind {
     operation_id = "getStatus",
     tag = "operation",
     security((), ("adminToken" = [])),
-    responses((status = 200, description = "No secrets.", body = Status))
+    responses(
+        (status = 200, description = "No secrets.", body = Status),
+        OverQuota,
+        NotReady,
+    )
 )]
-pub(super) async fn status(State(app): State<AppState>, headers: HeaderMap) -> Json<Status> {
+pub(super) async fn status(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+) -> Result<Json<Status>, Problem> {
     let (config, ports) = (&app.config, &app.ports);
-    let whole = operator::may_look(&app, &headers);
-    Json(Status {
+    let whole = operator::may_look(&app, &headers, Admitted::Freely).await?;
+    let configuration = match whole {
+        true => Some(configuration(config, notices::all(&app, &headers).await)),
+        false => None,
+    };
+    Ok(Json(Status {
         name: env!("CARGO_PKG_NAME"),
         version: env!("CARGO_PKG_VERSION"),
         environment: config.environment.as_str(),
@@ -169,9 +215,9 @@ pub(super) async fn status(State(app): State<AppState>, headers: HeaderMap) -> J
             key_value: ports.key_value.is_some(),
             counters: ports.counters.is_some(),
         },
-        configuration: whole.then(|| configuration(config)),
+        configuration,
         upstreams: upstreams(config, whole),
-    })
+    }))
 }
 
 async fn limits(app: &AppState) -> Limits {
@@ -203,11 +249,12 @@ async fn limits(app: &AppState) -> Limits {
         caller: config.caller.map(|caller| Caller {
             requests: caller.requests.get(),
             window_ms: millis(caller.window),
+            runs: config.caller_runs.get(),
         }),
     }
 }
 
-fn configuration(config: &Config) -> Configuration {
+fn configuration(config: &Config, warnings: Vec<&'static str>) -> Configuration {
     let timeouts = &config.upstream_timeouts;
     Configuration {
         model: config.anthropic.model.clone(),
@@ -220,6 +267,7 @@ fn configuration(config: &Config) -> Configuration {
         upstream_timeouts_ms: [timeouts.connect, timeouts.first_byte, timeouts.idle].map(millis),
         client_ip_header: config.client_ip_header.as_ref().map(ToString::to_string),
         admin: config.admin_token.secret().is_some(),
+        warnings,
     }
 }
 

@@ -2,9 +2,8 @@
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 
-use super::caller;
 use super::docs::answers::{NoStore, NotFound, OverQuota};
 use super::problem::Problem;
 use crate::dj::AppState;
@@ -38,7 +37,6 @@ use crate::dj::run::stop;
 )]
 pub(super) async fn stop(
     State(app): State<AppState>,
-    headers: HeaderMap,
     run: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, Problem> {
     let run = run.ok().map(|Path(run)| run);
@@ -47,7 +45,6 @@ pub(super) async fn stop(
         let error = ErrorObject::new(Code::NotFound, message);
         return Err(Problem::new(StatusCode::NOT_FOUND, error));
     };
-    caller::count_stop(&app, &headers).await?;
     stop::request(&app, &run).await.map_err(|error| {
         tracing::warn!(%error, "a run could not be told to stop");
         Problem::store_unavailable(

@@ -10,6 +10,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use super::RequestContext;
 use super::caller::Allowance;
 use super::problem::Problem;
+use crate::core::limit::Running;
 use crate::core::ports::Patience;
 use crate::core::sse;
 use crate::dj::AppState;
@@ -54,9 +55,10 @@ pub(super) fn start(
     run: Run,
     work: impl Work,
     allowance: Option<Allowance>,
+    running: Option<Running>,
 ) -> Response {
     let run_id = HeaderValue::from_str(&run.id).ok();
-    let (body, last_words) = run::start(app, context, run, work);
+    let (body, last_words) = run::start(app, context, run, work, running);
     let mut response = sse::response(body).map(Body::new);
     let extensions = response.extensions_mut();
     extensions.insert(last_words);

@@ -17,7 +17,7 @@ use crate::core::ports::Timeouts;
 
 /// Every variable that is read, for manifests and documentation to be checked
 /// against.
-pub const VARIABLES: [&str; 29] = [
+pub const VARIABLES: [&str; 30] = [
     "anthropic_api_key",
     "anthropic_base_url",
     "anthropic_model",
@@ -41,6 +41,7 @@ pub const VARIABLES: [&str; 29] = [
     "lane_limits",
     "subrequest_budget",
     "caller_limit",
+    "caller_runs",
     "client_ip_header",
     "queue_deadline_ms",
     "request_deadline_ms",
@@ -175,6 +176,7 @@ fn limits(read: &mut Reader<'_>) -> LimitsConfig {
             })
             .get(),
         caller: read.or("caller_limit", Some(CallerLimit::default()), caller_limit),
+        caller_runs: read.or("caller_runs", count(2), |text| positive(text, 1_000)),
         queue_deadline: read.millis("queue_deadline_ms", 30_000, 0..=HOUR_MS),
     }
 }
@@ -426,6 +428,7 @@ mod tests {
             assert_eq!(config.heartbeat, Duration::from_secs(15));
             assert_eq!(config.limits.subrequest_budget, 950);
             assert_eq!(config.limits.caller, Some(CallerLimit::default()));
+            assert_eq!(config.limits.caller_runs.get(), 2);
             assert_eq!(config.request_deadline, None);
             assert_eq!(config.upstream_timeouts, timeouts(60_000, 60_000));
             assert_eq!(config.upstream_timeouts.connect, Duration::from_secs(5));
@@ -573,6 +576,7 @@ mod tests {
             ("caller_limit", "5/0m"),
             ("caller_limit", "5/10"),
             ("caller_limit", "5/é"),
+            ("caller_runs", "0"),
             ("client_ip_header", "not a header"),
             ("upstream_timeouts_ms", "0"),
             ("upstream_timeouts_ms", "1,2"),

@@ -187,6 +187,8 @@ pub struct LimitsConfig {
     pub subrequest_budget: u32,
     /// Requests per caller; `None` is off.
     pub caller: Option<CallerLimit>,
+    /// Chats and enrichments of one caller at a time, where requests are limited.
+    pub caller_runs: NonZeroU32,
     /// How long a chat waits for a free slot.
     pub queue_deadline: Duration,
 }

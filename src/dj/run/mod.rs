@@ -21,6 +21,7 @@ use super::api::RequestContext;
 use super::error::ErrorObject;
 use super::{AppState, millis};
 use crate::core::abort::{AbortHandle, AbortReason};
+use crate::core::limit::Running;
 use crate::core::ports::{BoxFuture, Instant, LastWords};
 use crate::core::sse::{self, Event, WriterConfig};
 use crate::core::{log, scope};
@@ -76,6 +77,7 @@ pub(crate) fn start(
     context: &RequestContext,
     run: Run,
     work: impl Work,
+    running: Option<Running>,
 ) -> (sse::Body, LastWords) {
     let (writer, body) = sse::channel(
         Arc::clone(&app.ports.clock),
@@ -99,6 +101,7 @@ pub(crate) fn start(
         work,
         output,
         started,
+        running,
     );
     let work = work.instrument(tracing::Span::current());
     let work = scope::run(Arc::clone(&context.scope), log::with_sink(sink, work));
@@ -114,6 +117,7 @@ async fn drive(
     mut work: impl Work,
     output: Output,
     started: Instant,
+    running: Option<Running>,
 ) {
     if output.run(&run.id).await.is_err() {
         return;
@@ -147,6 +151,10 @@ async fn drive(
     let took = app.ports.clock.now() - started;
     let mut usage = UsageReport::of_request();
     work.report(&mut usage);
+    // Who reads the end may begin the next run at once.
+    if let Some(running) = running {
+        running.end().await;
+    }
     finish(&output, &usage, &ending, took).await;
 }
 

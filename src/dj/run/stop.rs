@@ -40,8 +40,11 @@ pub(super) async fn asked(app: &AppState, id: &str) {
     loop {
         app.ports.clock.sleep(LOOK).await;
         if flags.is_raised(id).await == Ok(true) {
-            // Where this fails it is swept later.
-            let _ = flags.lower(id).await;
+            // The run need not wait for it. Where it fails it is swept later.
+            let id = id.to_owned();
+            app.ports.spawner.after_response(Box::pin(async move {
+                let _ = flags.lower(&id).await;
+            }));
             return;
         }
     }

@@ -136,19 +136,41 @@ pub(in crate::dj::api) struct OverQuota;
 
 impl IntoResponses for OverQuota {
     fn responses() -> Responses {
-        let response = problem(
-            429,
-            "The caller has used its quota.",
-            &[Code::TooManyRequests],
-        );
-        let response = response
-            .header("retry-after", integer("Seconds."))
-            .header("ratelimit", text("What is left: IETF draft `RateLimit`."))
-            .header(
-                "ratelimit-policy",
-                text("What is allowed: IETF draft `RateLimit-Policy`."),
-            );
-        responses([(429, response)])
+        let description = "The caller has used its quota.";
+        responses([(429, too_many(description, &[Code::TooManyRequests]))])
+    }
+}
+
+/// 429: the caller has used its quota, or has as many runs as it may.
+pub(in crate::dj::api) struct TooMuchAtOnce;
+
+impl IntoResponses for TooMuchAtOnce {
+    fn responses() -> Responses {
+        let description = "The caller has used its quota, or has as many chats and \
+             enrichments at a time as it may.";
+        let codes = [Code::TooManyRequests, Code::TooManyRuns];
+        responses([(429, too_many(description, &codes))])
+    }
+}
+
+fn too_many(description: &str, codes: &[Code]) -> ResponseBuilder {
+    problem(429, description, codes)
+        .header("retry-after", integer("Seconds."))
+        .header("ratelimit", text("What is left: IETF draft `RateLimit`."))
+        .header(
+            "ratelimit-policy",
+            text("What is allowed: IETF draft `RateLimit-Policy`."),
+        )
+}
+
+/// 503 of the store, where that is all that a route asks.
+pub(in crate::dj::api) struct NotReady;
+
+impl IntoResponses for NotReady {
+    fn responses() -> Responses {
+        let codes = [Code::StoreUnavailable, Code::Misconfigured];
+        let description = "The key-value store does not answer, or a variable is malformed.";
+        responses([(503, problem(503, description, &codes))])
     }
 }
 

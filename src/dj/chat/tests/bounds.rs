@@ -24,7 +24,8 @@ fn an_answer_that_never_ends_is_cut() {
     for text in ["x".repeat(1_000), "\u{1}".repeat(1_000)] {
         let bytes = run_of(200, &text);
         assert!(bytes.len() <= MAX_FRAMES, "{}", bytes.len());
-        assert!(bytes.len() > MAX_FRAMES - 128 * 1024, "{}", bytes.len());
+        // What the last read has brought may be lost as a whole.
+        assert!(bytes.len() > MAX_FRAMES - 1024 * 1024, "{}", bytes.len());
         let frames = frames(&bytes);
         let cut = json!({"incomplete": true, "reason": "upstream_cut"});
         assert_eq!(last(&frames), ("done", &cut));

@@ -185,10 +185,10 @@ fn the_callers_quota_holds_here_too() {
     let problem: Value = serde_json::from_slice(response.body()).unwrap();
     let message = problem["message"].as_str().unwrap();
     assert!(message.starts_with("1 requests in 600 s"), "{message}");
-    // What is wrong is said before it is counted.
+    // An address is counted before anybody reads what it wants.
     assert_eq!(
         ask(&stage, request(&json!({}), "*/*")).status(),
-        StatusCode::UNPROCESSABLE_ENTITY
+        StatusCode::TOO_MANY_REQUESTS
     );
 }
 
