@@ -28,10 +28,22 @@ pub(crate) const MAX_MEMORY: usize = 128 << 20;
 const KEPT_MEMORY: usize = 2 << 20;
 const KEPT_TABLE: usize = 64 << 10;
 
+/// How the slots of the pool are made ready for the next instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Pool {
+    /// Only pages that were written are reset, where the kernel can tell them.
+    Sparing,
+    /// As Spin sets it up: by copying all that is kept, written or not.
+    Spin,
+}
+
+/// How much of tables Spin keeps. Of memory it is as much as here.
+const SPIN_KEPT_TABLE: usize = 512 << 10;
+
 /// Engines are shared by the hosts of a process that ask for the same.
 static ENGINES: Mutex<Option<HashMap<Key, Shared>>> = Mutex::new(None);
 
-type Key = (u32, Option<PathBuf>);
+type Key = (u32, Pool, Option<PathBuf>);
 
 #[derive(Clone)]
 struct Shared {
@@ -40,10 +52,11 @@ struct Shared {
 }
 
 /// The compiled component of `file`, on an engine that holds `max_instances`
-/// instances at a time. Compiled code is kept in `cache_dir` between runs.
+/// instances at a time in such a `pool`. Compiled code is kept in `cache_dir` between runs.
 pub(crate) fn component(
     file: &Path,
     max_instances: u32,
+    pool: Pool,
     cache_dir: Option<&Path>,
 ) -> Result<Component> {
     let file = file
@@ -52,11 +65,11 @@ pub(crate) fn component(
     let changed = std::fs::metadata(&file)?.modified()?;
     let mut engines = ENGINES.lock().unwrap_or_else(PoisonError::into_inner);
     let engines = engines.get_or_insert_default();
-    let key = (max_instances, cache_dir.map(Path::to_path_buf));
+    let key = (max_instances, pool, cache_dir.map(Path::to_path_buf));
     let shared = match engines.entry(key) {
         std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
         std::collections::hash_map::Entry::Vacant(new) => new.insert(Shared {
-            engine: engine(max_instances, cache_dir)?,
+            engine: engine(max_instances, pool, cache_dir)?,
             compiled: HashMap::new(),
         }),
     };
@@ -70,7 +83,7 @@ pub(crate) fn component(
     Ok(component)
 }
 
-fn engine(max_instances: u32, cache_dir: Option<&Path>) -> Result<Engine> {
+fn engine(max_instances: u32, kept: Pool, cache_dir: Option<&Path>) -> Result<Engine> {
     let mut config = Config::new();
     config.epoch_interruption(true);
     if let Some(folder) = cache_dir {
@@ -86,10 +99,17 @@ fn engine(max_instances: u32, cache_dir: Option<&Path>) -> Result<Engine> {
         .total_tables(max_instances * CORE_INSTANCES)
         .total_stacks(max_instances)
         .max_memory_size(MAX_MEMORY);
-    if PoolingAllocationConfig::is_pagemap_scan_available() {
-        pool.pagemap_scan(Enabled::Yes)
-            .linear_memory_keep_resident(KEPT_MEMORY)
-            .table_keep_resident(KEPT_TABLE);
+    match kept {
+        Pool::Sparing if PoolingAllocationConfig::is_pagemap_scan_available() => {
+            pool.pagemap_scan(Enabled::Yes)
+                .linear_memory_keep_resident(KEPT_MEMORY)
+                .table_keep_resident(KEPT_TABLE);
+        }
+        Pool::Sparing => {}
+        Pool::Spin => {
+            pool.linear_memory_keep_resident(KEPT_MEMORY)
+                .table_keep_resident(SPIN_KEPT_TABLE);
+        }
     }
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     let engine = Engine::new(&config)?;

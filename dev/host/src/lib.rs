@@ -31,6 +31,7 @@ use wasmtime_wasi_http::p2::bindings::ProxyPre;
 pub use kv::{SPIN_INCREMENT, StoreControl};
 pub use server::Instances;
 
+use engine::Pool;
 use guest::{WallClock, World};
 use kv::Store;
 use logs::Logs;
@@ -53,6 +54,7 @@ pub struct Builder {
     cache_dir: Option<PathBuf>,
     max_instances: u32,
     print_logs: bool,
+    as_spin: bool,
 }
 
 impl std::fmt::Debug for Builder {
@@ -118,6 +120,15 @@ impl Builder {
         self
     }
 
+    /// Also slow where Spin 4 is: small segments wait for acknowledgements (no
+    /// `TCP_NODELAY`), what an instance leaves behind is cleared by copying, and
+    /// an increment of the store takes as long as on its SQLite.
+    #[must_use]
+    pub fn as_spin(mut self, as_spin: bool) -> Self {
+        self.as_spin = as_spin;
+        self
+    }
+
     /// Prints what components log to standard error.
     #[must_use]
     pub fn print_logs(mut self, print: bool) -> Self {
@@ -137,15 +148,23 @@ impl Builder {
         let file = self.component.unwrap_or(resolved.source);
         let cache_dir = self.cache_dir;
         let max_instances = self.max_instances;
+        let pool = if self.as_spin {
+            Pool::Spin
+        } else {
+            Pool::Sparing
+        };
         // Compiling takes seconds: not on a thread that serves.
         let pre = tokio::task::spawn_blocking(move || {
-            let component = engine::component(&file, max_instances, cache_dir.as_deref())?;
+            let component = engine::component(&file, max_instances, pool, cache_dir.as_deref())?;
             let linker = guest::linker(component.engine())?;
             let pre = linker.instantiate_pre(&component)?;
             anyhow::Ok(ProxyPre::new(pre)?)
         })
         .await??;
         let store = Store::open(self.store.as_deref()).await?;
+        if self.as_spin {
+            store.control().increment_cost(Some(SPIN_INCREMENT));
+        }
         let world = World {
             capabilities: Capabilities {
                 variables: Arc::new(resolved.variables),
@@ -164,7 +183,7 @@ impl Builder {
             )
         })?;
         let addr = listener.local_addr()?;
-        let server = Arc::new(Server::new(pre, world, self.max_instances));
+        let server = Arc::new(Server::new(pre, world, self.max_instances, !self.as_spin));
         server.serve(listener);
         Ok(Host { server, addr })
     }
@@ -198,6 +217,7 @@ impl Host {
             cache_dir: None,
             max_instances: MAX_INSTANCES,
             print_logs: false,
+            as_spin: false,
         }
     }
 

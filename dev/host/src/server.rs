@@ -55,6 +55,7 @@ pub(crate) struct Server {
     world: World,
     instances: watch::Sender<Instances>,
     room: Arc<Semaphore>,
+    nodelay: bool,
     stop: watch::Sender<Stop>,
     /// The listener, every connection, every instance.
     tasks: TaskTracker,
@@ -85,12 +86,18 @@ impl Drop for Counted {
 type Answer = Response<HyperOutgoingBody>;
 
 impl Server {
-    pub(crate) fn new(pre: ProxyPre<Guest>, world: World, max_instances: u32) -> Self {
+    pub(crate) fn new(
+        pre: ProxyPre<Guest>,
+        world: World,
+        max_instances: u32,
+        nodelay: bool,
+    ) -> Self {
         Self {
             pre,
             world,
             instances: watch::Sender::new(Instances::default()),
             room: Arc::new(Semaphore::new(max_instances as usize)),
+            nodelay,
             stop: watch::Sender::new(Stop::No),
             tasks: TaskTracker::new(),
         }
@@ -133,7 +140,7 @@ impl Server {
 
     async fn connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
         // Or the first small frame waits for the peer's delayed ACK.
-        let _ = stream.set_nodelay(true);
+        let _ = stream.set_nodelay(self.nodelay);
         let server = Arc::clone(&self);
         let service = service_fn(move |request| {
             let server = Arc::clone(&server);

@@ -58,6 +58,20 @@ impl Connection {
         Head { status, text }
     }
 
+    /// Sends `request` and returns what the first read of the socket gives.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub async fn first_read(&mut self, request: &str) -> String {
+        let stream = self.0.get_mut();
+        let sent = stream.write_all(request.as_bytes()).await;
+        sent.expect("the connection is open");
+        let mut read = vec![0; 64 << 10];
+        let count = tokio::time::timeout(PATIENCE, stream.read(&mut read)).await;
+        read.truncate(count.expect("an answer in time").expect("an answer"));
+        String::from_utf8(read).expect("text")
+    }
+
     /// The body that `head` announces.
     ///
     /// # Panics

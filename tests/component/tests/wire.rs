@@ -3,3 +3,4 @@
 mod embedded;
 mod hostile;
 mod hosts;
+mod segments;
