@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use wasip2::clocks::{monotonic_clock, wall_clock};
-use wstd::runtime::AsyncPollable;
 
+use super::timers::{self, Timer};
 use crate::core::ports::{BoxFuture, Clock, Instant};
 
 #[derive(Debug)]
@@ -21,17 +21,11 @@ impl Clock for WasiClock {
     }
 
     fn sleep_until(&self, deadline: Instant) -> BoxFuture<'static, ()> {
-        Box::pin(sleep_until(deadline))
+        Box::pin(timers::at(deadline.as_nanos()))
     }
 }
 
-/// Resolves at `deadline`. The timer exists only while it is waited for.
-pub(super) async fn sleep_until(deadline: Instant) {
-    let pollable = monotonic_clock::subscribe_instant(deadline.as_nanos());
-    AsyncPollable::new(pollable).wait_for().await;
-}
-
 /// Resolves after `duration`.
-pub(super) async fn sleep(duration: Duration) {
-    sleep_until(WasiClock.now() + duration).await;
+pub(super) fn sleep(duration: Duration) -> Timer {
+    timers::at((WasiClock.now() + duration).as_nanos())
 }

@@ -2,20 +2,23 @@
 //!
 //! [`serve`] is the way in. It runs one request on wstd's reactor (which,
 //! unlike the Spin SDK's executor, honours wake-ups from inside the guest),
-//! sets the response head as soon as the handler has returned, pumps the body
-//! onto `outgoing-body`, and returns when every spawned task has ended.
+//! sends the response head as soon as the handler has returned, with what the body
+//! has ready, pumps the rest onto `outgoing-body`, and returns when every spawned
+//! task has ended.
 //!
 //! An application exports itself with [`export!`](crate::export).
 
 mod body_pump;
 mod clock;
 mod entropy;
+mod head;
 mod incoming;
 mod log;
 mod outgoing;
 mod panic_hook;
 mod problem;
 mod spawner;
+mod timers;
 
 #[cfg(feature = "spin")]
 #[path = "spin.rs"]
@@ -32,10 +35,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http_body::Body;
 use wasip2::exports::http::incoming_handler::{IncomingRequest, ResponseOutparam};
-use wasip2::http::types::{Fields, OutgoingBody, OutgoingResponse};
 
+use head::Head;
 pub use incoming::IncomingBody;
-use panic_hook::Says;
 pub use platform::variable;
 
 use crate::core::ports::{Fallback, Ports};
@@ -60,8 +62,9 @@ fn ports() -> Ports {
 
 /// Answers one request.
 ///
-/// The response head leaves when `handler` resolves; the body, and tasks that
-/// the handler spawned, go on afterwards. The request's extensions have a
+/// The response head leaves when `handler` resolves, with what the body has by
+/// then; before a stream's, the tasks that the handler spawned have one turn.
+/// Body and tasks go on afterwards. The request's extensions have a
 /// [`Fallback`] for the handler to fill. The response's may carry
 /// [`LastWords`](crate::core::ports::LastWords), for the panic hook, and
 /// [`Patience`](crate::core::ports::Patience) with a client that takes nothing.
@@ -75,6 +78,7 @@ where
     panic_hook::install(outparam, fallback.clone());
     log::install();
     spawner::response_begins();
+    timers::begin();
     wstd::runtime::block_on(spawner::counted(async move {
         match incoming::convert(&request) {
             Ok(mut request) => {
@@ -87,55 +91,16 @@ where
     }));
 }
 
-/// Sends the head, then pumps the body.
+/// Sends the head and the body.
 async fn respond<B>(response: http::Response<B>)
 where
     B: Body<Data = Bytes> + Unpin,
 {
     let (mut parts, body) = response.into_parts();
-    let Some(outparam) = panic_hook::take_outparam() else {
-        return;
-    };
-    let outgoing = OutgoingResponse::new(fields(&parts.headers));
-    // Cannot fail: `StatusCode` has checked the range.
-    let _ = outgoing.set_status_code(parts.status.as_u16());
-    // Cannot fail: it is asked for once.
-    let Ok(outgoing_body) = outgoing.body() else {
-        return;
-    };
-    ResponseOutparam::set(outparam, Ok(outgoing));
     let patience = parts.extensions.remove().unwrap_or_default();
-    let says = Says {
-        status: parts.status,
-        last_words: parts.extensions.remove(),
-    };
-    let ended = body_pump::pump(body, &outgoing_body, says, patience).await;
-    if ended.is_ok() {
-        let _ = OutgoingBody::finish(outgoing_body, None);
+    if let Some((head, outgoing)) = Head::new(parts) {
+        body_pump::pump(head, body, outgoing, patience).await;
     }
-    // Otherwise dropping it unfinished tells the host that the body is not
-    // whole, and the peer sees a cut instead of a short answer.
-}
-
-/// Header fields that the host owns: a component may not set them, and one of
-/// them makes the host refuse all.
-const HOST_OWNED: [http::HeaderName; 3] = [
-    http::header::CONNECTION,
-    http::header::TRANSFER_ENCODING,
-    http::header::HOST,
-];
-
-fn fields(headers: &http::HeaderMap) -> Fields {
-    let fields = Fields::new();
-    for (name, value) in headers {
-        if HOST_OWNED.contains(name) || name.as_str() == "keep-alive" {
-            continue;
-        }
-        if fields.append(name.as_str(), value.as_bytes()).is_err() {
-            tracing::warn!(header = name.as_str(), "the host refused a header");
-        }
-    }
-    fields
 }
 
 /// Exports `$handler`, an `async fn(http::Request<IncomingBody>, Ports) ->

@@ -64,7 +64,7 @@ async fn send(
 fn outgoing_request(parts: &http::request::Parts) -> Result<OutgoingRequest, HttpError> {
     let invalid = |what: &str| HttpError::Invalid(what.into());
     let authority = parts.uri.authority().ok_or_else(|| invalid("no host"))?;
-    let request = OutgoingRequest::new(super::fields(&parts.headers));
+    let request = OutgoingRequest::new(super::head::fields(&parts.headers));
     request
         .set_method(&method_to_wasi(&parts.method))
         .map_err(|()| invalid("the method"))?;
@@ -191,16 +191,17 @@ impl Stream for BodyReader {
             return Poll::Ready(None);
         }
         loop {
-            if let Some(waiting) = &mut self.waiting {
-                ready!(Pin::new(waiting).poll(cx));
-                self.waiting = None;
-            }
+            // Woken, or asked for another reason: reading tells, in one call.
             match self.stream.read(READ_BYTES) {
                 Ok(bytes) if bytes.is_empty() => {
                     self.silent_since.get_or_insert_with(monotonic_clock::now);
-                    self.waiting = Some(self.pollable.wait_for());
+                    let mut waiting = self.pollable.wait_for();
+                    let poll = Pin::new(&mut waiting).poll(cx);
+                    self.waiting = Some(waiting);
+                    ready!(poll);
                 }
                 Ok(bytes) => {
+                    self.waiting = None;
                     self.silent_since = None;
                     return Poll::Ready(Some(Ok(bytes.into())));
                 }

@@ -176,12 +176,13 @@ impl Deref for BodyStream {
     }
 }
 
-pub(super) fn body_started(stream: OutputStream, says: Says) -> BodyStream {
+/// The head has gone, and `unwritten` is to be written first.
+pub(super) fn body_started(stream: OutputStream, says: Says, unwritten: Bytes) -> BodyStream {
     let stream = Arc::new(stream);
     RESPONSE.set(Response::Body {
         stream: Arc::clone(&stream),
         says,
-        unwritten: Bytes::new(),
+        unwritten,
     });
     BodyStream(stream)
 }
@@ -193,15 +194,17 @@ pub(super) fn body_ended() {
 }
 
 fn answer(outparam: ResponseOutparam, response: &http::Response<Bytes>) {
-    let outgoing = OutgoingResponse::new(super::fields(response.headers()));
+    let outgoing = OutgoingResponse::new(super::head::fields(response.headers()));
     let _ = outgoing.set_status_code(response.status().as_u16());
-    let body = outgoing.body();
-    ResponseOutparam::set(outparam, Ok(outgoing));
-    let Ok(body) = body else { return };
-    if let Ok(stream) = body.write() {
-        write_now(&stream, response.body());
+    // As the pump does: what is whole before its head leaves in one segment.
+    // There is room for the one chunk.
+    if let Ok(body) = outgoing.body() {
+        if let Ok(stream) = body.write() {
+            write_now(&stream, response.body());
+        }
+        let _ = OutgoingBody::finish(body, None);
     }
-    let _ = OutgoingBody::finish(body, None);
+    ResponseOutparam::set(outparam, Ok(outgoing));
 }
 
 /// Writes without the reactor, which is inside the panic.

@@ -55,7 +55,6 @@ impl Agent<'_> {
         desk: &Desk<'_>,
         progress: &mut Progress,
     ) -> Ending {
-        self.output.thinking("Asking the model");
         loop {
             let answer = match self.ask(&mut conversation, progress).await {
                 Ok(answer) => answer,

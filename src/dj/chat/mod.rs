@@ -94,6 +94,10 @@ impl Chat {
 }
 
 impl Work for Chat {
+    fn opening(&self) -> Option<&'static str> {
+        Some("Asking the model")
+    }
+
     fn work<'a>(&'a mut self, output: &'a Output, waits: &'a Arc<Waits>) -> BoxFuture<'a, Ending> {
         self.answer(output, waits).boxed()
     }

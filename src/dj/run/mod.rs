@@ -41,6 +41,11 @@ pub(crate) struct Run {
 
 /// What a run does.
 pub(crate) trait Work: Send + 'static {
+    /// The line of progress that leaves with the head.
+    fn opening(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Does it, and tells how it ended. Dropped at any point when the client
     /// goes, when somebody stops the run, and at its deadline: what has been
     /// done by then is in `self`.
@@ -119,7 +124,7 @@ async fn drive(
     started: Instant,
     running: Option<Running>,
 ) {
-    if output.run(&run.id).await.is_err() {
+    if output.run(&run.id, work.opening()).await.is_err() {
         return;
     }
     let waits = Arc::new(Waits::new(output.clone()));

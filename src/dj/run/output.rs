@@ -73,13 +73,14 @@ impl Output {
         Err(Closed)
     }
 
-    /// The first frame. Resolves when the host has taken it, and so the head:
-    /// what comes after cannot delay it.
-    pub(crate) async fn run(&self, id: &str) -> Result<(), Closed> {
-        match Event::json(&Frame::Run { id }) {
-            Ok(event) => self.writer.send(event).await,
-            Err(error) => give_up(&error),
+    /// The first frames, which leave with the head. Resolves when the host has
+    /// taken them: what comes after cannot delay the head.
+    pub(crate) async fn run(&self, id: &str, opening: Option<&str>) -> Result<(), Closed> {
+        self.feed(&Frame::Run { id }).await?;
+        if let Some(line) = opening {
+            self.thinking(line);
         }
+        self.writer.flush().await
     }
 
     /// A piece of the answer. Never waits: with the queue full it is held, in

@@ -1,0 +1,68 @@
+//! The response head, until it leaves.
+
+use bytes::Bytes;
+use wasip2::exports::http::incoming_handler::ResponseOutparam;
+use wasip2::http::types::{Fields, OutgoingBody, OutgoingResponse};
+use wasip2::io::streams::OutputStream;
+
+use super::panic_hook::{self, BodyStream, Says};
+
+/// A head that has not left. Should something panic, the hook answers instead.
+pub(super) struct Head {
+    outgoing: OutgoingResponse,
+    says: Says,
+}
+
+impl Head {
+    /// The head of `parts`, and the body that goes with it.
+    pub(super) fn new(parts: http::response::Parts) -> Option<(Self, OutgoingBody)> {
+        let outgoing = OutgoingResponse::new(fields(&parts.headers));
+        // Cannot fail: `StatusCode` has checked the range.
+        let _ = outgoing.set_status_code(parts.status.as_u16());
+        // Cannot fail: it is asked for once.
+        let body = outgoing.body().ok()?;
+        let mut extensions = parts.extensions;
+        let says = Says {
+            status: parts.status,
+            last_words: extensions.remove(),
+        };
+        Some((Self { outgoing, says }, body))
+    }
+
+    /// Leaves, with a body that is finished.
+    pub(super) fn leave(self) {
+        if let Some(outparam) = panic_hook::take_outparam() {
+            ResponseOutparam::set(outparam, Ok(self.outgoing));
+        }
+    }
+
+    /// Leaves, and what is written on `stream` goes on, first of all
+    /// `unwritten`. `None` when there is an answer already.
+    pub(super) fn leave_with(self, stream: OutputStream, unwritten: Bytes) -> Option<BodyStream> {
+        let outparam = panic_hook::take_outparam()?;
+        ResponseOutparam::set(outparam, Ok(self.outgoing));
+        Some(panic_hook::body_started(stream, self.says, unwritten))
+    }
+}
+
+/// Header fields that the host owns: a component may not set them, and one of
+/// them makes the host refuse all.
+const HOST_OWNED: [http::HeaderName; 3] = [
+    http::header::CONNECTION,
+    http::header::TRANSFER_ENCODING,
+    http::header::HOST,
+];
+
+/// `headers` as the host takes them.
+pub(super) fn fields(headers: &http::HeaderMap) -> Fields {
+    let fields = Fields::new();
+    for (name, value) in headers {
+        if HOST_OWNED.contains(name) || name.as_str() == "keep-alive" {
+            continue;
+        }
+        if fields.append(name.as_str(), value.as_bytes()).is_err() {
+            tracing::warn!(header = name.as_str(), "the host refused a header");
+        }
+    }
+    fields
+}
