@@ -1,10 +1,12 @@
 //! `cargo xtask bench`: what relaying an Anthropic stream costs, beside native
-//! axum and Hono on workerd, and what shared limits add to a call.
+//! axum and Hono on workerd, what shared limits add to a call, and how often the
+//! component calls its host.
 //!
 //! Upstream, host and client are three processes, so that the CPU time of the
 //! host's process is that of the host and the component alone. The figures are
 //! only good as ratios, and for comparing two builds on one machine.
 
+mod calls;
 mod relay;
 mod shared;
 
@@ -25,5 +27,7 @@ async fn main() -> Result<()> {
     };
     relay::run(&programs).await?;
     let (fixture, manifest) = (built("BENCH_FIXTURE")?, built("BENCH_FIXTURE_MANIFEST")?);
-    shared::run(&fixture, &manifest, file("BENCH_REDIS")).await
+    shared::run(&fixture, &manifest, file("BENCH_REDIS")).await?;
+    // Last, since counting stays on.
+    calls::run(&programs.component).await
 }
