@@ -12,6 +12,8 @@
 //! painted before they are there: its policy then allows them by their hashes.
 //! A reference to a file that does not exist, or a circle of references, fails
 //! the build.
+//!
+//! Beside that it bounds the component's stack ([`STACK`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -25,6 +27,11 @@ use sha2::{Digest, Sha256};
 #[path = "build/bundle.rs"]
 mod bundle;
 
+/// The component's stack, in bytes. A host clears and copies the memory that an
+/// instance begins with for every request, and of the usual 1 MiB a request uses a
+/// fiftieth. The stack comes first in memory: one that overflows traps.
+const STACK: usize = 256 << 10;
+
 const PREFIX: &str = "/assets/";
 
 /// Others' files, with their licences: nothing is changed in them.
@@ -33,6 +40,9 @@ const VENDOR: &str = "vendor/";
 fn main() {
     println!("cargo:rerun-if-changed=web");
     println!("cargo:rerun-if-changed=build");
+    if env::var_os("CARGO_CFG_TARGET_FAMILY").is_some_and(|family| family == "wasm") {
+        println!("cargo:rustc-link-arg-cdylib=-zstack-size={STACK}");
+    }
     if env::var_os("CARGO_FEATURE_APP").is_none() {
         return;
     }

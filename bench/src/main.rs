@@ -24,6 +24,7 @@ async fn main() -> Result<()> {
         component: built("BENCH_COMPONENT")?,
         axum: built("BENCH_AXUM")?,
         peers: file("BENCH_PEERS"),
+        as_spin: std::env::var_os("BENCH_AS_SPIN").is_some(),
     };
     relay::run(&programs).await?;
     let (fixture, manifest) = (built("BENCH_FIXTURE")?, built("BENCH_FIXTURE_MANIFEST")?);

@@ -31,6 +31,8 @@ pub(crate) struct Programs {
     pub(crate) axum: PathBuf,
     /// The folder with Hono and workerd, where they could be installed.
     pub(crate) peers: Option<PathBuf>,
+    /// Whether the embedded host is to be slow where Spin is.
+    pub(crate) as_spin: bool,
 }
 
 /// A child process that ends with this value.
@@ -71,8 +73,12 @@ impl Server {
 pub(crate) async fn run(programs: &Programs) -> Result<()> {
     println!("Relaying an answer (figures are only good as ratios):");
     let upstreams = upstreams(&programs.upstreams).await?;
-    let spinlane = embedded(&programs.host, &programs.component, &upstreams).await?;
-    measure("Spinlane in the embedded host", spinlane, &upstreams).await?;
+    let spinlane = embedded(programs, &upstreams).await?;
+    let name = match programs.as_spin {
+        true => "Spinlane in the embedded host, as slow as Spin",
+        false => "Spinlane in the embedded host",
+    };
+    measure(name, spinlane, &upstreams).await?;
     let mut axum = Command::new(&programs.axum);
     axum.arg(&upstreams.origin);
     let axum = Server::start(&mut axum, |line| Ok(line.to_owned())).await?;
@@ -108,7 +114,7 @@ async fn upstreams(program: &Path) -> Result<Server> {
     .await
 }
 
-async fn embedded(host: &Path, component: &Path, upstreams: &Server) -> Result<Server> {
+async fn embedded(programs: &Programs, upstreams: &Server) -> Result<Server> {
     let variables = [
         "anthropic_api_key=bench".to_owned(),
         "caller_limit=off".to_owned(),
@@ -116,10 +122,13 @@ async fn embedded(host: &Path, component: &Path, upstreams: &Server) -> Result<S
         "global_rps=10000".to_owned(),
         format!("anthropic_base_url={}", upstreams.origin),
     ];
-    let mut command = Command::new(host);
+    let mut command = Command::new(&programs.host);
     command
         .args(["--listen", "127.0.0.1:0", "--component"])
-        .arg(component);
+        .arg(&programs.component);
+    if programs.as_spin {
+        command.arg("--as-spin");
+    }
     for variable in variables {
         command.args(["--variable", &variable]);
     }

@@ -78,7 +78,6 @@ where
     panic_hook::install(outparam, fallback.clone());
     log::install();
     spawner::response_begins();
-    timers::begin();
     wstd::runtime::block_on(spawner::counted(async move {
         match incoming::convert(&request) {
             Ok(mut request) => {

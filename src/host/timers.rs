@@ -31,7 +31,8 @@ struct Timers {
     armed: Option<Armed>,
 }
 
-/// The task that learns from the host that time has passed.
+/// The task that learns from the host that time has passed. It ends when nobody
+/// waits.
 enum Driver {
     None,
     /// Spawned: its first turn is to come.
@@ -69,6 +70,9 @@ impl Timers {
     fn arm(&mut self) {
         let Some((&(earliest, _), _)) = self.waiting.first_key_value() else {
             self.armed = None;
+            if let Driver::Running(driver) = &self.driver {
+                driver.wake_by_ref();
+            }
             return;
         };
         let armed = self.armed.as_ref();
@@ -80,9 +84,9 @@ impl Timers {
             Driver::None => {
                 self.driver = Driver::Starting;
                 let drive = poll_fn(|cx| {
-                    let due = TIMERS.with_borrow_mut(|timers| timers.drive(cx));
+                    let (due, turn) = TIMERS.with_borrow_mut(|timers| timers.drive(cx));
                     due.into_values().for_each(Waker::wake);
-                    Poll::<()>::Pending
+                    turn
                 });
                 wstd::runtime::spawn(counted(drive)).detach();
             }
@@ -101,8 +105,8 @@ impl Timers {
         }
     }
 
-    /// The driver's turn: returns who is due.
-    fn drive(&mut self, cx: &mut Context<'_>) -> BTreeMap<Key, Waker> {
+    /// The driver's turn: returns who is due, and whether it was the last one.
+    fn drive(&mut self, cx: &mut Context<'_>) -> (BTreeMap<Key, Waker>, Poll<()>) {
         self.driver = Driver::Running(cx.waker().clone());
         let mut due = BTreeMap::new();
         if let Some(armed) = &mut self.armed
@@ -112,14 +116,14 @@ impl Timers {
             due = std::mem::replace(&mut self.waiting, later);
             self.armed = None;
         }
+        if self.waiting.is_empty() {
+            self.armed = None;
+            self.driver = Driver::None;
+            return (due, Poll::Ready(()));
+        }
         self.arm();
-        due
+        (due, Poll::Pending)
     }
-}
-
-/// Forgets what an instance that is used again had: its driver has ended.
-pub(super) fn begin() {
-    TIMERS.set(Timers::new());
 }
 
 /// Resolves when the host's monotonic clock is at `deadline`, in nanoseconds.

@@ -8,7 +8,7 @@ use crate::build;
 use crate::steps::{locked, program, root, step};
 use crate::tools;
 
-pub(crate) fn run() -> Result<()> {
+pub(crate) fn run(as_spin: bool) -> Result<()> {
     step(
         "what a limit costs, beside governor's and tower's",
         locked("bench").args(["--package", "spinlane-bench-limits"]),
@@ -41,6 +41,9 @@ pub(crate) fn run() -> Result<()> {
             "BENCH_FIXTURE_MANIFEST",
             root().join("tests/fixture/spin.toml"),
         );
+    if as_spin {
+        bench.env("BENCH_AS_SPIN", "1");
+    }
     match peers() {
         Ok(folder) => {
             bench.env("BENCH_PEERS", folder);

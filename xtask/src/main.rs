@@ -33,7 +33,11 @@ enum Command {
         filter: Option<String>,
     },
     /// Measure what limits, and relaying an answer, cost.
-    Bench,
+    Bench {
+        /// In a host that is slow where Spin is.
+        #[arg(long)]
+        as_spin: bool,
+    },
     /// Formatting and lints, native and wasm, where warnings are errors; sources,
     /// licences and notices of what this is built of.
     Lint,
@@ -46,7 +50,7 @@ fn main() -> ExitCode {
         Command::Up(options) => up::run(&options),
         Command::Build => build::all(),
         Command::Test { filter } => test::run(filter.as_deref()),
-        Command::Bench => bench::run(),
+        Command::Bench { as_spin } => bench::run(as_spin),
         Command::Lint => lint::run(),
         Command::Notices => supply::write_notices(),
     };

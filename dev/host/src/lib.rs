@@ -120,7 +120,7 @@ impl Builder {
         self
     }
 
-    /// Also slow where Spin 4 is: small segments wait for acknowledgements (no
+    /// Slow where Spin 4 is as well: small segments wait for acknowledgements (no
     /// `TCP_NODELAY`), what an instance leaves behind is cleared by copying, and
     /// an increment of the store takes as long as on its SQLite.
     #[must_use]
