@@ -13,7 +13,8 @@
 //! A reference to a file that does not exist, or a circle of references, fails
 //! the build.
 //!
-//! Beside that it bounds the component's stack ([`STACK`]).
+//! Beside that it bounds the component's stack ([`STACK`]) and leaves the names of
+//! functions out of it, which only a profiler reads: `SPINLANE_NAMES=1` keeps them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -40,8 +41,12 @@ const VENDOR: &str = "vendor/";
 fn main() {
     println!("cargo:rerun-if-changed=web");
     println!("cargo:rerun-if-changed=build");
+    println!("cargo:rerun-if-env-changed=SPINLANE_NAMES");
     if env::var_os("CARGO_CFG_TARGET_FAMILY").is_some_and(|family| family == "wasm") {
         println!("cargo:rustc-link-arg-cdylib=-zstack-size={STACK}");
+        if env::var_os("SPINLANE_NAMES").is_none() {
+            println!("cargo:rustc-link-arg-cdylib=--strip-all");
+        }
     }
     if env::var_os("CARGO_FEATURE_APP").is_none() {
         return;
