@@ -1,12 +1,10 @@
 //! `cargo xtask bench`: what relaying an Anthropic stream costs, beside native
-//! axum and Hono on workerd, what shared limits add to a call, and how often the
-//! component calls its host.
+//! axum and Hono on workerd, and what shared limits add to a call.
 //!
 //! Upstream, host and client are three processes, so that the CPU time of the
 //! host's process is that of the host and the component alone. The figures are
 //! only good as ratios, and for comparing two builds on one machine.
 
-mod calls;
 mod relay;
 mod shared;
 
@@ -28,7 +26,5 @@ async fn main() -> Result<()> {
     };
     relay::run(&programs).await?;
     let (fixture, manifest) = (built("BENCH_FIXTURE")?, built("BENCH_FIXTURE_MANIFEST")?);
-    shared::run(&fixture, &manifest, file("BENCH_REDIS")).await?;
-    // Last, since counting stays on.
-    calls::run(&programs.component).await
+    shared::run(&fixture, &manifest, file("BENCH_REDIS")).await
 }

@@ -21,7 +21,7 @@ mod generated {
             }
         ",
         world: "spinlane:host/given",
-        imports: { default: async | tracing | trappable },
+        imports: { default: async | trappable },
         with: {
             "fermyon:spin/key-value.store": super::OpenStore,
             "wasi:keyvalue/store.bucket": super::OpenStore,
