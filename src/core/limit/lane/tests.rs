@@ -315,7 +315,6 @@ impl Model {
             Step::Ask(priority, deadline) => self.ask(Ask {
                 priority,
                 deadline: deadline.map(|ms| now + ms * MS),
-                ..Ask::default()
             }),
             Step::Cancel(which) if !self.callers.is_empty() => {
                 let caller = self.callers.swap_remove(which % self.callers.len());
