@@ -39,6 +39,18 @@ pub(crate) fn schedules() -> u32 {
     proptest::test_runner::Config::default().cases.max(1_000)
 }
 
+/// As [`join_all`](futures::future::join_all), which polls every one whenever one
+/// of them is woken: with many that costs more than what they do.
+#[cfg(test)]
+pub(crate) async fn all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
+    use futures::stream::{FuturesOrdered, StreamExt};
+    futures
+        .into_iter()
+        .collect::<FuturesOrdered<_>>()
+        .collect()
+        .await
+}
+
 /// A task's wake-up flag.
 struct Flag(AtomicBool);
 

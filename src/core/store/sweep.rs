@@ -74,18 +74,22 @@ async fn work_on(
     if !store.has_counters() {
         return work_alone(store, of, stretch, left).await;
     }
+    let mut known = index::last_number(store, of, stretch).await?;
     while *left > 0 {
         let take = left.div_ceil(GUESS).min(MOST_AT_ONCE) as u64;
         let turns = of.turns(stretch);
         let turns = store.increment(&turns, take.cast_signed()).await?;
         let turns = turns.unsigned_abs();
         // After that, and each time: another may have come to the end meanwhile.
+        // What we have taken on is ours all the same, and nobody else's.
         let last = index::last_number(store, of, stretch).await?;
-        for turn in turns.saturating_sub(take)..turns.min(PASSES * last) {
-            let key = of.batch_key(stretch, turn % last + 1);
+        let is_over = last == 0;
+        known = if is_over { known } else { last };
+        for turn in turns.saturating_sub(take)..turns.min(PASSES * known) {
+            let key = of.batch_key(stretch, turn % known + 1);
             remove_batch(store, &key, left).await?;
         }
-        if turns >= PASSES * last {
+        if is_over || turns >= PASSES * known {
             // In this order: who takes turns after it finds no batches, and comes
             // to the end itself.
             store.remove(&of.batches(stretch)).await?;

@@ -6,12 +6,12 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proptest::prelude::*;
 
-use futures::future::{join, join_all, select};
+use futures::future::{join, select};
 
 use super::*;
 use crate::core::hex;
 use crate::core::ports::{BoxFuture, Clock, Instant, KeyValue, Ports};
-use crate::core::testing::{SeededEntropy, StoreDouble, TestSpawner, World, schedules};
+use crate::core::testing::{SeededEntropy, StoreDouble, TestSpawner, World, all, schedules};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const TICK: Duration = Duration::from_millis(1);
@@ -233,7 +233,7 @@ fn a_log_out_stays_one_on_any_schedule() {
                 assert!(loaded.is_err() || !was_ended, "seed {seed}: {loaded:?}");
             }
         });
-        world.run(join(leave, join(join_all(writers), join_all(readers))));
+        world.run(join(leave, join(all(writers), all(readers))));
         assert_eq!(
             load(&world, token),
             Err(SessionError::Invalid),

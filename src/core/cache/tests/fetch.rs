@@ -3,7 +3,7 @@
 use futures::future::{join_all, select};
 
 use super::*;
-use crate::core::testing::{SeededEntropy, StoreDouble, schedules};
+use crate::core::testing::{SeededEntropy, StoreDouble, all, schedules};
 
 #[test]
 fn one_fetch_serves_all_who_ask_in_an_instance() {
@@ -11,8 +11,8 @@ fn one_fetch_serves_all_who_ask_in_an_instance() {
     let (bpm, scope) = (bpm(&world), request());
     let key = key();
     let ask = || bpm.get_or_fetch(&key, upstream.says_after(&world, MINUTE, Ok(Some(7))));
-    let all = scope::run(Arc::clone(&scope), join_all((0..100).map(|_| ask())));
-    let answers = run(&world, all);
+    let asked = scope::run(Arc::clone(&scope), join_all((0..100).map(|_| ask())));
+    let answers = run(&world, asked);
     assert!(answers.iter().all(|answer| *answer == Ok(Some(7))));
     assert_eq!(upstream.asked(), 1);
     let report = scope.cache.report();
@@ -85,7 +85,7 @@ fn a_stampede_over_instances_is_about_one_fetch() {
         }
     };
     let begin = world.clock.now();
-    let answers = world.run(join_all((0..500).map(ask)));
+    let answers = world.run(all((0..500).map(ask)));
     assert!(answers.iter().all(|answer| *answer == Ok(Some(7))));
     assert_eq!(upstream.asked(), 1);
     assert!(world.clock.now() - begin < Duration::from_secs(3));
@@ -178,7 +178,7 @@ fn one_fetch_and_one_failure_on_any_schedule() {
             }
         });
         let begin = world.clock.now();
-        for (told, at) in world.run(join_all(runs)) {
+        for (told, at) in world.run(all(runs)) {
             assert_eq!(told.is_err(), fails, "seed {seed}: {told:?}");
             // A line, a look, the fetch; the write or the mark; a look again,
             // which is five times as long as it takes.

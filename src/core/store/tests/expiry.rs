@@ -1,5 +1,6 @@
 //! What has expired goes, by those who come later.
 
+use futures::FutureExt;
 use proptest::prelude::*;
 
 use super::*;
@@ -131,6 +132,35 @@ fn whoever_dies_leaves_no_value_for_ever() {
     panic!("it never lives");
 }
 
+/// Two who sweep are held up before the same one of their calls, while others come
+/// to the end: they do what they have taken on.
+#[test]
+fn who_is_held_up_at_sweeping_does_its_part() {
+    for calls in 1..60 {
+        let world = World::new();
+        run(&world, put(&store(&world), "x", MINUTE));
+        world.clock.advance(HOUR);
+        let held = [store(&world), store(&world)];
+        let mut sweeps = held.each_ref().map(|store| Box::pin(store.tend_now()));
+        // Each gives others a turn before it calls.
+        let ended = (0..calls).any(|_| {
+            let polled = sweeps.each_mut().map(|sweep| sweep.now_or_never());
+            polled.iter().any(Option::is_some)
+        });
+        if ended {
+            assert!(calls > 20, "{calls}");
+            return;
+        }
+        look(&world);
+        look(&world);
+        world.run(join_all(sweeps));
+        assert!(!world.store.dump().contains_key("a:x"), "at {calls}");
+        let_all_expire(&world, MINUTE);
+        assert_eq!(left(&world), BTreeSet::new(), "at {calls}");
+    }
+    panic!("they never end");
+}
+
 /// A number was taken, and its batch never written.
 #[test]
 fn a_batch_that_never_comes_holds_nothing_up() {
@@ -244,7 +274,7 @@ proptest! {
         let world = World::new();
         for (round, (pause, life)) in rounds.iter().enumerate() {
             let life = [MINUTE, 10 * MINUTE, HOUR, 3 * HOUR, DAY][*life];
-            world.run(join_all((0..4_u64).map(|n| {
+            world.run(all((0..4_u64).map(|n| {
                 let seed = seed ^ (round as u64 * 31 + n);
                 let most = Duration::from_millis(most);
                 let double = StoreDouble::delaying(&world.store, &world.clock, seed, most);
@@ -263,7 +293,8 @@ proptest! {
             world.drain();
             let now = world.clock.unix();
             for n in 0..4 {
-                let bytes = world.store.dump().get(&format!("a:{round}-{n}")).cloned();
+                let key = format!("a:{round}-{n}");
+                let bytes = world.run(world.store.get(&key)).unwrap();
                 let ends = bytes.map(|bytes| Header::split(&bytes).unwrap().0.stale_until.unix());
                 prop_assert!(ends.is_some_and(|ends| ends > now || life == MINUTE));
             }

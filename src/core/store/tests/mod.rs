@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures::future::{join, join_all, select};
 
 use super::*;
-use crate::core::testing::{StoreDouble, World};
+use crate::core::testing::{StoreDouble, World, all};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -63,11 +63,17 @@ fn left(world: &World) -> BTreeSet<String> {
     keys.chain(counters).filter(|key| !is_note(key)).collect()
 }
 
-/// Requests that only look, for as long as the longest stretch lasts.
+/// Requests that only look, for as long as the longest stretch lasts, or until
+/// nothing is left.
 fn let_all_expire(world: &World, life: Duration) {
     for _ in 0..10 {
         world.clock.advance((life + 15 * DAY) / 10);
         for _ in 0..10 + life.as_secs() / 86_400 {
+            // Counted first: a copy of what thousands have left takes its time.
+            let few = world.store.len() <= index::ALL.len() && world.store.counters_len() == 0;
+            if few && left(world).is_empty() {
+                return;
+            }
             look(world);
         }
     }

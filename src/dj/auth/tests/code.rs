@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use futures::future::{join, join_all};
+use futures::future::join;
 
 use super::*;
 use crate::core::ports::Clock;
-use crate::core::testing::{SeededEntropy, StoreDouble, schedules};
+use crate::core::testing::{SeededEntropy, StoreDouble, all, schedules};
 use crate::dj::AppState;
 use crate::dj::auth::{Account, code};
 use crate::dj::config::Config;
@@ -114,7 +114,7 @@ fn a_code_is_good_once_on_any_schedule() {
                 code::redeem(app, given).await.is_ok()
             }
         });
-        let good = world.run(join_all(tries));
+        let good = world.run(all(tries));
         let good = good.into_iter().filter(|good| *good).count();
         assert_eq!(good, 1, "seed {seed}");
     }

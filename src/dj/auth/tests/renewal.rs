@@ -8,7 +8,7 @@ use futures::future::{join, join_all, select};
 use super::*;
 use crate::core::ports::{Clock, Ports};
 use crate::core::store::{Claimed, Store};
-use crate::core::testing::{SeededEntropy, StoreDouble, schedules};
+use crate::core::testing::{SeededEntropy, StoreDouble, all, schedules};
 use crate::dj::AppState;
 use crate::dj::auth::{Account, UserSession};
 use crate::dj::clients::Failure;
@@ -279,7 +279,7 @@ fn there_is_one_renewal_on_any_schedule() {
                 }
             }
         });
-        let runs = world.run(join_all(runs));
+        let runs = world.run(all(runs));
         world.drain();
         let stayed: Vec<_> = runs.into_iter().flatten().collect();
         let got = Ok(Secret::new("access-2"));

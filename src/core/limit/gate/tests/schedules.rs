@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use super::*;
-use crate::core::testing::{StoreDouble, schedules};
+use crate::core::testing::{StoreDouble, all, schedules};
 
 /// Who is inside of a lane, and the most that were.
 #[derive(Default)]
@@ -54,7 +54,7 @@ proptest! {
         let world = World::new();
         let limits = limits(LaneConfig::new(limit));
         let inside = Inside::default();
-        world.run(join_all(come.iter().enumerate().map(|(n, (start, hold, dies))| {
+        world.run(all(come.iter().enumerate().map(|(n, (start, hold, dies))| {
             // Nobody runs the tasks of who is to die: neither does it renew its
             // lease, nor give it back.
             let of = if *dies { world.instance() } else { world.clone() };
@@ -99,7 +99,7 @@ proptest! {
         };
         let far = come.iter().map(|(start, hold, _)| one(&far, *start, *hold).boxed_local());
         let near = near.iter().map(|(start, ..)| one(&quick, *start, 10).boxed_local());
-        world.run(join_all(far.chain(near)));
+        world.run(all(far.chain(near)));
         world.drain();
         prop_assert!(inside.1.get() <= i64::from(limit), "{} inside, {limit} allowed", inside.1.get());
     }
@@ -115,17 +115,17 @@ proptest! {
         limits.other_lanes = LaneConfig::new(30);
         (limits.rate, limits.burst) = rated(global, global).unwrap();
         limits.lanes.get_mut("x").unwrap().limits.rate = rated(lane, lane.max(2));
-        let (all, of_lane) = (Starts::default(), Starts::default());
+        let (of_all, of_lane) = (Starts::default(), Starts::default());
         let begin = world.clock.now();
-        world.run(join_all(calls.iter().enumerate().map(|(n, (start, rated, took))| {
+        world.run(all(calls.iter().enumerate().map(|(n, (start, rated, took))| {
             let gate = delayed(&world, &limits, seed ^ n as u64, most, skew * (n as u64 % 2));
-            let (world, all, of_lane) = (&world, &all, &of_lane);
+            let (world, of_all, of_lane) = (&world, &of_all, &of_lane);
             async move {
                 world.clock.sleep(Duration::from_millis(*start)).await;
                 let lane = if *rated { "x" } else { "y" };
                 let entered = gate.enter(&call(lane), &gate.entry(&lane.into())).await.unwrap();
                 let at = world.clock.now() - begin;
-                all.borrow_mut().push(at);
+                of_all.borrow_mut().push(at);
                 if *rated {
                     of_lane.borrow_mut().push(at);
                 }
@@ -134,7 +134,7 @@ proptest! {
             }
         })));
         world.drain();
-        check(&all, global, global)?;
+        check(&of_all, global, global)?;
         check(&of_lane, lane, lane.max(2))?;
     }
 
@@ -151,7 +151,7 @@ proptest! {
             limits.lanes.get_mut("x").unwrap().limits.rate = rated(2, 2);
         }
         let late = Cell::new(None);
-        world.run(join_all(calls.iter().enumerate().map(|(n, (start, patience))| {
+        world.run(all(calls.iter().enumerate().map(|(n, (start, patience))| {
             let (seed, most) = (seed ^ n as u64, Duration::from_millis(most));
             let double = match blocks {
                 true => StoreDouble::blocking(&world.store, &world.clock, seed, most),

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use super::*;
+use crate::core::testing::all;
 
 fn lane(world: &World, ahead: Duration) -> SharedLane {
     SharedLane::new(&instance(world, ahead), "x").unwrap()
@@ -41,7 +42,7 @@ proptest! {
         let world = World::new();
         let inside = Arc::new(Inside::default());
         let entered = AtomicUsize::new(0);
-        world.run(join_all(calls.iter().enumerate().map(|(n, (start, hold, patience))| {
+        world.run(all(calls.iter().enumerate().map(|(n, (start, hold, patience))| {
             let lane = lane(&world, millis(skews[n % skews.len()]));
             let (clock, inside, entered) = (&world.clock, Arc::clone(&inside), &entered);
             async move {
@@ -71,8 +72,8 @@ proptest! {
             world.clock.sleep(LEASE + OVERLAP).await;
             let begin = world.clock.now();
             let lane = lane(&world, Duration::ZERO);
-            let all = (0..limit).map(|_| lane.acquire(limit, None, |_| {}));
-            let leases = join_all(all).await;
+            let leases = (0..limit).map(|_| lane.acquire(limit, None, |_| {}));
+            let leases = all(leases).await;
             prop_assert_eq!(world.clock.now(), begin);
             drop(leases);
             Ok(())
