@@ -144,7 +144,7 @@ fn who_is_held_up_at_sweeping_does_its_part() {
         let mut sweeps = held.each_ref().map(|store| Box::pin(store.tend_now()));
         // Each gives others a turn before it calls.
         let ended = (0..calls).any(|_| {
-            let polled = sweeps.each_mut().map(|sweep| sweep.now_or_never());
+            let polled = sweeps.each_mut().map(FutureExt::now_or_never);
             polled.iter().any(Option::is_some)
         });
         if ended {
