@@ -18,9 +18,10 @@ const JITTER_PERCENT: u32 = 10;
 /// use spinlane::core::cache::{Kind, Policy};
 ///
 /// const DAY: Duration = Duration::from_secs(86_400);
+/// const MONTH: Duration = Duration::from_secs(30 * 86_400);
 ///
 /// // Kept for 30 days; in the last of them served while it is refreshed.
-/// static CHARTS: Kind = Kind::new("charts", 1).with_policy(Policy::keep(30 * DAY).refresh_in_last(DAY));
+/// static CHARTS: Kind = Kind::new("charts", 1).with_policy(Policy::keep(MONTH).refresh_in_last(DAY));
 /// # const _: () = assert!(CHARTS.policy().life().as_secs() == 30 * 86_400);
 /// ```
 ///
