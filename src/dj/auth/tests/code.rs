@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::future::join;
 
 use super::*;
@@ -118,6 +119,35 @@ fn a_code_is_good_once_on_any_schedule() {
         let good = good.into_iter().filter(|good| *good).count();
         assert_eq!(good, 1, "seed {seed}");
     }
+}
+
+/// One is held up before any of its calls of the store, while another brings the
+/// same code.
+#[test]
+fn a_code_is_good_once_whoever_is_held_up() {
+    for calls in 1..60 {
+        let stage = stage(&[]);
+        let account = json!({"access": "a", "refresh": "r", "until": 1, "user": null});
+        let account: Account = serde_json::from_value(account).unwrap();
+        let given = stage.world.run(code::issue(&stage.app, &account)).unwrap();
+        let config = Config::load(|_| None).unwrap();
+        let other = AppState::new(stage.world.ports(), config);
+        let mut held = Box::pin(code::redeem(&stage.app, given.expose()));
+        // It gives others a turn before each.
+        if (0..calls).any(|_| (&mut held).now_or_never().is_some()) {
+            assert!(calls > 12, "{calls}");
+            return;
+        }
+        let second = stage.world.run(code::redeem(&other, given.expose()));
+        let first = stage.world.run(held);
+        assert!(
+            first.is_ok() != second.is_ok(),
+            "at {calls}: {} and {}",
+            first.is_ok(),
+            second.is_ok()
+        );
+    }
+    panic!("it never ends");
 }
 
 #[test]
