@@ -49,6 +49,9 @@ pub struct CallerLimit {
     series: &'static str,
     quota: Quota,
     used_up: Flags,
+    /// The same, to look at: who is refused by it costs a read, and nothing after
+    /// the response.
+    looks: Flags,
 }
 
 /// The present window of a caller.
@@ -76,6 +79,7 @@ impl CallerLimit {
             series,
             quota,
             used_up: Flags::new(store, Self::NAMESPACE, quota.window),
+            looks: Flags::new(&store.urgently(), Self::NAMESPACE, quota.window),
         })
     }
 
@@ -88,7 +92,7 @@ impl CallerLimit {
     /// request, or the operator is unprotected while the store is in trouble.
     pub async fn check(&self, caller: &str, units: u32) -> Result<Decision, StoreError> {
         let window = self.window(caller)?;
-        if self.used_up.is_raised(&window.flag).await? {
+        if self.looks.is_raised(&window.flag).await? {
             return Ok(window.refused(0));
         }
         let limit = i64::from(self.quota.requests.get());
@@ -119,7 +123,7 @@ impl CallerLimit {
     /// As [`check`](Self::check).
     pub async fn is_used_up(&self, caller: &str) -> Result<Option<Decision>, StoreError> {
         let window = self.window(caller)?;
-        let used_up = self.used_up.is_raised(&window.flag).await?;
+        let used_up = self.looks.is_raised(&window.flag).await?;
         Ok(used_up.then(|| window.refused(0)))
     }
 

@@ -64,9 +64,12 @@ async fn refusals_of_spotify_tell_the_user_what_to_do_and_the_operator_why() {
     for (media_type, body, code, word) in REFUSALS {
         let dj = Dj::start_public(&[]).await;
         let refused = Fault::status(403).saying(media_type, body);
+        // A gateway's page is logged without its markup.
         let reason = match body.split_once("\"message\":\"") {
             Some((_, message)) => message.trim_end_matches("\"}}"),
-            None => body,
+            None => body
+                .trim_start_matches("<html>")
+                .trim_end_matches("</html>"),
         };
         let mut browser = Browser::new(&dj);
         browser.log_in().await;

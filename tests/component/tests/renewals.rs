@@ -61,15 +61,12 @@ impl Two {
         ended.expect("a tool").data.clone()
     }
 
-    /// Each run asks for the playlist, and then is done.
-    fn script(&self, runs: usize) {
+    /// The model asks for the playlist, whichever run's turn it is.
+    fn script(&self) {
         let anthropic = self.dj.upstreams.anthropic();
         anthropic.reset();
-        for _ in 0..runs {
-            let read = json!({"playlistId": OWN_PLAYLIST});
-            anthropic.push(Script::tools().use_tool("get_playlist_tracks", read));
-        }
-        anthropic.script(Script::text(["Done."]));
+        let read = json!({"playlistId": OWN_PLAYLIST});
+        anthropic.script(Script::tools().use_tool("get_playlist_tracks", read));
     }
 
     async fn is_connected(&self, host: &Host) -> bool {
@@ -92,7 +89,7 @@ async fn runs_on_two_hosts_renew_once_and_nobody_is_logged_out() {
     let accounts = two.dj.upstreams.spotify_accounts();
     for round in 0..5 {
         accounts.latency(Duration::from_millis(50 + 10 * round));
-        two.script(4);
+        two.script();
         two.dj.upstreams.tokens().expire_all();
         let before = two.renewals();
         let hosts = two.hosts();
@@ -115,7 +112,7 @@ async fn a_renewal_is_kept_although_its_client_has_gone() {
         return;
     };
     let accounts = two.dj.upstreams.spotify_accounts();
-    two.script(1);
+    two.script();
     two.dj.upstreams.tokens().expire_all();
     accounts.push(Fault::delay(Duration::from_millis(1_200)));
     let before = two.renewals();
@@ -127,7 +124,7 @@ async fn a_renewal_is_kept_although_its_client_has_gone() {
     settled(&two.dj.host).await;
     assert_eq!(accounts.counts().cancelled, 0);
     // The other host has what was got.
-    two.script(1);
+    two.script();
     let ended = two.read(&two.other).await;
     assert_ne!(ended["error"], true, "{ended}");
     assert_eq!(two.renewals() - before, 1);
@@ -141,7 +138,7 @@ async fn a_log_out_is_not_undone_by_a_renewal_under_way() {
         return;
     };
     let accounts = two.dj.upstreams.spotify_accounts();
-    two.script(1);
+    two.script();
     two.dj.upstreams.tokens().expire_all();
     accounts.push(Fault::delay(Duration::from_millis(500)));
     let mut chat = two.chat(&two.dj.host).await;
@@ -169,7 +166,7 @@ async fn a_renewal_whose_host_has_died_is_made_by_another() {
         return;
     };
     let accounts = two.dj.upstreams.spotify_accounts();
-    two.script(1);
+    two.script();
     two.dj.upstreams.tokens().expire_all();
     accounts.push(Fault::hang());
     let chat = two.chat(&two.other).await;

@@ -98,9 +98,17 @@ impl ApiError {
         known.or_else(|| self.told()).unwrap_or(Kind::Failed)
     }
 
+    /// Its name, where that is one of the interface's.
+    pub(super) fn name(&self) -> Option<&'static str> {
+        self.entry().map(|(name, _)| *name)
+    }
+
     fn known(&self) -> Option<Kind> {
-        let named = |(name, _): &&(&str, Kind)| *name == self.kind;
-        NAMES.iter().find(named).map(|(_, kind)| *kind)
+        self.entry().map(|(_, kind)| *kind)
+    }
+
+    fn entry(&self) -> Option<&'static (&'static str, Kind)> {
+        NAMES.iter().find(|(name, _)| *name == self.kind)
     }
 
     /// What its words tell, its name before its message.

@@ -210,20 +210,15 @@ impl Reader {
         self.failure.get_or_insert(failure);
     }
 
-    /// The service's error event, as a failure.
+    /// The service's error event, as a failure. Its words are not for the log:
+    /// they may repeat the conversation.
     fn reported(&self, error: &ApiError) -> Failure {
-        let (kind, reason) = (
-            self.api.detail(&error.kind),
-            self.api.detail(&error.message),
-        );
-        warn!(
-            kind,
-            reason, "the model's service reports an error in its stream"
-        );
+        let kind = error.name();
+        warn!(kind, "the model's service reports an error in its stream");
         Failure::Reported {
             code: error.meaning().code(),
             status: None,
-            detail: reason,
+            detail: self.api.detail(&error.message),
         }
     }
 

@@ -208,6 +208,8 @@ async fn a_caller_has_two_runs_at_a_time_over_all_hosts() {
         assert!(answer.headers().contains_key("retry-after"));
         assert_eq!(end(answer).await, (429, "too_many_runs".into()));
     }
+    let begun = anthropic.wait_for(PATIENCE, |counts| counts.started == 2);
+    begun.await.expect("both runs call the model");
     anthropic.script(Script::text(["y"]));
     let other = chat(&origins[0], "192.0.2.2", None).await;
     assert_eq!(end(other).await, (200, "done".into()));
