@@ -213,12 +213,12 @@ impl Reader {
     /// The service's error event, as a failure. Its words are not for the log:
     /// they may repeat the conversation.
     fn reported(&self, error: &ApiError) -> Failure {
-        let kind = error.name();
+        let kind = error.name().unwrap_or("unnamed");
         warn!(kind, "the model's service reports an error in its stream");
         Failure::Reported {
             code: error.meaning().code(),
             status: None,
-            detail: self.api.detail(&error.message),
+            detail: kind.to_owned(),
         }
     }
 
