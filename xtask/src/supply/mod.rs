@@ -10,9 +10,6 @@ use crate::steps::root;
 
 pub(crate) use notices::write as write_notices;
 
-/// The one registry that packages may come from, as `Cargo.lock` names it.
-const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
-
 /// What `cargo metadata` says of everything that is built here, tools and tests
 /// included.
 fn metadata() -> Result<Metadata> {
@@ -48,7 +45,7 @@ pub(crate) fn check() -> Result<()> {
 fn source(package: &Package) -> Option<String> {
     match &package.source {
         None => None,
-        Some(source) if source.repr == REGISTRY => None,
+        Some(source) if source.is_crates_io() => None,
         Some(source) => Some(format!(
             "{} {} comes from {source}, not from the registry",
             package.name, package.version

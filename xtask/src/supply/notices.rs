@@ -21,8 +21,8 @@ The component contains these packages, each under the licence that follows its
 name (where a package offers several, the one that is taken). It also contains the
 Rust standard library (Apache-2.0, https://github.com/rust-lang/rust) and, by way
 of it, wasi-libc (Apache-2.0 WITH LLVM-exception,
-https://github.com/WebAssembly/wasi-libc). The source of every package is at
-https://crates.io.
+https://github.com/WebAssembly/wasi-libc). The source of every package is in
+the public registry of Rust packages, under its name and version.
 
 This file is made by `cargo xtask notices`; `cargo xtask lint` checks that it is
 what that makes.
