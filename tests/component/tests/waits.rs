@@ -94,8 +94,8 @@ async fn a_caller_has_a_quota() {
     settled(&dj.host).await;
 }
 
-/// A store that is slow or gone takes nothing from the chat but its limits:
-/// they fail open.
+/// A store that is gone takes nothing from the chat but the limits of upstream calls,
+/// which each instance then keeps alone.
 #[tokio::test]
 async fn a_chat_does_without_the_store() {
     // With a quota it is refused: nobody could be counted.
