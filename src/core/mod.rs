@@ -16,3 +16,4 @@ pub mod sse;
 pub mod store;
 pub mod testing;
 pub mod trace;
+pub(crate) mod turn;

@@ -14,7 +14,7 @@ use bytes::Bytes;
 pub use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
-use super::{redact, store};
+use super::{redact, store, turn};
 
 /// A point on a [`Clock`]'s monotonic axis, in nanoseconds from a start that
 /// only that clock knows. Points of different clocks (and of different
@@ -267,14 +267,7 @@ pub trait Spawner: Send + Sync {
     /// Resolves when nothing else here is ready to go on. By default when
     /// whatever is ready now has had its turn.
     fn idle(&self) -> BoxFuture<'static, ()> {
-        let mut turn = false;
-        Box::pin(std::future::poll_fn(move |cx| {
-            if std::mem::replace(&mut turn, true) {
-                return std::task::Poll::Ready(());
-            }
-            cx.waker().wake_by_ref();
-            std::task::Poll::Pending
-        }))
+        Box::pin(turn::for_others())
     }
 }
 

@@ -32,9 +32,9 @@ use wstd::runtime::AsyncPollable;
 use super::clock::sleep;
 use super::head::Head;
 use super::panic_hook::{self, BodyStream};
-use super::spawner;
 use super::timers::Timer;
 use crate::core::ports::Patience;
+use crate::core::turn;
 
 /// The body did not arrive whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ where
     let Ok(stream) = outgoing.write() else { return };
     if body.size_hint().exact().is_none() {
         // A stream: its writers may have something to say already.
-        spawner::turn().await;
+        turn::for_others().await;
     }
     let ready = write_ready(&mut body, &stream).await;
     if let Ok(None) = ready {

@@ -1,7 +1,7 @@
 //! [`Spawner`] on wstd's reactor.
 
 use std::cell::{Cell, RefCell};
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -55,20 +55,6 @@ pub(super) fn response_ended() {
     for task in LATER.take().into_iter().flatten() {
         ReactorSpawner.spawn(task);
     }
-}
-
-/// Lets every task that is ready now go on once.
-pub(super) async fn turn() {
-    let mut turn = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut turn, true) {
-            return Poll::Ready(());
-        }
-        // The end of the line.
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 pin_project_lite::pin_project! {

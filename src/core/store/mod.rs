@@ -37,9 +37,7 @@ mod upkeep;
 mod whole;
 
 use std::fmt;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 pub(in crate::core) use behind::Guard;
@@ -54,7 +52,7 @@ use super::cache::Count;
 use super::ports::{
     BoxFuture, Clock, Counters, Entropy, KeyValue, Ports, Spawner, StoreError, check_key,
 };
-use super::scope;
+use super::{scope, turn};
 use behind::Behind;
 use health::Health;
 use upkeep::Upkeep;
@@ -273,7 +271,7 @@ impl Store {
     ) -> Result<T, StoreError> {
         if !self.urgent {
             self.tend_later();
-            TurnForOthers(false).await;
+            turn::for_others().await;
             for work in self.due() {
                 work.await;
             }
@@ -291,21 +289,6 @@ impl Store {
             scope.cache.add(Count::StoreError);
         }
         result
-    }
-}
-
-/// Resolves when all who are ready now have had a turn.
-struct TurnForOthers(bool);
-
-impl Future for TurnForOthers {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if std::mem::replace(&mut self.0, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 }
 
