@@ -59,18 +59,24 @@ fn what_is_removed_is_gone_from_the_queue_and_from_the_store() {
     world.drain();
 }
 
-/// While a value is on its way into the store, which takes its time.
+/// A cache whose value 1 is on its way into the store, which takes its time.
+fn on_the_way(world: &World) -> Typed<u32> {
+    let mut ports = world.ports();
+    ports.key_value = Some(Arc::new(Native(world.clone())));
+    let bpm = Cache::new(&Store::open(&ports)).of(&BPM);
+    world.run(async {
+        bpm.put(&key(), Some(&1)).await;
+        // Noted after one tick, written after two.
+        world.clock.sleep(TICK + TICK / 2).await;
+    });
+    bpm
+}
+
 #[test]
 fn what_is_removed_while_it_is_written_does_not_come_back() {
     let world = World::new();
-    let mut ports = world.ports();
-    ports.key_value = Some(Arc::new(Native(world.clone())));
-    let bpm = Cache::new(&Store::open(&ports)).of::<u32>(&BPM);
-    let key = key();
+    let (bpm, key) = (on_the_way(&world), key());
     world.run(async {
-        bpm.put(&key, Some(&1)).await;
-        // Noted after one tick, written after two.
-        world.clock.sleep(TICK + TICK / 2).await;
         assert_eq!(bpm.remove(&key).await, Ok(()));
         assert_eq!(bpm.get(&key).await, Cached::Miss);
     });
@@ -82,14 +88,8 @@ fn what_is_removed_while_it_is_written_does_not_come_back() {
 #[test]
 fn what_is_replaced_while_it_is_written_is_written_anew() {
     let world = World::new();
-    let mut ports = world.ports();
-    ports.key_value = Some(Arc::new(Native(world.clone())));
-    let bpm = Cache::new(&Store::open(&ports)).of::<u32>(&BPM);
-    let key = key();
+    let (bpm, key) = (on_the_way(&world), key());
     world.run(async {
-        bpm.put(&key, Some(&1)).await;
-        // Noted after one tick, written after two.
-        world.clock.sleep(TICK + TICK / 2).await;
         bpm.put(&key, Some(&2)).await;
         assert_eq!(bpm.get(&key).await, Cached::Hit(2));
     });
