@@ -76,6 +76,15 @@ pub(crate) fn namespaces(app: &AppState) -> Vec<String> {
         .collect()
 }
 
+/// What earlier versions have kept, which tests put into the store.
+#[cfg(test)]
+pub(crate) mod earlier {
+    use crate::core::cache::Kind;
+
+    pub(crate) static BPM: Kind = Kind::new("bpm", 1);
+    pub(crate) static LASTFM: Kind = Kind::new("lastfm", 1);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

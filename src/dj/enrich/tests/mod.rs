@@ -462,17 +462,16 @@ fn an_upstream_that_recovers_goes_on() {
 /// asked for anew.
 #[test]
 fn what_earlier_versions_have_kept_is_not_believed() {
-    use crate::core::cache::{Key, Kind};
-    static OLD_BPM: Kind = Kind::new("bpm", 1);
-    static OLD_TAGS: Kind = Kind::new("lastfm", 1);
+    use crate::core::cache::Key;
+    use crate::dj::stored::earlier::{BPM, LASTFM};
     let stage = stage(catalogue);
     let track = track(1);
     let isrc = track.isrc.clone().unwrap();
     stage.world.run(async {
-        let old = stage.app.cache.of::<f32>(&OLD_BPM);
+        let old = stage.app.cache.of::<f32>(&BPM);
         old.put(&Key::exact(["isrc", &isrc]), Some(&99.0)).await;
         let tags = json!({"tags": ["wrong"], "listeners": 1, "playcount": 1});
-        let old = stage.app.cache.of::<Value>(&OLD_TAGS);
+        let old = stage.app.cache.of::<Value>(&LASTFM);
         let key = Key::new([track.artist(), &track.title]);
         old.put(&key, Some(&tags)).await;
     });
