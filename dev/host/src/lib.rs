@@ -28,7 +28,7 @@ use anyhow::{Context, Result};
 use tokio::net::TcpListener;
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
-pub use kv::{SPIN_INCREMENT, StoreControl};
+pub use kv::{SPIN_INCREMENT, StoreCall, StoreControl};
 pub use server::Instances;
 
 use engine::Pool;

@@ -88,6 +88,8 @@ pub(crate) fn add_to_linker<T: HasView + 'static>(linker: &mut Linker<T>) -> was
 enum Refused {
     Denied,
     TooMany,
+    /// A test wants it so.
+    OutOfOrder,
 }
 
 impl View<'_> {
@@ -98,6 +100,9 @@ impl View<'_> {
         }
         if *self.open == MAX_OPEN {
             return Ok(Err(Refused::TooMany));
+        }
+        if !self.capabilities.store.control().opens() {
+            return Ok(Err(Refused::OutOfOrder));
         }
         let store = self.table.push(OpenStore(label))?;
         *self.open += 1;
@@ -141,6 +146,7 @@ impl spin_kv::HostStore for View<'_> {
         Ok(opened.map_err(|refused| match refused {
             Refused::Denied => SpinError::AccessDenied,
             Refused::TooMany => SpinError::StoreTableFull,
+            Refused::OutOfOrder => SpinError::Other("out of order".into()),
         }))
     }
 
@@ -206,6 +212,7 @@ impl store::Host for View<'_> {
         Ok(opened.map_err(|refused| match refused {
             Refused::Denied => StoreError::AccessDenied,
             Refused::TooMany => StoreError::Other("store table full".into()),
+            Refused::OutOfOrder => StoreError::Other("out of order".into()),
         }))
     }
 }

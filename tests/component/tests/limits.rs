@@ -19,13 +19,13 @@ const RATE: f64 = 40.0;
 const LEASE: Duration = Duration::from_secs(13);
 
 /// What the fixture's `/calls` says of each of its calls, as it comes.
-struct Calls {
+pub(crate) struct Calls {
     response: reqwest::Response,
     decoder: Decoder,
 }
 
 impl Calls {
-    async fn start(host: &Host, upstream: &Sink, query: &str) -> Self {
+    pub(crate) async fn start(host: &Host, upstream: &Sink, query: &str) -> Self {
         let url = host.url(&format!("/calls?to={}/x&{query}", upstream.addr()));
         Self {
             response: reqwest::get(url).await.expect("an answer"),
@@ -49,7 +49,7 @@ impl Calls {
     }
 }
 
-async fn calls(host: &Host, upstream: &Sink, query: &str) -> Vec<Value> {
+pub(crate) async fn calls(host: &Host, upstream: &Sink, query: &str) -> Vec<Value> {
     Calls::start(host, upstream, query).await.rest().await
 }
 
@@ -188,7 +188,7 @@ async fn limits_hold_over_two_hosts_that_share_a_redis() {
 }
 
 /// An answer that takes as long as the test wants.
-fn held() -> Reply {
+pub(crate) fn held() -> Reply {
     Reply {
         body_delay: 10 * PATIENCE,
         ..Reply::default()

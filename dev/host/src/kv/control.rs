@@ -19,6 +19,7 @@ struct Trouble {
     delay: Option<Duration>,
     increment_cost: Option<Duration>,
     full: bool,
+    unopened: bool,
 }
 
 #[derive(Debug, Default)]
@@ -28,6 +29,17 @@ struct State {
     turn: tokio::sync::Mutex<()>,
     calls: AtomicU64,
     increments: AtomicU64,
+    /// While somebody records.
+    journal: Mutex<Option<Vec<StoreCall>>>,
+}
+
+/// One call of a component, as [`StoreControl::recorded`] tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreCall {
+    /// The function's name in Spin's interface: `get`, `increment`.
+    pub function: &'static str,
+    /// The key; empty where there are several or none.
+    pub key: String,
 }
 
 /// What tests see of, and do to, a host's key-value store. Clones control the
@@ -62,6 +74,16 @@ impl StoreControl {
         self.trouble().full = full;
     }
 
+    /// Whether no store opens any more: instances that have one open keep it.
+    pub fn refuse_to_open(&self, refuse: bool) {
+        self.trouble().unopened = refuse;
+    }
+
+    /// Whether a store opens.
+    pub(crate) fn opens(&self) -> bool {
+        !self.trouble().unopened
+    }
+
     /// Every later call of a component takes this much longer, and its guest
     /// is blocked for as long; `None` heals.
     pub fn delay(&self, delay: Option<Duration>) {
@@ -82,6 +104,24 @@ impl StoreControl {
     /// How many of these were increments.
     pub fn increments(&self) -> u64 {
         self.state.increments.load(Ordering::SeqCst)
+    }
+
+    /// Keeps a record of every call from here on, failed ones included.
+    pub fn record(&self) {
+        *self.journal() = Some(Vec::new());
+    }
+
+    /// The calls since [`record`](Self::record), in their order, or since this
+    /// was asked last; nothing where nobody records.
+    pub fn recorded(&self) -> Vec<StoreCall> {
+        self.journal()
+            .as_mut()
+            .map_or_else(Vec::new, std::mem::take)
+    }
+
+    fn journal(&self) -> MutexGuard<'_, Option<Vec<StoreCall>>> {
+        let journal = &self.state.journal;
+        journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Everything in the store `default`.
@@ -108,8 +148,16 @@ impl StoreControl {
     }
 
     /// Counts a component's call, holds it up and fails it, as told.
-    pub(super) async fn before_call(&self) -> Result<(), String> {
+    pub(super) async fn before_call(
+        &self,
+        function: &'static str,
+        key: &str,
+    ) -> Result<(), String> {
         self.state.calls.fetch_add(1, Ordering::SeqCst);
+        if let Some(journal) = &mut *self.journal() {
+            let key = key.to_owned();
+            journal.push(StoreCall { function, key });
+        }
         let Trouble { fault, delay, .. } = self.trouble().clone();
         if let Some(delay) = delay {
             tokio::time::sleep(delay).await;
@@ -118,8 +166,12 @@ impl StoreControl {
     }
 
     /// The same for a call that may need room.
-    pub(super) async fn before_write(&self) -> Result<(), String> {
-        self.before_call().await?;
+    pub(super) async fn before_write(
+        &self,
+        function: &'static str,
+        key: &str,
+    ) -> Result<(), String> {
+        self.before_call(function, key).await?;
         match self.trouble().full {
             true => Err("database or disk is full".into()),
             false => Ok(()),

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use anyhow::bail;
 
-pub use control::{SPIN_INCREMENT, StoreControl};
+pub use control::{SPIN_INCREMENT, StoreCall, StoreControl};
 use redis::Redis;
 use sqlite::Sqlite;
 
@@ -92,34 +92,47 @@ impl Store {
         &self.control
     }
 
-    async fn call<T>(&self, call: Answer<'_, T>) -> Result<T, String> {
-        self.control.before_call().await?;
+    async fn call<T>(
+        &self,
+        function: &'static str,
+        key: &str,
+        call: Answer<'_, T>,
+    ) -> Result<T, String> {
+        self.control.before_call(function, key).await?;
         call.await
     }
 
-    async fn write<T>(&self, call: Answer<'_, T>) -> Result<T, String> {
-        self.control.before_write().await?;
+    async fn write<T>(
+        &self,
+        function: &'static str,
+        key: &str,
+        call: Answer<'_, T>,
+    ) -> Result<T, String> {
+        self.control.before_write(function, key).await?;
         call.await
     }
 
     pub(crate) async fn get(&self, store: &str, key: &str) -> Result<Option<Vec<u8>>, String> {
-        self.call(self.backend.get(store, key)).await
+        self.call("get", key, self.backend.get(store, key)).await
     }
 
     pub(crate) async fn set(&self, store: &str, key: &str, value: Vec<u8>) -> Result<(), String> {
-        self.write(self.backend.set(store, key, value)).await
+        self.write("set", key, self.backend.set(store, key, value))
+            .await
     }
 
     pub(crate) async fn delete(&self, store: &str, key: &str) -> Result<(), String> {
-        self.call(self.backend.delete(store, key)).await
+        self.call("delete", key, self.backend.delete(store, key))
+            .await
     }
 
     pub(crate) async fn exists(&self, store: &str, key: &str) -> Result<bool, String> {
-        self.call(self.backend.exists(store, key)).await
+        self.call("exists", key, self.backend.exists(store, key))
+            .await
     }
 
     pub(crate) async fn keys(&self, store: &str) -> Result<Vec<String>, String> {
-        self.call(self.backend.keys(store)).await
+        self.call("keys", "", self.backend.keys(store)).await
     }
 
     pub(crate) async fn increment(
@@ -129,7 +142,8 @@ impl Store {
         delta: i64,
     ) -> Result<i64, String> {
         self.control.before_increment().await;
-        self.write(self.backend.increment(store, key, delta)).await
+        self.write("increment", key, self.backend.increment(store, key, delta))
+            .await
     }
 
     pub(crate) async fn get_many(&self, store: &str, keys: Vec<String>) -> Result<Found, String> {
@@ -137,7 +151,8 @@ impl Store {
         if keys.is_empty() {
             return Ok(Found::new());
         }
-        self.call(self.backend.get_many(store, keys)).await
+        self.call("get_many", "", self.backend.get_many(store, keys))
+            .await
     }
 
     pub(crate) async fn set_many(
@@ -148,14 +163,16 @@ impl Store {
         if values.is_empty() {
             return Ok(());
         }
-        self.write(self.backend.set_many(store, values)).await
+        self.write("set_many", "", self.backend.set_many(store, values))
+            .await
     }
 
     pub(crate) async fn delete_many(&self, store: &str, keys: Vec<String>) -> Result<(), String> {
         if keys.is_empty() {
             return Ok(());
         }
-        self.call(self.backend.delete_many(store, keys)).await
+        self.call("delete_many", "", self.backend.delete_many(store, keys))
+            .await
     }
 }
 
@@ -193,6 +210,12 @@ mod tests {
         store.set("default", "k", vec![1]).await.unwrap();
         store.increment("default", "n", 2).await.unwrap();
         assert_eq!((control.calls(), control.increments()), (2, 1));
+        assert_eq!(control.recorded(), []);
+        control.record();
+        store.increment("default", "n", 2).await.unwrap();
+        let (function, key) = ("increment", "n".to_owned());
+        assert_eq!(control.recorded(), [StoreCall { function, key }]);
+        assert_eq!(control.recorded(), []);
 
         control.fail(Some("disk on fire".into()));
         let failed = store.get("default", "k").await;

@@ -120,20 +120,31 @@ async fn a_flood_that_is_refused_costs_reads() {
     assert_eq!(store.calls() - calls, 50);
 }
 
-/// What is counted is refused when the store fails, and what is not goes on.
+/// What is counted is refused when the store fails or does not open, and what is not
+/// goes on.
 #[tokio::test]
-async fn a_failing_store_refuses_what_is_counted() {
+async fn a_store_in_trouble_refuses_what_is_counted() {
     let dj = Dj::start(&[("caller_limit", "20/10m"), NAMED]).await;
     dj.upstreams.anthropic().script(Script::text(["x"]));
-    dj.host.store().fail(Some("gone".into()));
-    let refused = chat(&dj.origin(), "192.0.2.1", None).await;
-    assert!(refused.headers().contains_key("retry-after"));
-    assert_eq!(end(refused).await, (503, "store_unavailable".into()));
-    assert_eq!(get(&dj.host, "/health").await.0, 200);
-    assert_eq!(get(&dj.host, "/api/status").await.0, 200);
-    assert_eq!(get(&dj.host, "/ready").await.0, 503);
-    dj.host.store().fail(None);
-    assert_eq!(get(&dj.host, "/ready").await.0, 200);
+    let store = dj.host.store();
+    let troubles: [(&str, &dyn Fn(bool)); 2] = [
+        ("fails", &|trouble| {
+            store.fail(trouble.then(|| "gone".into()));
+        }),
+        ("does not open", &|trouble| store.refuse_to_open(trouble)),
+    ];
+    for (what, trouble) in troubles {
+        trouble(true);
+        let refused = chat(&dj.origin(), "192.0.2.1", None).await;
+        assert!(refused.headers().contains_key("retry-after"), "{what}");
+        let told = (503, "store_unavailable".into());
+        assert_eq!(end(refused).await, told, "{what}");
+        for (path, status) in [("/health", 200), ("/api/status", 200), ("/ready", 503)] {
+            assert_eq!(get(&dj.host, path).await.0, status, "{what}: {path}");
+        }
+        trouble(false);
+        assert_eq!(get(&dj.host, "/ready").await.0, 200, "{what}");
+    }
     assert_eq!(
         end(chat(&dj.origin(), "192.0.2.1", None).await).await.0,
         200
@@ -147,10 +158,10 @@ async fn without_a_limit_a_failing_store_refuses_no_chat() {
     let dj = Dj::start(&[("caller_limit", "off")]).await;
     dj.upstreams.anthropic().script(Script::text(["x"]));
     dj.host.store().fail(Some("gone".into()));
-    assert_eq!(
-        end(chat(&dj.origin(), "", None).await).await,
-        (200, "done".into())
-    );
+    let through = (200, "done".to_owned());
+    assert_eq!(end(chat(&dj.origin(), "", None).await).await, through);
+    dj.host.store().refuse_to_open(true);
+    assert_eq!(end(chat(&dj.origin(), "", None).await).await, through);
 }
 
 /// The build without counters has no quota and no limit of runs, and nothing refuses
