@@ -7,11 +7,7 @@ use crate::dj::App;
 use crate::host::{self, IncomingBody};
 
 async fn handle(request: http::Request<IncomingBody>, ports: Ports) -> http::Response<Body> {
-    let app = App::from_variables(ports, host::variable);
-    if let Some(errors) = app.config_errors() {
-        tracing::error!(%errors, "the configuration is not valid");
-    }
-    app.handle(request).await
+    App::new(ports, host::variable).handle(request).await
 }
 
 crate::export!(handle);

@@ -16,7 +16,7 @@ pub(crate) fn orchestrator(config: &Config, ports: &Ports, store: &Store) -> Orc
 }
 
 fn limits(config: &Config) -> Limits {
-    let set = &config.limits;
+    let set = config.limits();
     Limits {
         scope: match set.scope {
             Some(LimitScope::Instance) => Scope::Instance,
@@ -42,9 +42,9 @@ const AT_A_TIME: NonZeroU32 = NonZeroU32::new(3).unwrap();
 
 /// A lane for each upstream.
 fn lanes(config: &Config) -> BTreeMap<LaneName, LaneConfig> {
-    let at_a_time = &config.limits.lanes;
+    let at_a_time = &config.limits().lanes;
     let lane = |concurrency: NonZeroU32| LaneConfig {
-        timeouts: config.upstream_timeouts,
+        timeouts: config.limits().upstream_timeouts,
         ..LaneConfig::new(concurrency.get())
     };
     BTreeMap::from([
@@ -79,14 +79,14 @@ impl CallerLimits {
     /// As configured; `None` where they are off, or where the host has no
     /// counters.
     pub(crate) fn new(config: &Config, store: &Store) -> Option<Self> {
-        let config::CallerLimit { requests, window } = config.limits.caller?;
+        let config::CallerLimit { requests, window } = config.callers().limit?;
         let limit = |series, requests| CallerLimit::new(store, series, Quota { requests, window });
         let many = requests.saturating_mul(OF_AN_ADDRESS);
         Some(Self {
             requests: limit("requests", requests)?,
             addresses: limit("addresses", many)?,
             stops: limit("stops", many)?,
-            runs: CallerRuns::new(store, config.limits.caller_runs)?,
+            runs: CallerRuns::new(store, config.callers().runs)?,
         })
     }
 }
@@ -97,8 +97,8 @@ mod tests {
 
     #[test]
     fn every_upstream_has_a_lane() {
-        let config = Config::load(|name| (name == "lane_limits").then(|| "spotify=4".into()));
-        let limits = limits(&config.unwrap());
+        let config = Config::new(|name| (name == "lane_limits").then(|| "spotify=4".into()));
+        let limits = limits(&config);
         let lanes = limits.lanes.iter().map(|(name, lane)| {
             let rate = lane.limits.rate.map(|(_, burst)| burst);
             (name.as_ref(), lane.limits.concurrency, rate)

@@ -33,7 +33,7 @@ use crate::core::limit::Orchestrator;
 use crate::core::ports::Ports;
 use crate::core::store::Store;
 use clients::spotify::AppToken;
-use config::{Config, ConfigErrors};
+use config::Config;
 use limits::CallerLimits;
 
 /// What every handler can reach.
@@ -45,14 +45,14 @@ pub(crate) struct AppState(Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) ports: Ports,
     pub(crate) config: Config,
-    /// The one door to every upstream.
-    pub(crate) upstreams: Orchestrator,
+    /// See [`AppState::upstreams`].
+    upstreams: OnceLock<Orchestrator>,
     /// What all instances have in common.
     pub(crate) store: Store,
     /// What upstreams have said before.
     pub(crate) cache: Cache,
-    /// How often a caller may ask, where that is limited.
-    pub(crate) caller_limits: Option<CallerLimits>,
+    /// See [`AppState::caller_limits`].
+    caller_limits: OnceLock<Option<CallerLimits>>,
     /// Who has connected Spotify.
     pub(crate) sessions: Sessions,
     /// Who is about to, by way of a page on another origin.
@@ -65,8 +65,8 @@ impl AppState {
     fn new(ports: Ports, config: Config) -> Self {
         let store = Store::open(&ports);
         Self(Arc::new(Shared {
-            upstreams: limits::orchestrator(&config, &ports, &store),
-            caller_limits: CallerLimits::new(&config, &store),
+            upstreams: OnceLock::new(),
+            caller_limits: OnceLock::new(),
             sessions: stored::sessions(&store),
             codes: stored::codes(&store),
             cache: Cache::new(&store),
@@ -75,6 +75,24 @@ impl AppState {
             ports,
             config,
         }))
+    }
+
+    /// The one door to every upstream.
+    pub(crate) fn upstreams(&self) -> &Orchestrator {
+        let Shared {
+            config,
+            ports,
+            store,
+            ..
+        } = &**self;
+        self.upstreams
+            .get_or_init(|| limits::orchestrator(config, ports, store))
+    }
+
+    /// How often a caller may ask, where that is limited.
+    pub(crate) fn caller_limits(&self) -> Option<&CallerLimits> {
+        let limits = || CallerLimits::new(&self.config, &self.store);
+        self.caller_limits.get_or_init(limits).as_ref()
     }
 }
 
@@ -91,8 +109,7 @@ impl std::ops::Deref for AppState {
 /// Cheap to make, since a component is a new instance for every request:
 /// nothing is built before it is needed.
 pub struct App {
-    ports: Ports,
-    state: Result<AppState, ConfigErrors>,
+    state: AppState,
     router: OnceLock<Router>,
 }
 
@@ -105,29 +122,17 @@ impl fmt::Debug for App {
 }
 
 impl App {
-    /// An application on `ports`, configured by `config`.
-    pub fn new(ports: Ports, config: Config) -> Self {
-        Self::with(ports, Ok(config))
-    }
-
-    /// An application configured by the variables that `source` knows. With
-    /// malformed ones it still answers: 503, naming each of them, on every
-    /// route but `/health`.
-    pub fn from_variables(ports: Ports, source: impl Fn(&str) -> Option<String>) -> Self {
-        Self::with(ports, Config::load(source))
-    }
-
-    fn with(ports: Ports, config: Result<Config, ConfigErrors>) -> Self {
+    /// An application on `ports`, configured by the variables that `source` knows.
+    /// Each is read when it is first needed. Where one is malformed, the routes that
+    /// need it answer 503 and name it.
+    pub fn new(
+        ports: Ports,
+        source: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
         Self {
-            state: config.map(|config| AppState::new(ports.clone(), config)),
-            ports,
+            state: AppState::new(ports, Config::new(source)),
             router: OnceLock::new(),
         }
-    }
-
-    /// What is wrong with the configuration, for a host to log at start.
-    pub fn config_errors(&self) -> Option<&ConfigErrors> {
-        self.state.as_ref().err()
     }
 
     /// Answers one request. For a stream this resolves with the head, and the
@@ -140,13 +145,7 @@ impl App {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        api::handle(
-            &self.ports,
-            self.state.as_ref(),
-            &self.router,
-            request.map(Body::new),
-        )
-        .await
+        api::handle(&self.state, &self.router, request.map(Body::new)).await
     }
 }
 

@@ -121,7 +121,7 @@ mod tests {
             }
             stop::request(app, &"0".repeat(32)).await.unwrap();
             notices(&app.store).raise("one").await.unwrap();
-            let limits = app.caller_limits.as_ref().unwrap();
+            let limits = app.caller_limits().unwrap();
             for _ in 0..=limits.requests.quota().requests.get() {
                 limits.requests.check("a", 1).await.unwrap();
             }

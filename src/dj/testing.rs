@@ -1,5 +1,6 @@
 //! Upstreams written as closures, for unit tests of clients.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 use serde_json::Value;
 
-use super::config::Config;
+use super::config::{Config, Variables};
 use super::{App, AppState};
 use crate::core::limit::Observer;
 use crate::core::ports::{Clock, HttpError, Instant};
@@ -146,12 +147,13 @@ impl Stage {
     }
 
     fn application(world: &World, variables: &[(&str, &str)]) -> AppState {
-        let config = Config::load(|name| {
-            let mut all = variables.iter().chain(&KEYS);
-            let set = all.find(|(known, _)| *known == name);
-            set.map(|(_, value)| (*value).to_owned())
-        });
-        AppState::new(world.ports(), config.unwrap())
+        // Of two values of one name the first counts: the test's own.
+        let all = variables.iter().chain(&KEYS).rev();
+        let all = all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let all: HashMap<String, String> = all.collect();
+        let config = Config::new(move |name| all.get(name).cloned());
+        config.check(Variables::ALL).unwrap();
+        AppState::new(world.ports(), config)
     }
 
     /// A new instance of the application on the same store.
@@ -162,8 +164,7 @@ impl Stage {
     /// The application, as a host has it.
     pub(crate) fn api(&self) -> App {
         App {
-            ports: self.world.ports(),
-            state: Ok(self.app.clone()),
+            state: self.app.clone(),
             router: OnceLock::new(),
         }
     }

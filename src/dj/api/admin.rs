@@ -84,7 +84,7 @@ pub(super) async fn sweep(
         let error = ErrorObject::new(Code::AdminRequired, message);
         return Err(Problem::new(StatusCode::UNAUTHORIZED, error));
     }
-    let pauses_ended = app.upstreams.end_pauses().await;
+    let pauses_ended = app.upstreams().end_pauses().await;
     let swept = app.store.sweep_all(&stored::namespaces(&app)).await;
     let swept = swept.map_err(|error| trouble(&error))?;
     Ok(Json(SweepReport::new(swept, pauses_ended)))
@@ -119,7 +119,7 @@ mod tests {
 
     /// The same where `admin_token` is `token`.
     fn sweep_with(world: &World, token: &str, given: Option<&str>) -> (u16, Value) {
-        let app = App::from_variables(world.ports(), |name| match name {
+        let app = App::new(world.ports(), |name| match name {
             "admin_token" => Some(token.into()),
             // What is counted is looked at elsewhere.
             "caller_limit" => Some("off".into()),

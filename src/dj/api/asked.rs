@@ -246,7 +246,7 @@ mod tests {
             let records = Arc::clone(&records);
             Arc::new(move |record| records.lock().unwrap().push(record.clone()))
         };
-        let app = App::from_variables(world.ports(), |name| {
+        let app = App::new(world.ports(), |name| {
             (name == "anthropic_api_key").then(|| "sk-test".into())
         });
         let answer = async {

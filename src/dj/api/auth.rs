@@ -100,11 +100,16 @@ fn begin(app: &AppState, request: &Parts) -> Result<Response, Problem> {
 /// the callback comes there, and the cookie would not.
 fn elsewhere(config: &Config, request: &Parts, query: &Query<'_>) -> Option<String> {
     let here = host(same_site::authority(request)?);
-    if here.eq_ignore_ascii_case(config.public_url.host()) || query.has(MOVED) {
+    if here.eq_ignore_ascii_case(config.edge().public_url.host()) || query.has(MOVED) {
         return None;
     }
     let rest = query.encoded_with(MOVED, "1");
-    Some(config.public_url.url(&format!("/api/auth/login?{rest}")))
+    Some(
+        config
+            .edge()
+            .public_url
+            .url(&format!("/api/auth/login?{rest}")),
+    )
 }
 
 /// Where Spotify sends the user back to.
@@ -195,7 +200,7 @@ async fn finish(app: &AppState, request: &Parts) -> Result<Response, Refused> {
 /// The page on the other origin, for a login that it began: one that is not to
 /// go on at a path of ours.
 fn frontend(config: &Config, login: &Login) -> Option<String> {
-    let page = config.frontend_url.origin()?;
+    let page = config.edge().frontend_url.origin()?;
     login.return_to.is_none().then(|| page.url("/"))
 }
 
@@ -488,8 +493,8 @@ pub(super) async fn session(
 /// What the application needs to log anybody in.
 fn keys(config: &Config) -> Result<(&str, &Secret), Problem> {
     let unset = Problem::not_configured;
-    let id = config.spotify.client_id.as_deref();
-    let secret = config.spotify.client_secret.as_ref();
+    let id = config.spotify().client_id.as_deref();
+    let secret = config.spotify().client_secret.as_ref();
     Ok((
         id.ok_or_else(|| unset("spotify_client_id"))?,
         secret.ok_or_else(|| unset("spotify_client_secret"))?,

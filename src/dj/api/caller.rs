@@ -70,11 +70,11 @@ pub(super) async fn admit(
     path: &str,
     headers: &HeaderMap,
 ) -> Result<Admitted, Problem> {
-    let Some(limits) = &app.caller_limits else {
-        return Ok(Admitted::Freely);
-    };
     let route = routes::template(path).filter(|_| method == Method::POST);
     let Some(route) = route else {
+        return Ok(Admitted::Freely);
+    };
+    let Some(limits) = app.caller_limits() else {
         return Ok(Admitted::Freely);
     };
     let address = address_of(&app.config, headers);
@@ -106,7 +106,7 @@ pub(super) async fn count(
     session: &MaybeSession,
     units: u32,
 ) -> Result<Option<Allowance>, Problem> {
-    let Some(limits) = &app.caller_limits else {
+    let Some(limits) = app.caller_limits() else {
         return Ok(None);
     };
     // More than there is would never be let in.
@@ -259,7 +259,7 @@ fn name(app: &AppState, headers: &HeaderMap, session: &MaybeSession) -> String {
 /// The name of an address in the count; of IPv6 the network of a household (/64).
 fn address_of(config: &Config, headers: &HeaderMap) -> String {
     let spin = SPIN_CLIENT_ADDR;
-    let name = config.client_ip_header.as_ref().unwrap_or(&spin);
+    let name = config.callers().client_ip_header.as_ref().unwrap_or(&spin);
     // The last one: a forged one comes first.
     let value = headers.get_all(name).iter().next_back();
     let address = value.and_then(|value| address(value.to_str().ok()?));
@@ -289,7 +289,7 @@ mod tests {
     use super::*;
 
     fn named(values: &[&str]) -> String {
-        let config = Config::load(|_| None).unwrap();
+        let config = Config::new(|_| None);
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append(SPIN_CLIENT_ADDR, value.parse().unwrap());
@@ -337,10 +337,10 @@ mod tests {
 
     #[test]
     fn behind_a_proxy_its_header_counts() {
-        let config = Config::load(|name| (name == "client_ip_header").then(|| "x-real-ip".into()));
+        let config = Config::new(|name| (name == "client_ip_header").then(|| "x-real-ip".into()));
         let mut headers = HeaderMap::new();
         headers.append(SPIN_CLIENT_ADDR, "10.0.0.1:1".parse().unwrap());
         headers.append("x-real-ip", "192.0.2.9".parse().unwrap());
-        assert_eq!(address_of(&config.unwrap(), &headers), "192.0.2.9");
+        assert_eq!(address_of(&config, &headers), "192.0.2.9");
     }
 }

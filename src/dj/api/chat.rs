@@ -153,7 +153,7 @@ pub(super) async fn message(
     headers: HeaderMap,
     Valid(request): Valid<ChatRequest>,
 ) -> Result<Response, Problem> {
-    let Some(api_key) = app.config.anthropic.api_key.clone() else {
+    let Some(api_key) = app.config.anthropic().api_key.clone() else {
         return Err(Problem::not_configured("anthropic_api_key"));
     };
     if request.mode.changes_playlists() {

@@ -21,7 +21,7 @@ use super::{SERVER_TIMING, is_beneath, routes};
 use crate::core::request_id::X_REQUEST_ID;
 use crate::core::trace::TRACEPARENT;
 use crate::dj::AppState;
-use crate::dj::config::{ConfigErrors, Frontend};
+use crate::dj::config::Frontend;
 
 /// How long a browser need not ask again.
 const MAX_AGE: Duration = Duration::from_secs(7_200);
@@ -45,15 +45,6 @@ pub(super) fn concerns(path: &str) -> bool {
             routes::template(path),
             Some("/health" | "/ready" | "/problems/{code}")
         )
-}
-
-/// Whose pages may read answers: as configured, also where something else of the
-/// configuration is malformed: the page has to say what.
-pub(super) fn allowed<'a>(state: Result<&'a AppState, &'a ConfigErrors>) -> &'a Frontend {
-    match state {
-        Ok(state) => &state.config.frontend_url,
-        Err(errors) => &errors.frontend_url,
-    }
 }
 
 /// Lets `inner` answer `request`, which may come from another origin's page.

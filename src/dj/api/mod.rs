@@ -35,7 +35,7 @@ use tower::{ServiceExt, service_fn};
 use tracing::Instrument;
 
 use super::AppState;
-use super::config::ConfigErrors;
+use super::config::Variables;
 use super::error::{Code, ErrorObject};
 use crate::core::abort::AbortHandle;
 use crate::core::limit::Budget;
@@ -110,17 +110,21 @@ fn router(state: AppState) -> Router {
 
 /// See [`super::App::handle`].
 pub(super) async fn handle(
-    ports: &Ports,
-    state: Result<&AppState, &ConfigErrors>,
+    state: &AppState,
     routes: &OnceLock<Router>,
     request: Request,
 ) -> Response {
+    let (ports, config) = (&state.ports, &state.config);
     let head = request.method() == Method::HEAD;
     let options = request.method() == Method::OPTIONS;
     let request_id = request_id::of_request(request.headers(), &*ports.entropy);
     let trace = TraceContext::of_request(request.headers(), &*ports.entropy);
     let abort = AbortHandle::new();
-    let budget = state.map_or(0, |state| state.config.limits.subrequest_budget);
+    // Routes that call no upstream have no use for it.
+    let budget = match routes::needs(request.uri().path()).contains(&Variables::Limits) {
+        true => config.limits().subrequest_budget,
+        false => 0,
+    };
     let scope = Scope::new(request_id.as_str(), Budget::new(budget), abort.signal());
     let scope = Arc::new(Scope {
         trace: Some(trace),
@@ -134,11 +138,11 @@ pub(super) async fn handle(
         answer: AnswerHead::default(),
     };
     let added = context.answer.clone();
-    if state.is_ok_and(|state| state.config.public_url.is_https()) {
+    if config.edge().public_url.is_https() {
         added.append(STRICT_TRANSPORT_SECURITY, HSTS);
     }
     if let Some(fallback) = request.extensions().get::<Fallback>() {
-        let cors = cors::Fields::of(&request, cors::allowed(state));
+        let cors = cors::Fields::of(&request, &config.edge().frontend_url);
         fallback.fill(Panicked::new(cors, added.clone(), asked.clone()));
     }
     let answer = share(state, routes, request, context);
@@ -161,7 +165,7 @@ pub(super) async fn handle(
 
 /// Answers, also to pages of other origins where they may ask.
 async fn share(
-    state: Result<&AppState, &ConfigErrors>,
+    state: &AppState,
     routes: &OnceLock<Router>,
     request: Request,
     context: RequestContext,
@@ -174,23 +178,20 @@ async fn share(
         let context = context.clone();
         async move { Ok(route(state, routes, request, context).await) }
     });
-    cors::answer(inner, request, cors::allowed(state)).await
+    cors::answer(inner, request, &state.config.edge().frontend_url).await
 }
 
 /// Lets the router answer, which is made when it is first needed.
 async fn route(
-    state: Result<&AppState, &ConfigErrors>,
+    state: &AppState,
     routes: &OnceLock<Router>,
     mut request: Request,
     context: RequestContext,
 ) -> Response {
-    let state = match state {
-        Ok(state) => state,
-        Err(_) if request.uri().path() == "/health" => {
-            return status::health().await.into_response();
-        }
-        Err(errors) => return Problem::misconfigured(errors).into_response(),
-    };
+    if let Err(errors) = state.config.check(routes::needs(request.uri().path())) {
+        tracing::error!(%errors, "the configuration is not valid");
+        return Problem::misconfigured(&errors).into_response();
+    }
     let target = request.uri().path_and_query();
     if target.is_some_and(|target| target.as_str().len() > MAX_TARGET) {
         return too_long().into_response();

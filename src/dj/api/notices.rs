@@ -25,7 +25,8 @@ const FORWARDED_WORDS: &str = "requests come by way of a proxy (`forwarded` or `
 /// Whether `headers` say that they came by way of a proxy which nobody has named.
 fn is_forwarded(app: &AppState, headers: &HeaderMap) -> bool {
     let fields = [FORWARDED, X_FORWARDED_FOR];
-    app.config.client_ip_header.is_none() && fields.iter().any(|name| headers.contains_key(name))
+    fields.iter().any(|name| headers.contains_key(name))
+        && app.config.callers().client_ip_header.is_none()
 }
 
 /// Looks at a request's `headers`. What is new is said once in the log, and kept for the
@@ -52,6 +53,6 @@ pub(super) async fn all(app: &AppState, headers: &HeaderMap) -> Vec<&'static str
             .is_raised(FORWARDED_NOTICE)
             .await
             == Ok(true);
-    let known = known && app.config.client_ip_header.is_none();
+    let known = known && app.config.callers().client_ip_header.is_none();
     known.then_some(FORWARDED_WORDS).into_iter().collect()
 }

@@ -13,7 +13,7 @@ pub(super) const X_ADMIN_TOKEN: HeaderName = HeaderName::from_static("x-admin-to
 /// The token that opens what is the operator's. Where it could be guessed there is
 /// none, and the log says so to whom it concerns.
 pub(super) fn token(app: &AppState) -> Option<&Secret> {
-    let token = &app.config.admin_token;
+    let token = &app.config.operator().admin_token;
     if *token == AdminToken::TooShort {
         let least = AdminToken::MIN_LENGTH;
         tracing::error!(
@@ -66,7 +66,7 @@ pub(super) async fn may_look(
     headers: &HeaderMap,
     admitted: Admitted,
 ) -> Result<bool, Problem> {
-    match app.config.environment {
+    match app.config.operator().environment {
         Environment::Production => asks(app, headers, admitted).await,
         Environment::Development | Environment::Staging => Ok(true),
     }

@@ -72,7 +72,7 @@ mod tests {
             .header("origin", origin)
             .extension(fallback.clone());
         let request = request.body(Body::empty()).unwrap();
-        let app = App::from_variables(world.ports(), variables);
+        let app = App::new(world.ports(), variables);
         let answer = world.run(app.handle(request));
         world.drain();
         (fallback, answer.into_parts().0.headers)

@@ -12,12 +12,19 @@ use utoipa::OpenApi;
 
 use super::{admin, assets, auth, chat, docs, enrich, status, stop};
 use crate::dj::AppState;
+use crate::dj::config::Variables;
+use crate::dj::config::Variables::{
+    Anthropic, Callers, Deezer, Edge, Lastfm, Limits, Operator, Spotify, Streams,
+};
 
-/// From one table: [`TEMPLATES`], [`add`] and [`Documented`].
+/// From one table: [`TEMPLATES`], [`NEEDS`], [`add`] and [`Documented`].
 macro_rules! routes {
-    ($($method:ident $template:literal => $($handler:ident)::+,)+) => {
+    ($($method:ident $template:literal $needs:ident => $($handler:ident)::+,)+) => {
         /// Methods and path templates, as they were given.
         const TEMPLATES: &[(&str, &str)] = &[$((stringify!($method), $template)),+];
+
+        /// The variables of each.
+        const NEEDS: &[&[Variables]] = &[$($needs),+];
 
         /// Adds all of them to `router`.
         pub(super) fn add(router: Router<AppState>) -> Router<AppState> {
@@ -31,23 +38,36 @@ macro_rules! routes {
     };
 }
 
+// What a route needs is read, and what is malformed of it named, before anything of a
+// request is looked at.
+const ALL: &[Variables] = Variables::ALL;
+const NOTHING: &[Variables] = &[];
+const PAGES: &[Variables] = &[Edge];
+const STOPS: &[Variables] = &[Edge, Callers];
+const SWEEP: &[Variables] = &[Edge, Operator, Callers, Limits];
+const LOGIN: &[Variables] = &[Edge, Callers, Limits, Spotify];
+const ENRICHMENT: &[Variables] = &[Edge, Callers, Streams, Limits, Spotify, Deezer, Lastfm];
+const CHAT: &[Variables] = &[
+    Edge, Operator, Callers, Streams, Limits, Anthropic, Spotify, Deezer, Lastfm,
+];
+
 routes! {
-    post "/api/chat-stream/message" => chat::message,
-    post "/api/chat-stream/{run}/stop" => stop::stop,
-    post "/api/enrich" => enrich::enrich,
-    get "/api/auth/login" => auth::login,
-    get "/api/auth/callback" => auth::callback,
-    post "/api/auth/token" => auth::token,
-    post "/api/auth/logout" => auth::logout,
-    get "/api/auth/session" => auth::session,
-    post "/api/admin/sweep" => admin::sweep,
-    get "/api/status" => status::status,
-    get "/health" => status::health,
-    get "/ready" => status::ready,
-    get "/api/openapi.json" => docs::document,
-    get "/api/docs" => docs::page,
-    get "/problems/{code}" => docs::problem,
-    get "/assets/{*file}" => assets::asset,
+    post "/api/chat-stream/message" CHAT => chat::message,
+    post "/api/chat-stream/{run}/stop" STOPS => stop::stop,
+    post "/api/enrich" ENRICHMENT => enrich::enrich,
+    get "/api/auth/login" LOGIN => auth::login,
+    get "/api/auth/callback" LOGIN => auth::callback,
+    post "/api/auth/token" LOGIN => auth::token,
+    post "/api/auth/logout" STOPS => auth::logout,
+    get "/api/auth/session" LOGIN => auth::session,
+    post "/api/admin/sweep" SWEEP => admin::sweep,
+    get "/api/status" ALL => status::status,
+    get "/health" NOTHING => status::health,
+    get "/ready" NOTHING => status::ready,
+    get "/api/openapi.json" PAGES => docs::document,
+    get "/api/docs" PAGES => docs::page,
+    get "/problems/{code}" PAGES => docs::problem,
+    get "/assets/{*file}" NOTHING => assets::asset,
 }
 
 /// The route by which runs are ended, which has a count of its own.
@@ -56,10 +76,19 @@ pub(super) const STOP: &str = "/api/chat-stream/{run}/stop";
 /// The template that `path` belongs to, for the log: a path itself may hold
 /// what only its sender should know. `None` where the page answers.
 pub(super) fn template(path: &str) -> Option<&'static str> {
-    let templates = TEMPLATES.iter().map(|(_, template)| *template);
-    templates
-        .into_iter()
-        .find(|template| matches(template, path))
+    Some(TEMPLATES[place(path)?].1)
+}
+
+/// The variables that the route of `path` needs.
+pub(super) fn needs(path: &str) -> &'static [Variables] {
+    place(path).map_or(NOTHING, |place| NEEDS[place])
+}
+
+/// Where in the table the route of `path` is.
+fn place(path: &str) -> Option<usize> {
+    TEMPLATES
+        .iter()
+        .position(|(_, template)| matches(template, path))
 }
 
 fn matches(template: &str, path: &str) -> bool {

@@ -209,7 +209,7 @@ pub(super) async fn status(
     Ok(Json(Status {
         name: env!("CARGO_PKG_NAME"),
         version: env!("CARGO_PKG_VERSION"),
-        environment: config.environment.as_str(),
+        environment: config.operator().environment.as_str(),
         limits: limits(&app).await,
         store: Store {
             key_value: ports.key_value.is_some(),
@@ -221,9 +221,9 @@ pub(super) async fn status(
 }
 
 async fn limits(app: &AppState) -> Limits {
-    let config = &app.config.limits;
-    let shared = app.upstreams.is_shared();
-    let launches = app.upstreams.launches().await;
+    let config = app.config.limits();
+    let shared = app.upstreams().is_shared();
+    let launches = app.upstreams().launches().await;
     // Where the store has nothing to say, an instance knows only itself: that
     // it asks.
     let known = launches.is_some();
@@ -239,7 +239,13 @@ async fn limits(app: &AppState) -> Limits {
     Limits {
         scope: if shared { "shared" } else { "instance" },
         global_rps: config.global_rps.get(),
-        lanes: app.upstreams.status().await.into_iter().map(lane).collect(),
+        lanes: app
+            .upstreams()
+            .status()
+            .await
+            .into_iter()
+            .map(lane)
+            .collect(),
         launches: launches.map(|window| Launches {
             made: window.taken,
             allowed: window.tickets,
@@ -255,18 +261,22 @@ async fn limits(app: &AppState) -> Limits {
 }
 
 fn configuration(config: &Config, warnings: Vec<&'static str>) -> Configuration {
-    let timeouts = &config.upstream_timeouts;
+    let timeouts = &config.limits().upstream_timeouts;
     Configuration {
-        model: config.anthropic.model.clone(),
-        public_url: config.public_url.to_string(),
-        frontend_url: config.frontend_url.to_string(),
-        heartbeat_ms: millis(config.heartbeat),
-        client_stall_ms: millis(config.client_stall),
-        queue_deadline_ms: millis(config.limits.queue_deadline),
-        request_deadline_ms: config.request_deadline.map(millis),
+        model: config.anthropic().model.clone(),
+        public_url: config.edge().public_url.to_string(),
+        frontend_url: config.edge().frontend_url.to_string(),
+        heartbeat_ms: millis(config.streams().heartbeat),
+        client_stall_ms: millis(config.streams().client_stall),
+        queue_deadline_ms: millis(config.limits().queue_deadline),
+        request_deadline_ms: config.streams().request_deadline.map(millis),
         upstream_timeouts_ms: [timeouts.connect, timeouts.first_byte, timeouts.idle].map(millis),
-        client_ip_header: config.client_ip_header.as_ref().map(ToString::to_string),
-        admin: config.admin_token.secret().is_some(),
+        client_ip_header: config
+            .callers()
+            .client_ip_header
+            .as_ref()
+            .map(ToString::to_string),
+        admin: config.operator().admin_token.secret().is_some(),
         warnings,
     }
 }
@@ -284,7 +294,7 @@ fn upstreams(config: &Config, whole: bool) -> Upstreams {
         base_url: whole.then(|| base_url.to_string()),
         configured,
     };
-    let (anthropic, spotify, lastfm) = (&config.anthropic, &config.spotify, &config.lastfm);
+    let (anthropic, spotify, lastfm) = (config.anthropic(), config.spotify(), config.lastfm());
     let spotify_keys = spotify.client_id.is_some() && spotify.client_secret.is_some();
     Upstreams {
         anthropic: upstream(
@@ -293,7 +303,7 @@ fn upstreams(config: &Config, whole: bool) -> Upstreams {
             anthropic.api_key.is_some(),
         ),
         spotify: upstream(&spotify.api_url, real::SPOTIFY, spotify_keys),
-        deezer: upstream(&config.deezer_base_url, real::DEEZER, true),
+        deezer: upstream(&config.deezer().base_url, real::DEEZER, true),
         lastfm: upstream(&lastfm.base_url, real::LASTFM, lastfm.api_key.is_some()),
     }
 }

@@ -63,7 +63,7 @@ pub(super) fn start(
     let extensions = response.extensions_mut();
     extensions.insert(last_words);
     extensions.insert(Patience {
-        stall: app.config.client_stall,
+        stall: app.config.streams().client_stall,
         ..Patience::default()
     });
     let head = response.headers_mut();

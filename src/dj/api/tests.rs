@@ -62,7 +62,7 @@ pub(super) fn ask_with(
     request: Request<Body>,
 ) -> Answer {
     let world = World::with_http(ScriptedHttp::refusing());
-    let app = App::from_variables(world.ports(), variables);
+    let app = App::new(world.ports(), variables);
     let answer = take(&world, &app, request);
     assert_eq!(world.http.calls(), 0, "an upstream was called");
     answer
@@ -75,7 +75,7 @@ pub(super) fn ask_again(
     times: usize,
 ) -> Answer {
     let world = World::with_http(ScriptedHttp::refusing());
-    let app = App::from_variables(world.ports(), variables);
+    let app = App::new(world.ports(), variables);
     for _ in 1..times {
         take(&world, &app, request());
     }

@@ -110,7 +110,7 @@ pub(crate) fn allows_something(granted: &str) -> bool {
 
 /// Where Spotify sends the user back to. Has to be registered there.
 pub(crate) fn redirect_uri(config: &Config) -> String {
-    config.public_url.url("/api/auth/callback")
+    config.edge().public_url.url("/api/auth/callback")
 }
 
 /// Whether a login may go on at `path`: on this site and nowhere else, in the
@@ -199,7 +199,7 @@ mod tests {
             return_to: None,
             client_state: None,
         };
-        let config = Config::load(|_| None).unwrap();
+        let config = Config::new(|_| None);
         let url = login.consent_url(&config, "id");
         let expected = "https://accounts.spotify.com/authorize?response_type=code&client_id=id&";
         assert!(url.starts_with(expected), "{url}");

@@ -66,13 +66,13 @@ impl Chat {
             access,
             progress,
         } = self;
-        for (variable, instead) in &app.config.deprecated {
+        for (variable, instead) in &app.config.anthropic().deprecated {
             warn!(
                 variable,
                 instead, "this variable is read for one release more"
             );
         }
-        let config = &app.config.anthropic;
+        let config = app.config.anthropic();
         let client = Client::new(app, api_key.clone(), Arc::clone(waits) as _);
         let playlist = prompt.playlist.as_ref().map(PlaylistId::as_str);
         let desk = Desk::new(app, access.clone(), output, waits, playlist);

@@ -58,7 +58,7 @@ pub(crate) struct Deezer {
 impl Deezer {
     /// The service as configured. `observer` is told how its calls go.
     pub(crate) fn new(app: &AppState, observer: Arc<dyn Observer>) -> Self {
-        let api = Api::new(app, &DIALECT, &app.config.deezer_base_url, observer);
+        let api = Api::new(app, &DIALECT, &app.config.deezer().base_url, observer);
         Self { api: api.bulk() }
     }
 

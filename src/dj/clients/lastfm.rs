@@ -67,7 +67,7 @@ impl Lastfm {
     /// The service as configured; `None` without a key. `observer` is told how
     /// its calls go.
     pub(crate) fn new(app: &AppState, observer: Arc<dyn Observer>) -> Option<Self> {
-        let config = &app.config.lastfm;
+        let config = app.config.lastfm();
         let api_key = config.api_key.clone()?;
         let api = Api::new(app, &DIALECT, &config.base_url, observer);
         Some(Self {

@@ -10,8 +10,9 @@ use http::HeaderName;
 use tracing::level_filters::LevelFilter;
 
 use super::{
-    AdminToken, AnthropicConfig, CallerLimit, Config, Environment, Frontend, LaneLimits,
-    LastfmConfig, LimitScope, LimitsConfig, Origin, Secret, SpotifyConfig, real, thinking,
+    AdminToken, AnthropicConfig, CallerLimit, CallersConfig, DeezerConfig, EdgeConfig, Environment,
+    Frontend, LaneLimits, LastfmConfig, LimitScope, LimitsConfig, OperatorConfig, Origin, Secret,
+    Source, SpotifyConfig, StreamsConfig, real, thinking,
 };
 use crate::core::ports::Timeouts;
 
@@ -65,13 +66,11 @@ pub struct VariableError {
     pub expected: String,
 }
 
-/// All variables that could not be understood.
+/// The variables, of those that were read, that could not be understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigErrors {
     /// Each of them; there is one at least.
     pub variables: Vec<VariableError>,
-    /// Whose pages may be told of them.
-    pub frontend_url: Frontend,
 }
 
 impl fmt::Display for ConfigErrors {
@@ -86,64 +85,95 @@ impl fmt::Display for ConfigErrors {
 
 impl std::error::Error for ConfigErrors {}
 
-pub(super) fn load(source: &dyn Fn(&str) -> Option<String>) -> Result<Config, ConfigErrors> {
-    let mut read = Reader {
-        source,
-        errors: Vec::new(),
-        deprecated: Vec::new(),
-    };
-    let config = Config {
-        environment: read.or("environment", Environment::Production, environment),
-        anthropic: anthropic(&mut read),
-        spotify: SpotifyConfig {
-            client_id: read.optional("spotify_client_id", visible),
-            client_secret: read.secret("spotify_client_secret"),
-            api_url: read.origin("spotify_api_url", real::SPOTIFY),
-            accounts_url: read.origin("spotify_accounts_url", real::SPOTIFY_ACCOUNTS),
-        },
-        deezer_base_url: read.origin("deezer_base_url", real::DEEZER),
-        lastfm: LastfmConfig {
-            api_key: read.secret("lastfm_api_key"),
-            base_url: read.origin("lastfm_base_url", real::LASTFM),
-        },
+/// What was read of a group.
+#[derive(Debug)]
+pub(super) struct Read<T> {
+    pub(super) value: T,
+    pub(super) errors: Vec<VariableError>,
+}
+
+/// Reads what `load` names.
+pub(super) fn read<T>(source: &Source, load: fn(&mut Reader<'_>) -> T) -> Read<T> {
+    let errors = Vec::new();
+    let mut reader = Reader { source, errors };
+    let value = load(&mut reader);
+    let errors = reader.errors;
+    Read { value, errors }
+}
+
+pub(super) fn edge(read: &mut Reader<'_>) -> EdgeConfig {
+    EdgeConfig {
         public_url: read.origin("public_url", "http://127.0.0.1:3000"),
         frontend_url: read.or("frontend_url", Frontend::Any, Frontend::parse),
+    }
+}
+
+pub(super) fn operator(read: &mut Reader<'_>) -> OperatorConfig {
+    OperatorConfig {
+        environment: read.or("environment", Environment::Production, environment),
         admin_token: read.or("admin_token", AdminToken::Unset, admin_token),
-        heartbeat: read.millis("heartbeat_ms", 15_000, 1..=HOUR_MS),
-        client_stall: read.millis("client_stall_ms", 30_000, 1..=HOUR_MS),
-        limits: limits(&mut read),
+    }
+}
+
+pub(super) fn callers(read: &mut Reader<'_>) -> CallersConfig {
+    CallersConfig {
+        limit: read.or("caller_limit", Some(CallerLimit::default()), caller_limit),
+        runs: read.or("caller_runs", count(2), |text| positive(text, 1_000)),
         client_ip_header: read.optional("client_ip_header", |text| {
             HeaderName::from_str(text).map_err(|_| "must be the name of a header".into())
-        }),
-        request_deadline: Some(read.millis("request_deadline_ms", 0, 0..=HOUR_MS))
-            .filter(|deadline| !deadline.is_zero()),
-        log_level: read.or("log_level", LevelFilter::INFO, log_level),
-        upstream_timeouts: read.or("upstream_timeouts_ms", timeouts(60_000, 60_000), |text| {
-            upstream_timeouts(text)
-        }),
-        upstream_progress: read.millis("upstream_progress_ms", 120_000, 1..=HOUR_MS),
-        deprecated: read.deprecated,
-    };
-    match read.errors.is_empty() {
-        true => Ok(config),
-        false => Err(ConfigErrors {
-            frontend_url: config.frontend_url,
-            variables: read.errors,
         }),
     }
 }
 
-fn anthropic(read: &mut Reader<'_>) -> AnthropicConfig {
+pub(super) fn streams(read: &mut Reader<'_>) -> StreamsConfig {
+    StreamsConfig {
+        heartbeat: read.millis("heartbeat_ms", 15_000, 1..=HOUR_MS),
+        client_stall: read.millis("client_stall_ms", 30_000, 1..=HOUR_MS),
+        request_deadline: Some(read.millis("request_deadline_ms", 0, 0..=HOUR_MS))
+            .filter(|deadline| !deadline.is_zero()),
+    }
+}
+
+pub(super) fn anthropic(read: &mut Reader<'_>) -> AnthropicConfig {
     let model = read.or("anthropic_model", MODEL.into(), visible);
     let parse = |text: &str| thinking::parse(text, &model);
     let new = read.optional("anthropic_thinking", parse);
-    let old = read.replaced("anthropic_thinking_tokens", "anthropic_thinking", parse);
+    let old = read.optional("anthropic_thinking_tokens", parse);
+    let replaced = ("anthropic_thinking_tokens", "anthropic_thinking");
     AnthropicConfig {
         api_key: read.secret("anthropic_api_key"),
         base_url: read.origin("anthropic_base_url", real::ANTHROPIC),
+        deprecated: old.is_some().then_some(replaced).into_iter().collect(),
         thinking: new.or(old).unwrap_or_else(|| thinking::off(&model)),
+        progress: read.millis("upstream_progress_ms", 120_000, 1..=HOUR_MS),
         model,
     }
+}
+
+pub(super) fn spotify(read: &mut Reader<'_>) -> SpotifyConfig {
+    SpotifyConfig {
+        client_id: read.optional("spotify_client_id", visible),
+        client_secret: read.secret("spotify_client_secret"),
+        api_url: read.origin("spotify_api_url", real::SPOTIFY),
+        accounts_url: read.origin("spotify_accounts_url", real::SPOTIFY_ACCOUNTS),
+    }
+}
+
+pub(super) fn deezer(read: &mut Reader<'_>) -> DeezerConfig {
+    DeezerConfig {
+        base_url: read.origin("deezer_base_url", real::DEEZER),
+    }
+}
+
+pub(super) fn lastfm(read: &mut Reader<'_>) -> LastfmConfig {
+    LastfmConfig {
+        api_key: read.secret("lastfm_api_key"),
+        base_url: read.origin("lastfm_base_url", real::LASTFM),
+    }
+}
+
+pub(super) fn log(read: &mut Reader<'_>) -> LevelFilter {
+    read.or("log_level", LevelFilter::INFO, log_level)
 }
 
 fn admin_token(text: &str) -> Parsed<AdminToken> {
@@ -161,7 +191,7 @@ fn log_level(text: &str) -> Result<LevelFilter, String> {
     level.ok_or_else(|| "must be `off`, `error`, `warn`, `info`, `debug` or `trace`".into())
 }
 
-fn limits(read: &mut Reader<'_>) -> LimitsConfig {
+pub(super) fn limits(read: &mut Reader<'_>) -> LimitsConfig {
     LimitsConfig {
         scope: read.optional("limit_scope", |text| match text {
             "instance" => Ok(LimitScope::Instance),
@@ -175,9 +205,10 @@ fn limits(read: &mut Reader<'_>) -> LimitsConfig {
                 positive(text, 100_000)
             })
             .get(),
-        caller: read.or("caller_limit", Some(CallerLimit::default()), caller_limit),
-        caller_runs: read.or("caller_runs", count(2), |text| positive(text, 1_000)),
         queue_deadline: read.millis("queue_deadline_ms", 30_000, 0..=HOUR_MS),
+        upstream_timeouts: read.or("upstream_timeouts_ms", timeouts(60_000, 60_000), |text| {
+            upstream_timeouts(text)
+        }),
     }
 }
 
@@ -204,10 +235,9 @@ impl Default for CallerLimit {
 }
 
 /// Reads variables and remembers what was wrong with them.
-struct Reader<'a> {
-    source: &'a dyn Fn(&str) -> Option<String>,
+pub(super) struct Reader<'a> {
+    source: &'a Source,
     errors: Vec<VariableError>,
-    deprecated: Vec<(&'static str, &'static str)>,
 }
 
 type Parsed<T> = Result<T, String>;
@@ -240,18 +270,6 @@ impl Reader<'_> {
         parse: impl FnOnce(&str) -> Parsed<T>,
     ) -> T {
         self.optional(name, parse).unwrap_or(default)
-    }
-
-    /// A variable that `by` has taken the place of.
-    fn replaced<T>(
-        &mut self,
-        name: &'static str,
-        by: &'static str,
-        parse: impl FnOnce(&str) -> Parsed<T>,
-    ) -> Option<T> {
-        let value = self.optional(name, parse)?;
-        self.deprecated.push((name, by));
-        Some(value)
     }
 
     fn secret(&mut self, name: &'static str) -> Option<Secret> {

@@ -29,7 +29,7 @@ impl Enrichment {
     /// Of `tracks`, for the request that begins now.
     pub(crate) fn new(app: &AppState, tracks: Vec<Track>) -> Self {
         let now = app.ports.clock.now();
-        let limit = app.config.request_deadline;
+        let limit = app.config.streams().request_deadline;
         let limit = limit.map(|limit| limit - (limit / 10).min(LAST_WORDS));
         Self {
             app: app.clone(),

@@ -87,7 +87,7 @@ pub(crate) fn start(
     let (writer, body) = sse::channel(
         Arc::clone(&app.ports.clock),
         WriterConfig {
-            heartbeat: app.config.heartbeat,
+            heartbeat: app.config.streams().heartbeat,
             numbered: true,
             ..WriterConfig::default()
         },
@@ -129,7 +129,7 @@ async fn drive(
     }
     let waits = Arc::new(Waits::new(output.clone()));
     let ending = {
-        let deadline = match app.config.request_deadline {
+        let deadline = match app.config.streams().request_deadline {
             Some(deadline) => app.ports.clock.sleep_until(started + deadline),
             None => futures::future::pending().boxed(),
         };

@@ -104,7 +104,7 @@ fn a_code_is_good_once_on_any_schedule() {
         let apps: Vec<_> = (0..4)
             .map(|n| {
                 let store = StoreDouble::delaying(&world.store, &world.clock, seed ^ n << 32, most);
-                let config = Config::load(|_| None).unwrap();
+                let config = Config::new(|_| None);
                 AppState::new(store.in_ports(world.ports()), config)
             })
             .collect();
@@ -130,7 +130,7 @@ fn a_code_is_good_once_whoever_is_held_up() {
         let account = json!({"access": "a", "refresh": "r", "until": 1, "user": null});
         let account: Account = serde_json::from_value(account).unwrap();
         let given = stage.world.run(code::issue(&stage.app, &account)).unwrap();
-        let config = Config::load(|_| None).unwrap();
+        let config = Config::new(|_| None);
         let other = AppState::new(stage.world.ports(), config);
         let mut held = Box::pin(code::redeem(&stage.app, given.expose()));
         // It gives others a turn before each.

@@ -89,12 +89,12 @@ fn ended() -> (Rotating, Stage, Secret) {
 
 /// One more instance of the application, on these ports.
 fn instance(ports: Ports) -> AppState {
-    let config = Config::load(|name| {
+    let config = Config::new(|name| {
         let mut keys = crate::dj::testing::KEYS.iter();
         let key = keys.find(|(known, _)| *known == name);
         key.map(|(_, value)| (*value).to_owned())
     });
-    AppState::new(ports, config.unwrap())
+    AppState::new(ports, config)
 }
 
 /// What a run of an instance of its own gets, and its session.

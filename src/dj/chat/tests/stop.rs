@@ -163,7 +163,7 @@ fn without_a_store_a_run_is_stopped_by_nobody() {
     let mut ports = world.ports();
     ports.key_value = None;
     ports.counters = None;
-    let app = App::from_variables(ports, |name| {
+    let app = App::new(ports, |name| {
         (name == "anthropic_api_key").then(|| KEY.to_owned())
     });
     let run = "0".repeat(32);

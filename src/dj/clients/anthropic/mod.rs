@@ -68,7 +68,7 @@ impl Client {
     /// The service as configured, called with `api_key`.
     /// `observer` is told how its calls go.
     pub(crate) fn new(app: &AppState, api_key: Secret, observer: Arc<dyn Observer>) -> Self {
-        let api = Api::new(app, &DIALECT, &app.config.anthropic.base_url, observer);
+        let api = Api::new(app, &DIALECT, &app.config.anthropic().base_url, observer);
         Self {
             api: api.hiding(&api_key),
             api_key,
@@ -92,7 +92,7 @@ impl Client {
             .header(ANTHROPIC_VERSION, VERSION)
             .header(ACCEPT, "text/event-stream")
             .json(request)
-            .progress(self.api.app.config.upstream_progress)
+            .progress(self.api.app.config.anthropic().progress)
             .repeatable()
             .overhead();
         let answered = match self.api.send(&ask).await {
@@ -117,7 +117,7 @@ impl Client {
     ) -> Result<Answered, UpstreamError> {
         self.api.repeating();
         let app = &self.api.app;
-        let end = app.ports.clock.sleep(app.config.upstream_progress / 2);
+        let end = app.ports.clock.sleep(app.config.anthropic().progress / 2);
         match select(Box::pin(self.api.send(ask)), end).await {
             Either::Left((answered, _)) => answered,
             Either::Right(_) => Err(stalled),

@@ -54,7 +54,7 @@ struct Reader {
 
 impl MessageStream {
     pub(super) fn new(body: BodyStream, api: Api) -> Self {
-        let (clock, patience) = (&api.app.ports.clock, api.app.config.upstream_progress);
+        let (clock, patience) = (&api.app.ports.clock, api.app.config.anthropic().progress);
         let due = clock.now() + patience;
         Self {
             body,

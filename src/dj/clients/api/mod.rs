@@ -247,15 +247,15 @@ impl Api {
         let mut call = Call::new(self.dialect.lane, request, self.budget());
         call.repeatable = ask.repeatable;
         call.overhead = ask.overhead;
-        call.deadline = Some(began + self.app.config.limits.queue_deadline);
+        call.deadline = Some(began + self.app.config.limits().queue_deadline);
         call.priority = self.priority;
         if self.priority == Priority::Background {
-            call.timeouts = Some(bulk(self.app.config.upstream_timeouts));
+            call.timeouts = Some(bulk(self.app.config.limits().upstream_timeouts));
         }
         call.inspect = self.dialect.inspect;
         call.progress = ask.progress;
         call.observer = Some(Arc::clone(&self.observer));
-        let answered = self.app.upstreams.run(call).await;
+        let answered = self.app.upstreams().run(call).await;
         self.log(ask, began, &answered);
         answered.map_err(|error| self.fail(error.into()))
     }
@@ -274,7 +274,7 @@ impl Api {
     fn budget(&self) -> Budget {
         let request = || scope::current().map(|scope| Budget::clone(&scope.budget));
         let budget = self.budget.clone().or_else(request);
-        budget.unwrap_or_else(|| Budget::new(self.app.config.limits.subrequest_budget))
+        budget.unwrap_or_else(|| Budget::new(self.app.config.limits().subrequest_budget))
     }
 
     fn log(&self, ask: &Ask, began: Instant, answered: &Result<Answered, CallError>) {
@@ -497,7 +497,7 @@ mod tests {
     #[test]
     fn what_cannot_be_sent_is_not_sent_nor_shown() {
         let stage = Stage::new(&[], |_| panic!("nothing is sent"));
-        let base_url = &stage.app.config.deezer_base_url;
+        let base_url = &stage.app.config.deezer().base_url;
         static SERVICE: Service = Service {
             name: "x",
             title: "X",

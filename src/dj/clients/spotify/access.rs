@@ -160,7 +160,7 @@ impl AppTokens {
     /// Where the token of this client, of this service, is in the store; and
     /// what opens it.
     fn place(&self) -> Option<(Key, Seal)> {
-        let config = &self.app.config.spotify;
+        let config = self.app.config.spotify();
         let id = config.client_id.as_deref()?;
         let key = Key::exact([config.accounts_url.as_str(), id]);
         let seal = Seal::new(config.client_secret.as_ref()?, "spinlane spotify token v1");

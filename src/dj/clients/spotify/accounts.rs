@@ -125,7 +125,7 @@ pub(crate) struct Accounts {
 impl Accounts {
     /// `observer` is told how its calls go.
     pub(crate) fn new(app: &AppState, observer: Arc<dyn Observer>) -> Self {
-        let api = Api::new(app, &DIALECT, &app.config.spotify.accounts_url, observer);
+        let api = Api::new(app, &DIALECT, &app.config.spotify().accounts_url, observer);
         Self { api }
     }
 
@@ -184,7 +184,7 @@ impl Accounts {
     }
 
     async fn token(&self, ask: Ask, hidden: &[&Secret]) -> Result<TokenSet, UpstreamError> {
-        let config = &self.api.app.config.spotify;
+        let config = self.api.app.config.spotify();
         let unset = |variable| self.api.fail(Failure::NotConfigured(variable));
         let id = config.client_id.as_ref();
         let id = id.ok_or_else(|| unset("spotify_client_id"))?;

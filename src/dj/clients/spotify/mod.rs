@@ -90,7 +90,7 @@ impl Spotify {
             api: Api::new(
                 app,
                 &DIALECT,
-                &app.config.spotify.api_url,
+                &app.config.spotify().api_url,
                 Arc::clone(&observer),
             ),
             tokens: access.tokens(app, observer),

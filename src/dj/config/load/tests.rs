@@ -1,11 +1,16 @@
-use super::super::{Effort, Thinking};
+use std::sync::{Arc, Mutex};
+
+use super::super::{Config, Effort, Thinking, Variables};
 use super::*;
 
 fn with(pairs: &[(&'static str, &'static str)]) -> Result<Config, ConfigErrors> {
-    Config::load(|name| {
+    let pairs = pairs.to_vec();
+    let config = Config::new(move |name| {
         let found = pairs.iter().find(|(key, _)| *key == name);
         found.map(|(_, value)| (*value).to_owned())
-    })
+    });
+    config.check(Variables::ALL)?;
+    Ok(config)
 }
 
 fn broken(pairs: &[(&'static str, &'static str)]) -> Vec<&'static str> {
@@ -21,38 +26,60 @@ fn starts_with_nothing_set() {
         |_: &str| Some(String::new()),
         |_: &str| Some("  ".into()),
     ] {
-        let config = Config::load(source).unwrap();
-        assert!(config.anthropic.api_key.is_none());
-        assert_eq!(config.environment, Environment::Production);
-        assert_eq!(config.frontend_url, Frontend::Any);
-        assert_eq!(config.admin_token, AdminToken::Unset);
+        let config = Config::new(source);
+        config.check(Variables::ALL).unwrap();
+        assert!(config.anthropic().api_key.is_none());
+        assert_eq!(config.operator().environment, Environment::Production);
+        assert_eq!(config.edge().frontend_url, Frontend::Any);
+        assert_eq!(config.operator().admin_token, AdminToken::Unset);
         assert_eq!(
-            config.anthropic.base_url.as_str(),
+            config.anthropic().base_url.as_str(),
             "https://api.anthropic.com"
         );
-        assert_eq!(config.heartbeat, Duration::from_secs(15));
-        assert_eq!(config.limits.subrequest_budget, 950);
-        assert_eq!(config.limits.caller, Some(CallerLimit::default()));
-        assert_eq!(config.limits.caller_runs.get(), 2);
-        assert_eq!(config.request_deadline, None);
-        assert_eq!(config.upstream_timeouts, timeouts(60_000, 60_000));
-        assert_eq!(config.upstream_timeouts.connect, Duration::from_secs(5));
+        assert_eq!(config.streams().heartbeat, Duration::from_secs(15));
+        assert_eq!(config.limits().subrequest_budget, 950);
+        assert_eq!(config.callers().limit, Some(CallerLimit::default()));
+        assert_eq!(config.callers().runs.get(), 2);
+        assert_eq!(config.streams().request_deadline, None);
+        assert_eq!(config.limits().upstream_timeouts, timeouts(60_000, 60_000));
+        assert_eq!(
+            config.limits().upstream_timeouts.connect,
+            Duration::from_secs(5)
+        );
     }
 }
 
-#[test]
-fn every_listed_variable_is_read() {
-    let seen = std::cell::RefCell::new(Vec::new());
-    let loaded = Config::load(|name| {
-        seen.borrow_mut().push(name.to_owned());
+/// What `use_it` lets be read.
+fn read_by(use_it: impl FnOnce(&Config)) -> Vec<String> {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&seen);
+    let config = Config::new(move |name| {
+        sink.lock().unwrap().push(name.to_owned());
         None
     });
-    assert!(loaded.is_ok());
-    let mut seen = seen.into_inner();
-    let mut listed: Vec<String> = VARIABLES.map(Into::into).to_vec();
+    use_it(&config);
+    let mut seen = std::mem::take(&mut *seen.lock().unwrap());
     seen.sort();
+    seen
+}
+
+#[test]
+fn every_listed_variable_is_read_once() {
+    let mut listed: Vec<String> = VARIABLES.map(Into::into).to_vec();
     listed.sort();
-    assert_eq!(seen, listed);
+    let all = |config: &Config| {
+        config.check(Variables::ALL).unwrap();
+        config.check(Variables::ALL).unwrap();
+        config.spotify();
+    };
+    assert_eq!(read_by(all), listed);
+}
+
+#[test]
+fn what_nobody_needs_is_not_read() {
+    assert_eq!(read_by(|_| {}), Vec::<String>::new());
+    let edge = |config: &Config| config.check(&[Variables::Edge]).unwrap();
+    assert_eq!(read_by(edge), ["frontend_url", "public_url"]);
 }
 
 #[test]
@@ -85,28 +112,31 @@ fn values_are_typed() {
         ("frontend_url", "https://dj.example/"),
     ])
     .unwrap();
-    assert_eq!(config.environment, Environment::Development);
-    assert_eq!(config.log_level, LevelFilter::TRACE);
-    let thinking = config.anthropic.thinking;
+    assert_eq!(config.operator().environment, Environment::Development);
+    assert_eq!(log_level("trace"), Ok(LevelFilter::TRACE));
+    let thinking = config.anthropic().thinking;
     assert_eq!(thinking, Thinking::Adaptive(Some(Effort::Low)));
-    assert_eq!(config.limits.lanes.deezer.get(), 3);
-    assert_eq!(config.limits.lanes.anthropic.get(), 1);
-    assert_eq!(config.limits.lanes.spotify.get(), 5);
-    let caller = config.limits.caller.unwrap();
+    assert_eq!(config.limits().lanes.deezer.get(), 3);
+    assert_eq!(config.limits().lanes.anthropic.get(), 1);
+    assert_eq!(config.limits().lanes.spotify.get(), 5);
+    let caller = config.callers().limit.unwrap();
     assert_eq!((caller.requests.get(), caller.window.as_secs()), (5, 7200));
-    assert_eq!(config.request_deadline, Some(Duration::from_secs(28)));
+    assert_eq!(
+        config.streams().request_deadline,
+        Some(Duration::from_secs(28))
+    );
     let Timeouts {
         connect,
         first_byte,
         idle,
-    } = config.upstream_timeouts;
+    } = config.limits().upstream_timeouts;
     assert_eq!(
         [connect, first_byte, idle].map(|limit| limit.as_millis()),
         [200, 300, 400]
     );
-    assert_eq!(config.limits.scope, Some(LimitScope::Instance));
+    assert_eq!(config.limits().scope, Some(LimitScope::Instance));
     assert_eq!(
-        with(&[("caller_limit", "off")]).unwrap().limits.caller,
+        with(&[("caller_limit", "off")]).unwrap().callers().limit,
         None
     );
 }
@@ -117,15 +147,15 @@ fn what_has_a_new_name_is_read_by_the_old_one() {
     let old = ("anthropic_thinking_tokens", "2048");
     let config = with(&[old]).unwrap();
     let tokens = Thinking::Tokens(NonZeroU32::new(2048).unwrap());
-    assert_eq!(config.anthropic.thinking, tokens);
+    assert_eq!(config.anthropic().thinking, tokens);
     let replaced = [("anthropic_thinking_tokens", "anthropic_thinking")];
-    assert_eq!(config.deprecated, replaced);
+    assert_eq!(config.anthropic().deprecated, replaced);
     let both = with(&[old, ("anthropic_thinking", "off")]).unwrap();
-    assert_eq!(both.anthropic.thinking, Thinking::Unasked);
-    assert_eq!(both.deprecated, replaced);
-    assert!(with(&[]).unwrap().deprecated.is_empty());
+    assert_eq!(both.anthropic().thinking, Thinking::Unasked);
+    assert_eq!(both.anthropic().deprecated, replaced);
+    assert!(with(&[]).unwrap().anthropic().deprecated.is_empty());
     let off = with(&[("anthropic_thinking_tokens", "0")]).unwrap();
-    assert_eq!(off.anthropic.thinking, Thinking::Unasked);
+    assert_eq!(off.anthropic().thinking, Thinking::Unasked);
 }
 
 #[test]
@@ -154,7 +184,13 @@ fn all_malformed_values_are_named_at_once() {
 
 #[test]
 fn a_token_that_could_be_guessed_opens_nothing() {
-    let token = |text: &'static str| with(&[("admin_token", text)]).unwrap().admin_token;
+    let token = |text: &'static str| {
+        with(&[("admin_token", text)])
+            .unwrap()
+            .operator()
+            .admin_token
+            .clone()
+    };
     assert_eq!(token("a"), AdminToken::TooShort);
     assert_eq!(token("123456789012345"), AdminToken::TooShort);
     let secret = Secret::new("1234567890123456");

@@ -578,5 +578,5 @@ fn dropping_it_ends_the_calls() {
     stage.world.drain();
     assert_eq!(stage.seen().len(), before);
     assert!((10..=20).contains(&before), "{before}");
-    assert_eq!(stage.app.upstreams.global().in_flight, 0);
+    assert_eq!(stage.app.upstreams().global().in_flight, 0);
 }

@@ -236,6 +236,6 @@ fn when_the_client_goes_so_do_the_calls() {
         assert!((1..=20).contains(&before), "{accept}: {before}");
         stage.world.drain();
         assert_eq!(stage.seen().len(), before, "{accept}");
-        assert_eq!(stage.app.upstreams.global().in_flight, 0, "{accept}");
+        assert_eq!(stage.app.upstreams().global().in_flight, 0, "{accept}");
     }
 }

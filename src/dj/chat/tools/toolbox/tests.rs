@@ -82,7 +82,7 @@ impl Bench {
         let world = World::new();
         let runs = Runs::default();
         let fake = |name, writes| fake(name, writes, &world, &runs);
-        let config = Config::load(|_| None).unwrap();
+        let config = Config::new(|_| None);
         Self {
             app: AppState::new(world.ports(), config),
             toolbox: Toolbox::new(vec![fake("look", false), fake("change", true)]),
