@@ -1,10 +1,10 @@
 //! The component's export: the DJ on this host.
 
 use axum::body::Body;
+use spinlane::core::ports::Ports;
+use spinlane::host::{self, IncomingBody};
 
-use crate::core::ports::Ports;
-use crate::dj::App;
-use crate::host::{self, IncomingBody};
+use crate::App;
 
 async fn handle(request: http::Request<IncomingBody>, ports: Ports) -> http::Response<Body> {
     let app = App::from_variables(ports, host::variable);
@@ -14,4 +14,4 @@ async fn handle(request: http::Request<IncomingBody>, ports: Ports) -> http::Res
     app.handle(request).await
 }
 
-crate::export!(handle);
+spinlane::export!(handle);
