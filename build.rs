@@ -1,5 +1,5 @@
 //! Embeds the page: everything under `web/` becomes a table of assets for
-//! `dj::api::assets`.
+//! `api::assets`.
 //!
 //! `web/x.html` is a page. Any other file is an asset, named in sources as
 //! `/assets/FILE` (its path under `web/`) and served under a name that holds a
@@ -47,9 +47,6 @@ fn main() {
         if env::var_os("SPINLANE_NAMES").is_none() {
             println!("cargo:rustc-link-arg-cdylib=--strip-all");
         }
-    }
-    if env::var_os("CARGO_FEATURE_APP").is_none() {
-        return;
     }
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("set by cargo"));
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("set by cargo"));

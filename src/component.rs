@@ -1,13 +1,13 @@
 //! The component's export: the DJ on this host.
 
 use axum::body::Body;
+use spinlane::core::ports::Ports;
+use spinlane::host::{self, IncomingBody};
 
-use crate::core::ports::Ports;
-use crate::dj::App;
-use crate::host::{self, IncomingBody};
+use crate::App;
 
 async fn handle(request: http::Request<IncomingBody>, ports: Ports) -> http::Response<Body> {
     App::new(ports, host::variable).handle(request).await
 }
 
-crate::export!(handle);
+spinlane::export!(handle);

@@ -1,20 +1,36 @@
-//! Spinlane: streaming HTTP APIs as one WebAssembly component.
+//! The DJ: an AI that talks about music over Server-Sent Events, as one component.
 //!
-//! The map of the crate, and the direction of its arrows:
+//! It stands on [`spinlane_core`] and reaches the world through
+//! [`Ports`](spinlane_core::ports::Ports), so the whole API runs natively in tests. A
+//! host makes an [`App`] and hands it requests. The map:
 //!
-//! - [`core`]: pure rules. SSE, limits, TTL cache. No I/O, no host types, no
-//!   clock reads; it reaches the world through [`core::ports`] and imports
-//!   nothing of the rest, so it serves native programs as well.
-//! - `host` (wasm only): the ports on Spin and on plain WASI.
-//! - `dj` (feature `app`): the application. It imports `core` only.
+//! - [`api`]: the routes, what they take and answer, and the page.
+//! - `chat`: the agent, its turns with the model, and its tools.
+//! - `enrich`: tempo and tags of many tracks.
+//! - `auth`: logins, sessions and what a session may do.
+//! - `run`: work whose answer is streamed.
+//! - `clients`: the upstream services, as typed calls.
+//! - [`config`]: the typed environment.
 //!
-//! Only `component`, which exports the application, knows both `host` and `dj`.
+//! Only `component`, which exports the application, knows a host as well.
 
-pub mod core;
-#[cfg(feature = "app")]
-pub mod dj;
+pub mod api;
+mod app;
+mod auth;
+mod chat;
+mod clients;
 #[cfg(target_family = "wasm")]
-pub mod host;
-
-#[cfg(all(target_family = "wasm", feature = "app"))]
 mod component;
+pub mod config;
+mod enrich;
+pub mod error;
+mod limits;
+mod music;
+mod run;
+mod seal;
+mod stored;
+#[cfg(test)]
+mod testing;
+
+pub use app::App;
+pub(crate) use app::{AppState, millis, random_hex};

@@ -14,38 +14,51 @@ pub(crate) fn target_dir() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-fn wasm(folder: &std::path::Path, name: &str) -> PathBuf {
-    folder.join(TARGET).join("release").join(name)
+/// The DJ's package, and the file that cargo makes of it.
+pub(crate) const DJ: &str = "spinlane-dj";
+const DJ_FILE: &str = "spinlane_dj.wasm";
+
+const FIXTURE: &str = "spinlane-fixture";
+const FIXTURE_FILE: &str = "spinlane_fixture.wasm";
+
+/// Cargo's profiles of components. Those of one package have one name, so each
+/// kind of host has a profile, and with it a folder, of its own.
+const RELEASE: &str = "release";
+const WASI: &str = "wasi";
+const NO_COUNTERS: &str = "no-counters";
+
+fn wasm(folder: &std::path::Path, profile: &str, name: &str) -> PathBuf {
+    folder.join(TARGET).join(profile).join(name)
 }
 
 /// The component for Spin and the embedded host.
 pub(crate) fn spin_component() -> PathBuf {
-    wasm(&target_dir(), "spinlane.wasm")
+    wasm(&target_dir(), RELEASE, DJ_FILE)
 }
 
 /// The component for plain WASI hosts.
 pub(crate) fn wasi_component() -> PathBuf {
-    wasm(&target_dir().join("wasi"), "spinlane.wasm")
+    wasm(&target_dir(), WASI, DJ_FILE)
 }
 
 /// The component for hosts of Spin's that have no atomic counters.
 pub(crate) fn plain_spin_component() -> PathBuf {
-    wasm(&target_dir().join("no-counters"), "spinlane.wasm")
+    wasm(&target_dir(), NO_COUNTERS, DJ_FILE)
 }
 
 /// The test fixture's component.
 pub(crate) fn fixture_component() -> PathBuf {
-    wasm(&target_dir().join("fixture"), "spinlane_fixture.wasm")
+    wasm(&target_dir(), RELEASE, FIXTURE_FILE)
 }
 
 /// The same for plain WASI hosts.
 pub(crate) fn wasi_fixture_component() -> PathBuf {
-    wasm(&target_dir().join("wasi-fixture"), "spinlane_fixture.wasm")
+    wasm(&target_dir(), WASI, FIXTURE_FILE)
 }
 
 /// The example's component.
 pub(crate) fn relay_component() -> PathBuf {
-    wasm(&target_dir().join("fixture"), "relay.wasm")
+    wasm(&target_dir(), RELEASE, "relay.wasm")
 }
 
 /// Adds the wasm target when the toolchain lacks it: cargo does not.
@@ -72,9 +85,17 @@ pub(crate) fn ensure_target() -> Result<()> {
 }
 
 /// `cargo build` for wasm.
-fn component(package: &str) -> Command {
+fn component(profile: &str, package: &str) -> Command {
     let mut command = locked("build");
-    command.args(["--release", "--target", TARGET, "--package", package]);
+    command.args(["--profile", profile, "--target", TARGET]);
+    command.args(["--package", package]);
+    command
+}
+
+/// The same, with the host adapters of `features`.
+fn component_for(features: &str, profile: &str, package: &str) -> Command {
+    let mut command = component(profile, package);
+    command.args(["--no-default-features", "--features", features]);
     command
 }
 
@@ -91,26 +112,18 @@ pub(crate) fn spin() -> Result<()> {
 /// Builds what plain WASI hosts run.
 pub(crate) fn wasi() -> Result<()> {
     ensure_target()?;
-    // A folder of its own: both files have the same name.
-    let folder = target_dir().join("wasi");
     step(
         "build the component (plain WASI)",
-        component("spinlane")
-            .args(["--no-default-features", "--features", "app,wasi"])
-            .env("CARGO_TARGET_DIR", folder),
+        &mut component_for("wasi", WASI, DJ),
     )
 }
 
 /// Builds what managed clouds run, where Spin's store has no atomics.
 pub(crate) fn plain_spin() -> Result<()> {
     ensure_target()?;
-    // A folder of its own: both files have the same name.
-    let folder = target_dir().join("no-counters");
     step(
         "build the component (Spin without counters)",
-        component("spinlane")
-            .args(["--no-default-features", "--features", "app,spin"])
-            .env("CARGO_TARGET_DIR", folder),
+        &mut component_for("spin", NO_COUNTERS, DJ),
     )
 }
 
@@ -118,13 +131,9 @@ pub(crate) fn plain_spin() -> Result<()> {
 /// own lines.
 pub(crate) fn fixture() -> Result<()> {
     ensure_target()?;
-    // A folder of its own: it builds `spinlane` as well, without the DJ, and
-    // cargo would put that in the DJ's place.
     step(
         "build the components (fixture, example)",
-        component("spinlane-fixture")
-            .args(["--package", "relay"])
-            .env("CARGO_TARGET_DIR", target_dir().join("fixture")),
+        component(RELEASE, FIXTURE).args(["--package", "relay"]),
     )
 }
 
@@ -133,9 +142,7 @@ pub(crate) fn wasi_fixture() -> Result<()> {
     ensure_target()?;
     step(
         "build the component (fixture, plain WASI)",
-        component("spinlane-fixture")
-            .args(["--no-default-features", "--features", "wasi"])
-            .env("CARGO_TARGET_DIR", target_dir().join("wasi-fixture")),
+        &mut component_for("wasi", WASI, FIXTURE),
     )
 }
 
@@ -180,7 +187,7 @@ mod tests {
         let source = named("[component.spinlane]", "source");
         assert_eq!(
             PathBuf::from(source),
-            wasm("target".as_ref(), "spinlane.wasm")
+            wasm("target".as_ref(), RELEASE, DJ_FILE)
         );
     }
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::build::ensure_target;
+use crate::build::{DJ, ensure_target};
 use crate::steps::{cargo, locked, step};
 use crate::supply;
 
@@ -16,7 +16,7 @@ pub(crate) fn run() -> Result<()> {
     )?;
     ensure_target()?;
     for (what, arguments) in [
-        ("lints (wasm, Spin)", &["--package", "spinlane"][..]),
+        ("lints (wasm, Spin)", &["--package", DJ][..]),
         (
             "lints (wasm, fixture and example)",
             &["--package", "spinlane-fixture", "--package", "relay"],
@@ -25,20 +25,20 @@ pub(crate) fn run() -> Result<()> {
             "lints (wasm, Spin without counters)",
             &[
                 "--package",
-                "spinlane",
+                DJ,
                 "--no-default-features",
                 "--features",
-                "app,spin",
+                "spin",
             ],
         ),
         (
             "lints (wasm, plain WASI)",
             &[
                 "--package",
-                "spinlane",
+                DJ,
                 "--no-default-features",
                 "--features",
-                "app,wasi",
+                "wasi",
             ],
         ),
     ] {

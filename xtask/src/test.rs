@@ -81,7 +81,7 @@ fn npm(not_run: &mut Vec<String>) -> Result<()> {
         .args([
             "--quiet",
             "--package",
-            "spinlane",
+            "spinlane-core",
             "--example",
             "sse_vectors",
         ])

@@ -12,7 +12,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures::{Stream, StreamExt, stream};
 use serde_json::{Value, json};
-use spinlane::core::sse::Decoder;
+use spinlane_core::sse::Decoder;
 
 struct Relay {
     client: reqwest::Client,

@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use serde_json::{Value, json};
-use spinlane::core::sse::Decoder;
+use spinlane_core::sse::Decoder;
 
 use crate::{KEY, PATIENCE};
 

@@ -1,4 +1,4 @@
-//! `core` and `host` without the DJ, by the fixture.
+//! `spinlane` without the DJ, by the fixture.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use futures::future::join_all;
 use serde_json::Value;
-use spinlane::core::sse::Decoder;
 use spinlane_component_tests::redis::Redis;
 use spinlane_component_tests::{PATIENCE, alone, fixture, fixture_host, settled};
+use spinlane_core::sse::Decoder;
 use spinlane_host::Host;
 use spinlane_upstreams::{Reply, Sink};
 

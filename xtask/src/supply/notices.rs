@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use cargo_metadata::{Metadata, Package};
 
 use super::{metadata, terms};
-use crate::build::TARGET;
+use crate::build::{DJ, TARGET};
 use crate::steps::{cargo, root};
 
 const FILE: &str = "THIRD-PARTY-NOTICES.txt";
@@ -60,7 +60,7 @@ fn path() -> PathBuf {
 /// are not: they run when it is compiled.
 fn contained() -> Result<BTreeSet<(String, String)>> {
     let output = cargo()
-        .args(["tree", "--locked", "--package", "spinlane"])
+        .args(["tree", "--locked", "--package", DJ])
         .args(["--target", TARGET, "--edges", "normal,no-proc-macro"])
         .args(["--prefix", "none", "--format", "{p}"])
         .output()

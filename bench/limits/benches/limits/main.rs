@@ -20,8 +20,8 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use governor::clock::FakeRelativeClock;
 use governor::{Quota, RateLimiter};
-use spinlane::core::limit::{Ask, Budget, Global, Lane, LaneLimits, Rate, TokenBucket};
-use spinlane::core::ports::{Clock, Instant};
+use spinlane_core::limit::{Ask, Budget, Global, Lane, LaneLimits, Rate, TokenBucket};
+use spinlane_core::ports::{Clock, Instant};
 use tower::{Service, ServiceBuilder, ServiceExt};
 
 /// So high that nobody waits: what is measured is the asking.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use futures::FutureExt;
-use spinlane::core::limit::{Ask, Lane, LaneLimits};
+use spinlane_core::limit::{Ask, Lane, LaneLimits};
 
 use crate::FakeClock;
 

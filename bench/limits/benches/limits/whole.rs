@@ -8,12 +8,10 @@ use bytes::Bytes;
 use criterion::Criterion;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, stream};
-use spinlane::core::limit::{
-    Answered, Budget, Call, LaneConfig, Limits, Orchestrator, Rate, Scope,
-};
-use spinlane::core::ports::{BodyStream, HttpClient, HttpError, Ports, Timeouts};
-use spinlane::core::store::Store;
-use spinlane::core::testing::World;
+use spinlane_core::limit::{Answered, Budget, Call, LaneConfig, Limits, Orchestrator, Rate, Scope};
+use spinlane_core::ports::{BodyStream, HttpClient, HttpError, Ports, Timeouts};
+use spinlane_core::store::Store;
+use spinlane_core::testing::World;
 
 use crate::{FAST, FakeClock, STEP};
 

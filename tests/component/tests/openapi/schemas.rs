@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use spinlane::core::sse::Decoder;
 use spinlane_component_tests::chat::{Chat, send};
 use spinlane_component_tests::{Dj, OPERATOR, repository, settled};
+use spinlane_core::sse::Decoder;
 use spinlane_upstreams::Fault;
 use spinlane_upstreams::anthropic::Script;
 use spinlane_upstreams::catalogue::DEMO_PLAYLIST;

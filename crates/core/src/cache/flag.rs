@@ -1,0 +1,174 @@
+//! Flags that one instance raises and another one sees.
+//!
+//! Instances share nothing but the store. Who waits for a word from another one
+//! looks for a flag now and then: one plain read, which is the cheapest thing
+//! that a store does. A flag that nobody has lowered ends by itself, and is
+//! swept like everything that expires.
+//!
+//! There is no doing without the store here: while it is left alone, flags are
+//! neither raised nor seen.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::ports::StoreError;
+use crate::store::{Header, Is, Stamp, Store, Times};
+
+/// The version of a flag's envelope.
+const VERSION: u16 = 1;
+
+/// All flags of one namespace.
+#[derive(Clone)]
+pub struct Flags {
+    store: Store,
+    namespace: &'static str,
+    lasts: Duration,
+}
+
+impl fmt::Debug for Flags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flags")
+            .field("namespace", &self.namespace)
+            .field("lasts", &self.lasts)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Flags {
+    /// Flags in `store`, each raised for `lasts`.
+    pub fn new(store: &Store, namespace: &'static str, lasts: Duration) -> Self {
+        Self {
+            store: store.clone(),
+            namespace,
+            lasts,
+        }
+    }
+
+    /// Their namespace in the store. For the [whole sweep](Store::sweep_all).
+    pub const fn namespace(&self) -> &'static str {
+        self.namespace
+    }
+
+    /// Raises the flag called `name`: it is in the store when this returns.
+    ///
+    /// # Errors
+    /// When the store does not take it.
+    pub async fn raise(&self, name: &str) -> Result<(), StoreError> {
+        let stored = self.now();
+        let until = stored.plus(self.lasts);
+        let times = Times {
+            stored,
+            fresh_until: until,
+            stale_until: until,
+        };
+        let key = self.key(name);
+        let header = Header::new(self.namespace, VERSION, &[name.to_owned()], Is::Miss, times);
+        self.store.put(&key, &header.line(), until.unix()).await
+    }
+
+    /// Whether it is raised.
+    ///
+    /// # Errors
+    /// When the store does not say.
+    pub async fn is_raised(&self, name: &str) -> Result<bool, StoreError> {
+        let Some(bytes) = self.store.get(&self.key(name)).await? else {
+            return Ok(false);
+        };
+        let header = Header::split(&bytes);
+        Ok(header.is_some_and(|(header, _)| {
+            header.is_of(self.namespace, VERSION, &[name.to_owned()])
+                && self.now() < header.stale_until
+        }))
+    }
+
+    /// Lowers it.
+    ///
+    /// # Errors
+    /// When the store fails. It ends by itself then.
+    pub async fn lower(&self, name: &str) -> Result<(), StoreError> {
+        self.store.delete(&self.key(name)).await
+    }
+
+    fn key(&self, name: &str) -> String {
+        format!("{}:{name}", self.namespace)
+    }
+
+    fn now(&self) -> Stamp {
+        Stamp::new(self.store.unix())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::World;
+
+    fn flags(world: &World) -> Flags {
+        let store = Store::open(&world.ports());
+        Flags::new(&store, "stop", Duration::from_secs(60))
+    }
+
+    #[test]
+    fn another_instance_sees_it_until_it_is_lowered_or_ends() {
+        let world = World::new();
+        let (one, two) = (flags(&world), flags(&world));
+        world.run(async {
+            assert_eq!(two.is_raised("a").await, Ok(false));
+            one.raise("a").await.unwrap();
+            assert_eq!(two.is_raised("a").await, Ok(true));
+            assert_eq!(two.is_raised("b").await, Ok(false));
+            two.lower("a").await.unwrap();
+            assert_eq!(one.is_raised("a").await, Ok(false));
+            one.raise("a").await.unwrap();
+            world.clock.advance(Duration::from_secs(61));
+            assert_eq!(two.is_raised("a").await, Ok(false));
+        });
+    }
+
+    #[test]
+    fn a_look_is_one_read() {
+        let world = World::new();
+        let flags = flags(&world);
+        world.run(async {
+            flags.raise("a").await.unwrap();
+            let before = world.store.calls();
+            flags.is_raised("a").await.unwrap();
+            assert_eq!(world.store.calls() - before, 1);
+        });
+    }
+
+    /// A store that is only slow is used for what cannot be done without it.
+    #[test]
+    fn a_slow_store_holds_flags() {
+        let world = World::new();
+        let (one, two) = (flags(&world), flags(&world));
+        world
+            .store
+            .slow_down(&world.clock, Duration::from_millis(300));
+        world.run(async {
+            for _ in 0..2 {
+                one.raise("a").await.unwrap();
+                assert_eq!(two.is_raised("a").await, Ok(true));
+                two.lower("a").await.unwrap();
+                assert_eq!(one.is_raised("a").await, Ok(false));
+            }
+        });
+    }
+
+    #[test]
+    fn trouble_is_told_and_the_store_left_alone() {
+        let world = World::new();
+        let flags = flags(&world);
+        let fault = StoreError::Unavailable("gone".into());
+        world.store.fail_with(Some(fault.clone()));
+        world.run(async {
+            assert_eq!(flags.raise("a").await, Err(fault));
+            let before = world.store.calls();
+            assert!(flags.is_raised("a").await.is_err());
+            assert_eq!(world.store.calls(), before);
+            world.store.fail_with(None);
+            world.clock.advance(Duration::from_secs(6));
+            assert_eq!(flags.is_raised("a").await, Ok(false));
+        });
+    }
+}

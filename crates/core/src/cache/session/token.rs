@@ -1,0 +1,101 @@
+//! What opens a session, and what is derived from it.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use hkdf::Hkdf;
+use sha2::{Digest, Sha256};
+
+use super::SessionError;
+use crate::hex;
+
+pub(super) const TOKEN_BYTES: usize = 32;
+pub(super) const NONCE_BYTES: usize = 24;
+
+/// What its holder opens a session with. `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// The token itself, 43 characters: for its holder, and nobody else.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// A token as its holder brings it, and what is derived from it.
+pub(super) struct Opener {
+    token: [u8; TOKEN_BYTES],
+    /// The token's SHA-256, in hexadecimal.
+    pub(super) id: String,
+}
+
+impl Opener {
+    pub(super) fn new(token: [u8; TOKEN_BYTES]) -> Self {
+        Self {
+            token,
+            id: hex::encode(&Sha256::digest(token)),
+        }
+    }
+
+    pub(super) fn parse(text: &str) -> Result<Self, SessionError> {
+        let mut token = [0; TOKEN_BYTES];
+        match URL_SAFE_NO_PAD.decode_slice(text, &mut token) {
+            Ok(TOKEN_BYTES) => Ok(Self::new(token)),
+            _ => Err(SessionError::Invalid),
+        }
+    }
+
+    pub(super) fn token(&self) -> Token {
+        Token(URL_SAFE_NO_PAD.encode(self.token))
+    }
+
+    /// The cipher of this session's records, in this namespace.
+    fn cipher(&self, namespace: &str) -> XChaCha20Poly1305 {
+        let mut key = [0; 32];
+        let info = [b"spinlane session record:".as_slice(), namespace.as_bytes()];
+        let derived = Hkdf::<Sha256>::new(None, &self.token).expand_multi_info(&info, &mut key);
+        debug_assert!(derived.is_ok(), "32 bytes are not too many");
+        XChaCha20Poly1305::new(&key.into())
+    }
+
+    /// The nonce and what is encrypted, as base64.
+    pub(super) fn encrypt(
+        &self,
+        namespace: &str,
+        line: &[u8],
+        nonce: [u8; NONCE_BYTES],
+        plain: &[u8],
+    ) -> Option<String> {
+        let payload = Payload {
+            msg: plain,
+            aad: line,
+        };
+        let sealed = self
+            .cipher(namespace)
+            .encrypt(&XNonce::from(nonce), payload);
+        Some(URL_SAFE_NO_PAD.encode([nonce.as_slice(), &sealed.ok()?].concat()))
+    }
+
+    pub(super) fn decrypt(&self, namespace: &str, line: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+        let sealed = URL_SAFE_NO_PAD.decode(sealed).ok()?;
+        let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>()?;
+        let payload = Payload {
+            msg: sealed,
+            aad: line,
+        };
+        let plain = self
+            .cipher(namespace)
+            .decrypt(&XNonce::from(*nonce), payload);
+        plain.ok()
+    }
+}

@@ -1,0 +1,262 @@
+//! What is asked of the orchestrator, and what comes back.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::response;
+
+use super::budget::{Budget, BudgetExhausted};
+use super::lane::{LaneError, LaneName, Priority, secs};
+use super::retry::Verdict;
+use crate::ports::{BodyStream, HttpError, Instant, Timeouts};
+
+/// One upstream call.
+#[derive(Clone)]
+pub struct Call {
+    /// The lane that it goes in. A name that is not configured is a lane with
+    /// the default limits.
+    pub lane: LaneName,
+    /// What is sent, again on each attempt.
+    pub request: http::Request<Bytes>,
+    /// Pays one call for each attempt.
+    pub budget: Budget,
+    /// Whether it may be sent more than once: carrying it out twice does no
+    /// harm. Not assumed.
+    pub repeatable: bool,
+    /// Whether it is the request's own overhead (renewing a token, saving a
+    /// session): it may use the budget's reserve.
+    pub overhead: bool,
+    /// When to give up waiting: no attempt starts later. What an attempt takes
+    /// once it has started is bounded by its timeouts.
+    pub deadline: Option<Instant>,
+    /// Instead of the lane's.
+    pub timeouts: Option<Timeouts>,
+    /// Who goes first in the lane's queue.
+    pub priority: Priority,
+    /// How its answer is read.
+    pub inspect: Inspect,
+    /// How long an answer that is read with [`Inspect::Start`] may go without
+    /// progress before it is judged. One that has stalled is an
+    /// [`HttpError::Timeout`] and ends the call: whether to ask again is the
+    /// caller's to say, who knows for how long it may.
+    pub progress: Option<Duration>,
+    /// Is told how it goes.
+    pub observer: Option<Arc<dyn Observer>>,
+}
+
+impl Call {
+    /// A call that is sent once, waits for as long as it takes, and is
+    /// interactive.
+    pub fn new(lane: impl Into<LaneName>, request: http::Request<Bytes>, budget: Budget) -> Self {
+        Self {
+            lane: lane.into(),
+            request,
+            budget,
+            repeatable: false,
+            overhead: false,
+            deadline: None,
+            timeouts: None,
+            priority: Priority::Interactive,
+            inspect: Inspect::Status,
+            progress: None,
+            observer: None,
+        }
+    }
+
+    /// The same, allowed to be sent more than once.
+    pub fn repeatable(self) -> Self {
+        Self {
+            repeatable: true,
+            ..self
+        }
+    }
+
+    /// The same, as the request's own overhead.
+    pub fn overhead(self) -> Self {
+        Self {
+            overhead: true,
+            ..self
+        }
+    }
+
+    /// The same, giving up waiting at `deadline`.
+    pub fn until(self, deadline: Instant) -> Self {
+        Self {
+            deadline: Some(deadline),
+            ..self
+        }
+    }
+}
+
+/// Neither headers nor body nor the query: they may hold keys.
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call")
+            .field("lane", &self.lane)
+            .field("method", self.request.method())
+            .field("path", &self.request.uri().path())
+            .field("repeatable", &self.repeatable)
+            .field("priority", &self.priority)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How an answer is read, before anything of it is handed on.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Inspect {
+    /// By its status: [`classify`](super::classify).
+    #[default]
+    Status,
+    /// By its body, for upstreams that put errors into a 200. The body is read
+    /// whole first, for at most 30 s; one that is longer than `limit` bytes is not an error's,
+    /// and goes by its status. Answers that are bad by their status are not
+    /// read: `read` is asked about the others.
+    Body {
+        /// Bytes.
+        limit: usize,
+        /// Is given the whole body.
+        read: fn(&response::Parts, &[u8]) -> Verdict,
+    },
+    /// By the beginning of its body, for upstreams that begin to stream and put
+    /// an error there. It is read until `read` knows, or `limit` bytes have
+    /// come, and handed on with the rest. Answers that are bad by their status
+    /// are not read.
+    Start {
+        /// Bytes.
+        limit: usize,
+        /// Is given what has come so far, each time that more has come, and
+        /// whether it is all.
+        read: fn(&response::Parts, &[u8], bool) -> Beginning,
+    },
+}
+
+/// What the beginning of an answer tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beginning {
+    /// What the answer means.
+    Known(Verdict),
+    /// Not that yet.
+    Open {
+        /// Grows with each step that brings the answer on: see
+        /// [`Call::progress`].
+        steps: usize,
+    },
+}
+
+/// Is told how a call goes. Runs inside the call: must not wait.
+pub trait Observer: Send + Sync {
+    /// Still no free slot after `waited`: first within a second, then every
+    /// five.
+    fn waiting(&self, lane: &str, waited: Duration) {
+        let _ = (lane, waited);
+    }
+
+    /// An attempt leaves for the upstream after waiting for `waited`.
+    fn attempt(&self, lane: &str, attempt: u32, waited: Duration) {
+        let _ = (lane, attempt, waited);
+    }
+
+    /// An attempt failed; another follows after `wait` at the earliest.
+    fn retrying(&self, lane: &str, attempt: u32, wait: Duration) {
+        let _ = (lane, attempt, wait);
+    }
+}
+
+/// What a call cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CallStats {
+    /// Attempts made.
+    pub attempts: u32,
+    /// Time spent waiting for slots and tokens, in all attempts.
+    pub waited: Duration,
+    /// This call took the request's budget to 80 %. True once per request.
+    pub budget_warning: bool,
+}
+
+/// The answer to a call: also one with a bad status, after the last attempt
+/// that was allowed. An error that is in the body is in the body still.
+pub struct Answered {
+    /// The body holds the lane's slot until it has ended or is dropped.
+    pub response: http::Response<BodyStream>,
+    /// What it means.
+    pub verdict: Verdict,
+    /// What it cost.
+    pub stats: CallStats,
+}
+
+impl fmt::Debug for Answered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answered")
+            .field("status", &self.response.status())
+            .field("verdict", &self.verdict)
+            .field("stats", &self.stats)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a call has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// The request has made all the upstream calls that it may. Nothing was
+    /// sent.
+    #[error(transparent)]
+    Budget(#[from] BudgetExhausted),
+    /// No slot became free before the deadline.
+    #[error("{lane} is busy: try again in {} s", secs(*.retry_after))]
+    Busy {
+        /// The lane, or [`GLOBAL`](super::GLOBAL).
+        lane: LaneName,
+        /// When trying again is likely to work.
+        retry_after: Duration,
+    },
+    /// So many wait already that the call was turned away without waiting.
+    #[error("too many calls wait for {lane}: try again in {} s", secs(*.retry_after))]
+    Shed {
+        /// The lane, or [`GLOBAL`](super::GLOBAL).
+        lane: LaneName,
+        /// When trying again is likely to work.
+        retry_after: Duration,
+    },
+    /// The upstream asks to be left alone for longer than the call may wait.
+    #[error("{lane} asks for a pause beyond the deadline: try again in {} s", secs(*.retry_after))]
+    Deadline {
+        /// The lane.
+        lane: LaneName,
+        /// When the pause ends.
+        retry_after: Duration,
+    },
+    /// The last attempt that was allowed got no answer.
+    #[error("no answer from {lane}: {error}")]
+    Http {
+        /// The lane.
+        lane: LaneName,
+        /// What happened.
+        #[source]
+        error: HttpError,
+    },
+}
+
+impl CallError {
+    /// When trying again is likely to work, where that is known.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Busy { retry_after, .. }
+            | Self::Shed { retry_after, .. }
+            | Self::Deadline { retry_after, .. } => Some(*retry_after),
+            Self::Budget(_) | Self::Http { .. } => None,
+        }
+    }
+}
+
+impl From<LaneError> for CallError {
+    fn from(error: LaneError) -> Self {
+        match error {
+            LaneError::Full {
+                lane, retry_after, ..
+            } => Self::Shed { lane, retry_after },
+            LaneError::Deadline { lane, retry_after } => Self::Busy { lane, retry_after },
+        }
+    }
+}

@@ -1,0 +1,419 @@
+//! A lane: so many calls at a time, in the order of their asking.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
+use std::time::Duration;
+
+use super::bucket::{Rate, TokenBucket};
+use crate::ports::{Clock, Instant};
+
+mod acquire;
+mod line;
+
+pub use acquire::Acquire;
+use line::Line;
+
+/// A lane's name, as in the configuration.
+pub type LaneName = Cow<'static, str>;
+
+/// Who goes first. Within a priority the order is that of asking.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    /// Somebody is waiting for it.
+    #[default]
+    Interactive,
+    /// Nobody is. Served when no interactive call waits, but never starved:
+    /// after four interactive calls that passed it, the oldest background call
+    /// is next.
+    Background,
+}
+
+/// Interactive calls in a row that may pass a waiting background call.
+const PASSES: u32 = 4;
+
+/// What is assumed of a call's length before the first has ended.
+const FIRST_GUESS: Duration = Duration::from_secs(1);
+
+/// A lane's limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaneLimits {
+    /// Permits out at a time; 0 counts as 1 (to hold a lane back, pause it).
+    pub concurrency: u32,
+    /// A rate of starts, and its burst.
+    pub rate: Option<(Rate, u32)>,
+    /// Waiters beyond which the lane turns callers away: in this instance, and
+    /// in the shared scope in all.
+    pub queue: usize,
+}
+
+impl LaneLimits {
+    /// So many at a time, no rate, a queue of 1,000.
+    pub const fn concurrency(concurrency: u32) -> Self {
+        Self {
+            concurrency,
+            rate: None,
+            queue: 1_000,
+        }
+    }
+}
+
+/// What a caller asks of a lane: by default as an interactive call, without a
+/// deadline.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ask {
+    /// Who goes first.
+    pub priority: Priority,
+    /// When to give up.
+    pub deadline: Option<Instant>,
+}
+
+/// Why a lane gave no permit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LaneError {
+    /// The queue is full: the call was turned away without waiting.
+    #[error("{waiting} calls wait for {lane} already: try again in {} s", secs(*.retry_after))]
+    Full {
+        /// The lane.
+        lane: LaneName,
+        /// How many wait.
+        waiting: usize,
+        /// When trying again is likely to work, from how long calls have been
+        /// taking, the lane's rate and its pause.
+        retry_after: Duration,
+    },
+    /// The caller's deadline comes first, or has come.
+    #[error("{lane} has no free slot before the deadline: try again in {} s", secs(*.retry_after))]
+    Deadline {
+        /// The lane.
+        lane: LaneName,
+        /// As for [`LaneError::Full`].
+        retry_after: Duration,
+    },
+}
+
+/// Whole seconds, rounded up, as `Retry-After` has them.
+pub(super) fn secs(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+}
+
+/// What a lane looks like from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaneSnapshot {
+    /// Permits that may be out at a time.
+    pub limit: u32,
+    /// Permits that are out.
+    pub in_flight: u32,
+    /// Callers waiting.
+    pub waiting: usize,
+    /// How long it is still paused (zero: it is not).
+    pub paused_for: Duration,
+}
+
+/// A lane. Clones are the same lane.
+#[derive(Clone)]
+pub struct Lane(Arc<Shared>);
+
+struct Shared {
+    name: LaneName,
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+}
+
+struct State {
+    limit: u32,
+    in_flight: u32,
+    bucket: Option<TokenBucket>,
+    /// Tokens of permits that have not been [`Permit::launch`]ed.
+    unlaunched: u32,
+    paused_until: Instant,
+    queue: usize,
+    /// One line per priority.
+    waiting: [Line; 2],
+    next_ticket: u64,
+    /// Interactive grants since the oldest background waiter became the oldest.
+    passes: u32,
+    /// How long permits are held, in nanoseconds: a moving average.
+    held: u64,
+}
+
+type Place = (usize, u64);
+
+/// What stands between a caller and its permit.
+enum Step {
+    Granted,
+    /// Nothing but time.
+    At(Instant),
+    /// Other permits.
+    Later,
+}
+
+impl State {
+    fn first(&self) -> Option<Place> {
+        let [interactive, background] = &self.waiting;
+        let due = self.passes >= PASSES;
+        let background = background.first().map(|ticket| (1, ticket));
+        let interactive = interactive.first().map(|ticket| (0, ticket));
+        match (interactive, background) {
+            (Some(_), Some(background)) if due => Some(background),
+            (Some(first), _) => Some(first),
+            (None, background) => background,
+        }
+    }
+
+    fn first_waker(&self) -> Option<Waker> {
+        let (queue, _) = self.first()?;
+        self.waiting[queue].first_waker().cloned()
+    }
+
+    fn waiters(&self) -> usize {
+        self.waiting.iter().map(Line::len).sum()
+    }
+
+    /// Takes a permit if there is one. The caller knows that it is first.
+    fn step(&mut self, now: Instant) -> Step {
+        if self.in_flight >= self.limit {
+            return Step::Later;
+        }
+        if self.paused_until > now {
+            return Step::At(self.paused_until);
+        }
+        if let Some(bucket) = &mut self.bucket {
+            if self.unlaunched >= bucket.burst() {
+                return Step::Later;
+            }
+            match bucket.try_acquire(now) {
+                Ok(()) => self.unlaunched += 1,
+                Err(wait) => return Step::At(now + wait.after),
+            }
+        }
+        self.in_flight += 1;
+        Step::Granted
+    }
+
+    /// Keeps the books of who passed whom.
+    fn passed(&mut self, queue: usize) {
+        self.passes = match queue {
+            0 if !self.waiting[1].is_empty() => self.passes + 1,
+            _ => 0,
+        };
+    }
+
+    /// The soonest that time alone would let a newcomer in.
+    fn earliest(&self, now: Instant) -> Instant {
+        let wait = |bucket: &TokenBucket| bucket.wait_behind(now, 0);
+        let rate = self.bucket.as_ref().map_or(Duration::ZERO, wait);
+        self.paused_until.max(now + rate)
+    }
+
+    /// When a newcomer that is turned away should come again.
+    fn retry_after(&self, now: Instant) -> Duration {
+        let waiting = self.waiters();
+        let ahead = u32::try_from(waiting).unwrap_or(u32::MAX);
+        let slots = match self.in_flight >= self.limit {
+            true => {
+                let held = Duration::from_nanos(self.held);
+                held.saturating_mul(ahead.saturating_add(1)) / self.limit
+            }
+            false => Duration::ZERO,
+        };
+        let wait = |bucket: &TokenBucket| bucket.wait_behind(now, ahead.into());
+        let rate = self.bucket.as_ref().map_or(Duration::ZERO, wait);
+        (self.paused_until - now) + slots.max(rate)
+    }
+}
+
+impl Lane {
+    /// An idle lane.
+    pub fn new(name: impl Into<LaneName>, limits: LaneLimits, clock: Arc<dyn Clock>) -> Self {
+        let state = State {
+            limit: limits.concurrency.max(1),
+            in_flight: 0,
+            bucket: limits
+                .rate
+                .map(|(rate, burst)| TokenBucket::new(rate, burst)),
+            unlaunched: 0,
+            paused_until: Instant::default(),
+            queue: limits.queue,
+            waiting: Default::default(),
+            next_ticket: 0,
+            passes: 0,
+            held: FIRST_GUESS.as_nanos() as u64,
+        };
+        Self(Arc::new(Shared {
+            name: name.into(),
+            clock,
+            state: Mutex::new(state),
+        }))
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &LaneName {
+        &self.0.name
+    }
+
+    /// Waits for a permit. The place in the queue is taken at the first poll;
+    /// dropping the future gives it up, and the turn, if it had come, passes
+    /// to the next.
+    ///
+    /// # Errors
+    /// Resolves with a [`LaneError`]: at once when the queue is full, or when
+    /// a pause or the rate alone outlasts the deadline, else at the deadline.
+    pub fn acquire(&self, ask: Ask) -> Acquire {
+        Acquire::new(self.clone(), ask)
+    }
+
+    /// Lets nobody in before `until`; the later of two pauses holds. Waiters
+    /// whose deadline is sooner fail at once.
+    pub fn pause_until(&self, until: Instant) {
+        let wakers: Vec<Waker> = self.0.with(|state| {
+            if until <= state.paused_until {
+                return Vec::new();
+            }
+            state.paused_until = until;
+            let all = state.waiting.iter().flat_map(Line::wakers);
+            all.cloned().collect()
+        });
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Ends its pause, whoever asked for it.
+    pub fn resume(&self) {
+        self.0
+            .change(|state| state.paused_until = Instant::default());
+    }
+
+    /// Changes the number of permits (0 counts as 1). Permits that are out
+    /// beyond a smaller limit stay out.
+    pub fn set_limit(&self, limit: u32) {
+        self.0.change(|state| state.limit = limit.max(1));
+    }
+
+    /// Changes, sets or lifts the rate. Tokens that are there stay.
+    pub fn set_rate(&self, rate: Option<(Rate, u32)>) {
+        let now = self.0.clock.now();
+        self.0.change(|state| match (rate, &mut state.bucket) {
+            (Some((rate, burst)), Some(bucket)) => {
+                bucket.set_rate(now, rate);
+                bucket.set_burst(burst);
+            }
+            (Some((rate, burst)), none) => *none = Some(TokenBucket::new(rate, burst)),
+            (None, bucket) => {
+                *bucket = None;
+                state.unlaunched = 0;
+            }
+        });
+    }
+
+    /// When its pause ends, if it is paused.
+    pub fn paused_until(&self) -> Option<Instant> {
+        let now = self.0.clock.now();
+        let until = self.0.with(|state| state.paused_until);
+        (until > now).then_some(until)
+    }
+
+    /// What it looks like now.
+    pub fn snapshot(&self) -> LaneSnapshot {
+        let now = self.0.clock.now();
+        self.0.with(|state| LaneSnapshot {
+            limit: state.limit,
+            in_flight: state.in_flight,
+            waiting: state.waiters(),
+            paused_for: state.paused_until - now,
+        })
+    }
+
+    /// When a caller that is turned away now should come again.
+    pub fn retry_after(&self) -> Duration {
+        let now = self.0.clock.now();
+        self.0.with(|state| state.retry_after(now))
+    }
+}
+
+impl Shared {
+    fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
+        f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Changes something that may let the first waiter in. It is woken outside
+    /// the lock: a waker may poll, and so lock, at once.
+    fn change(&self, f: impl FnOnce(&mut State)) {
+        let waker = self.with(|state| {
+            f(state);
+            state.first_waker()
+        });
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl fmt::Debug for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lane")
+            .field("name", &self.0.name)
+            .field("snapshot", &self.snapshot())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The right to one call in a lane, until dropped.
+#[must_use = "a permit that is dropped frees its slot"]
+pub struct Permit {
+    lane: Lane,
+    since: Instant,
+    /// Whether it has a token that is not yet [`launch`](Self::launch)ed.
+    token: bool,
+}
+
+impl Permit {
+    /// Says that the call starts now. The lane's rate counts from here: a call
+    /// may be held up between its permit and its start, and the upstream sees
+    /// starts. A permit that is dropped without it gives its token back.
+    pub fn launch(&mut self) {
+        if !std::mem::take(&mut self.token) {
+            return;
+        }
+        let now = self.lane.0.clock.now();
+        self.lane.0.change(|state| {
+            if let Some(bucket) = &mut state.bucket {
+                bucket.launch(now, state.unlaunched);
+            }
+            state.unlaunched = state.unlaunched.saturating_sub(1);
+        });
+    }
+
+    /// The lane that it is of.
+    pub fn lane(&self) -> &Lane {
+        &self.lane
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let now = self.lane.0.clock.now();
+        let held = now.as_nanos().saturating_sub(self.since.as_nanos());
+        let tokens = u32::from(self.token);
+        self.lane.0.change(|state| {
+            state.in_flight -= 1;
+            state.held = state.held - state.held / 8 + held / 8;
+            let tokens = tokens.min(state.unlaunched);
+            state.unlaunched -= tokens;
+            if let Some(bucket) = &mut state.bucket {
+                bucket.give_back(tokens);
+            }
+        });
+    }
+}
+
+impl fmt::Debug for Permit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Permit")
+            .field("lane", &self.lane.0.name)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

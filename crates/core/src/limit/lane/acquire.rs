@@ -1,0 +1,204 @@
+//! Waiting for a permit.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use super::{Ask, Lane, LaneError, Permit, Place, State, Step};
+use crate::ports::{BoxFuture, Instant};
+
+/// Future of [`Lane::acquire`].
+#[must_use = "futures do nothing unless polled"]
+pub struct Acquire {
+    lane: Lane,
+    pub(super) ask: Ask,
+    place: Option<Place>,
+    timer: Option<(Instant, BoxFuture<'static, ()>)>,
+}
+
+/// How a poll ended, before timers.
+enum Turn {
+    /// Granted (with a token of the rate taken), or refused.
+    Done(Result<bool, LaneError>),
+    WakeAt(Option<Instant>),
+}
+
+impl Acquire {
+    pub(super) fn new(lane: Lane, ask: Ask) -> Self {
+        Self {
+            lane,
+            ask,
+            place: None,
+            timer: None,
+        }
+    }
+
+    /// One look at the lane, under its lock. Returns who is to be woken next.
+    fn turn(&mut self, state: &mut State, now: Instant, cx: &Context<'_>) -> (Turn, Option<Waker>) {
+        let first = match self.place {
+            Some(place) => state.first() == Some(place),
+            None => state.waiters() == 0,
+        };
+        let mut step = match first {
+            true => state.step(now),
+            false => Step::Later,
+        };
+        if self.place.is_none() && !matches!(step, Step::Granted) {
+            if let Err(error) = self.enqueue(state, now, cx) {
+                return (Turn::Done(Err(error)), None);
+            }
+            // A newcomer may pass waiters of a lower priority.
+            if !first && state.first() == self.place {
+                step = state.step(now);
+            }
+        }
+        match step {
+            Step::Granted => {
+                self.leave(state);
+                state.passed(self.ask.priority as usize);
+                (Turn::Done(Ok(state.bucket.is_some())), state.first_waker())
+            }
+            Step::At(due) => self.wait(state, now, Some(due), cx),
+            Step::Later => self.wait(state, now, None, cx),
+        }
+    }
+
+    fn enqueue(
+        &mut self,
+        state: &mut State,
+        now: Instant,
+        cx: &Context<'_>,
+    ) -> Result<(), LaneError> {
+        let (lane, waiting) = (self.lane.0.name.clone(), state.waiters());
+        if waiting >= state.queue {
+            let retry_after = state.retry_after(now);
+            return Err(LaneError::Full {
+                lane,
+                waiting,
+                retry_after,
+            });
+        }
+        let place = (self.ask.priority as usize, state.next_ticket);
+        state.next_ticket += 1;
+        state.waiting[place.0].join(place.1, cx.waker().clone());
+        self.place = Some(place);
+        Ok(())
+    }
+
+    /// Stays, unless that is in vain.
+    fn wait(
+        &mut self,
+        state: &mut State,
+        now: Instant,
+        due: Option<Instant>,
+        cx: &Context<'_>,
+    ) -> (Turn, Option<Waker>) {
+        if let Some(deadline) = self.ask.deadline
+            && (deadline <= now || deadline < state.earliest(now))
+        {
+            let next = self.leave(state);
+            let retry_after = state.retry_after(now);
+            let lane = self.lane.0.name.clone();
+            return (
+                Turn::Done(Err(LaneError::Deadline { lane, retry_after })),
+                next,
+            );
+        }
+        if let Some((queue, ticket)) = self.place
+            && let Some(waker) = state.waiting[queue].waker(ticket)
+        {
+            waker.clone_from(cx.waker());
+        }
+        let wake_at = match (due, self.ask.deadline) {
+            (Some(due), Some(deadline)) => Some(due.min(deadline)),
+            (due, deadline) => due.or(deadline),
+        };
+        (Turn::WakeAt(wake_at), None)
+    }
+
+    /// Leaves the queue. Who comes to be first by that is to be woken: it may
+    /// be let in, or has to mind the time.
+    fn leave(&mut self, state: &mut State) -> Option<Waker> {
+        let (queue, ticket) = self.place.take()?;
+        let before = state.first();
+        state.waiting[queue].leave(ticket);
+        if state.waiting[1].is_empty() {
+            state.passes = 0;
+        }
+        match state.first() == before {
+            true => None,
+            false => state.first_waker(),
+        }
+    }
+
+    /// Arms the timer for `at`; true when that has passed already.
+    fn timer(&mut self, at: Option<Instant>, cx: &mut Context<'_>) -> bool {
+        let Some(at) = at else {
+            self.timer = None;
+            return false;
+        };
+        if self.timer.as_ref().is_none_or(|(armed, _)| *armed != at) {
+            self.timer = Some((at, self.lane.0.clock.sleep_until(at)));
+        }
+        let Some((_, sleep)) = &mut self.timer else {
+            return false;
+        };
+        let rung = sleep.as_mut().poll(cx).is_ready();
+        if rung {
+            self.timer = None;
+        }
+        rung
+    }
+}
+
+impl Future for Acquire {
+    type Output = Result<Permit, LaneError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let lane = this.lane.clone();
+        loop {
+            let now = lane.0.clock.now();
+            let (turn, next) = lane.0.with(|state| this.turn(state, now, cx));
+            if let Some(next) = next {
+                next.wake();
+            }
+            match turn {
+                Turn::Done(result) => {
+                    this.timer = None;
+                    return Poll::Ready(result.map(|rated| Permit {
+                        since: now,
+                        token: rated,
+                        lane,
+                    }));
+                }
+                Turn::WakeAt(at) => {
+                    if !this.timer(at, cx) {
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Acquire {
+    fn drop(&mut self) {
+        if self.place.is_some() {
+            let lane = self.lane.clone();
+            if let Some(next) = lane.0.with(|state| self.leave(state)) {
+                next.wake();
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Acquire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acquire")
+            .field("lane", &self.lane.0.name)
+            .field("ask", &self.ask)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,77 @@
+//! Limits on upstream calls: one door, [`Orchestrator::run`], and behind it
+//! three layers in this order.
+//!
+//! 1. [`Budget`]: calls that one request may make.
+//! 2. [`Lane`]: calls of one upstream at a time, and its rate where it has one;
+//!    first in, first out within a [`Priority`]. The slot is held until the
+//!    answer's body has ended.
+//! 3. [`Global`]: calls of all lanes a second, and launches at a time.
+//!
+//! With [`Scope::Shared`] lanes and rates hold over all instances that have the
+//! store in common ([`shared`]).
+//!
+//! ```
+//! use std::num::NonZeroU32;
+//!
+//! use bytes::Bytes;
+//! use spinlane_core::limit::{Budget, Call, LaneConfig, Limits, Orchestrator, Priority};
+//! use spinlane_core::ports::HttpError;
+//! use spinlane_core::store::Store;
+//! use spinlane_core::testing::{ScriptedHttp, World};
+//! # use futures::{StreamExt, stream};
+//!
+//! // Two calls at a time and ten a second.
+//! let ten = NonZeroU32::new(10).unwrap();
+//! let search = LaneConfig::new(2).rate(ten);
+//! let mut limits = Limits::default();
+//! limits.lanes.insert("search".into(), search);
+//!
+//! // In a component the ports come from the host.
+//! let world = World::with_http(ScriptedHttp::new(|_| async {
+//!     Ok::<_, HttpError>(http::Response::new(stream::empty().boxed()))
+//! }));
+//! let ports = world.ports();
+//! let upstreams = Orchestrator::new(limits, &ports, &Store::open(&ports));
+//!
+//! let budget = Budget::new(50);
+//! let request = http::Request::get("https://search.example/").body(Bytes::new())?;
+//! let mut call = Call::new("search", request, budget.clone()).repeatable();
+//! call.priority = Priority::Background;
+//! let answered = world.run(upstreams.run(call))?;
+//! assert_eq!((answered.stats.attempts, budget.used()), (1, 1));
+//! drop(answered);
+//!
+//! // Limits change while they are in use, in this instance. What all instances
+//! // have in common comes from their configuration.
+//! upstreams.lane(&"search".into()).set_limit(1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod body;
+mod bucket;
+mod budget;
+mod call;
+mod caller;
+mod config;
+mod gate;
+mod global;
+mod lane;
+mod orchestrator;
+mod retry;
+mod running;
+pub mod shared;
+
+pub use bucket::{InvalidRate, Rate, TokenBucket, Wait};
+pub use budget::{Budget, BudgetExhausted, Taken};
+pub use call::{Answered, Beginning, Call, CallError, CallStats, Inspect, Observer};
+pub use caller::{CallerLimit, Decision, Quota};
+pub use config::{LaneConfig, Limits, Scope};
+pub use global::{GLOBAL, Global};
+pub use lane::{
+    Acquire, Ask, Lane, LaneError, LaneLimits, LaneName, LaneSnapshot, Permit, Priority,
+};
+pub use orchestrator::{LaneStatus, Orchestrator};
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use retry::jitter;
+pub use retry::{RetryPolicy, Verdict, classify, is_retryable, retry_after};
+pub use running::{CallerRuns, Running};

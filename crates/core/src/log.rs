@@ -1,0 +1,196 @@
+//! The log of a request, also for its client.
+//!
+//! [`ClientLog`] is a layer of the program's one subscriber. Events that happen
+//! while a future runs inside [`with_sink`] are given to that sink as well: an
+//! application can show a request's log to who sent it.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer;
+
+/// One event of the log.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Record {
+    /// `error`, `warn`, `info`, `debug` or `trace`.
+    pub level: &'static str,
+    /// What happened.
+    pub message: String,
+    /// The event's other fields.
+    pub fields: Map<String, Value>,
+}
+
+/// Takes records. Must not wait.
+pub type Sink = Arc<dyn Fn(&Record) + Send + Sync>;
+
+thread_local! {
+    static SINK: RefCell<Option<Sink>> = const { RefCell::new(None) };
+}
+
+/// The layer to add to the subscriber.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ClientLog;
+
+impl<S: Subscriber> Layer<S> for ClientLog {
+    fn on_event(&self, event: &Event<'_>, _: layer::Context<'_, S>) {
+        // Taken out for the time of the call: what the sink itself logs must
+        // not come back to it.
+        let Ok(Some(sink)) = SINK.try_with(|sink| sink.take()) else {
+            return;
+        };
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        sink(&Record {
+            level: level(*event.metadata().level()),
+            message: fields.message,
+            fields: fields.others,
+        });
+        SINK.set(Some(sink));
+    }
+}
+
+fn level(level: tracing::Level) -> &'static str {
+    match level {
+        tracing::Level::ERROR => "error",
+        tracing::Level::WARN => "warn",
+        tracing::Level::INFO => "info",
+        tracing::Level::DEBUG => "debug",
+        tracing::Level::TRACE => "trace",
+    }
+}
+
+#[derive(Default)]
+struct Fields {
+    message: String,
+    others: Map<String, Value>,
+}
+
+impl Fields {
+    fn put(&mut self, field: &Field, value: Value) {
+        match (field.name(), value) {
+            ("message", Value::String(text)) => self.message = text,
+            (name, value) => {
+                self.others.insert(name.to_owned(), value);
+            }
+        }
+    }
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.put(field, format!("{value:?}").into());
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field, value.into());
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, value.into());
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, value.into());
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.put(field, value.into());
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field, value.into());
+    }
+}
+
+/// Runs `future` with `sink` taking the events that happen while it is polled.
+pub fn with_sink<F: Future>(sink: Option<Sink>, future: F) -> WithSink<F> {
+    WithSink { sink, future }
+}
+
+pin_project_lite::pin_project! {
+    /// Future of [`with_sink`].
+    pub struct WithSink<F> {
+        sink: Option<Sink>,
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F> fmt::Debug for WithSink<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WithSink").finish_non_exhaustive()
+    }
+}
+
+/// Puts the previous sink back, also when the poll panics.
+struct Restore(Option<Sink>);
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        SINK.set(self.0.take());
+    }
+}
+
+impl<F: Future> Future for WithSink<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let _restore = Restore(SINK.replace(this.sink.clone()));
+        this.future.poll(cx)
+    }
+}
+
+/// Makes [`ClientLog`] part of the subscriber of all tests. One for the whole
+/// process: `tracing` caches by place whether anybody listens, and tests run
+/// side by side.
+#[cfg(any(test, feature = "testing"))]
+pub fn install_for_tests() {
+    use tracing_subscriber::layer::SubscriberExt;
+
+    let subscriber = tracing_subscriber::registry().with(ClientLog);
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::executor::block_on;
+    use serde_json::json;
+    use std::sync::Mutex;
+
+    #[test]
+    fn events_reach_the_sink_of_their_future_only() {
+        let seen: Arc<Mutex<Vec<Record>>> = Arc::default();
+        let sink: Sink = {
+            let seen = Arc::clone(&seen);
+            Arc::new(move |record| {
+                tracing::info!("from the sink itself");
+                seen.lock().unwrap().push(record.clone());
+            })
+        };
+        install_for_tests();
+        tracing::info!("before");
+        block_on(with_sink(Some(sink), async {
+            tracing::warn!(lane = "spotify", ms = 7, ok = true, "waited");
+            with_sink(None, async { tracing::info!("another's") }).await;
+            tracing::debug!("again");
+        }));
+        tracing::info!("after");
+        let seen = seen.lock().unwrap();
+        let messages: Vec<_> = seen.iter().map(|record| record.message.as_str()).collect();
+        assert_eq!(messages, ["waited", "again"]);
+        assert_eq!(seen[0].level, "warn");
+        let fields = json!({"lane": "spotify", "ms": 7, "ok": true});
+        assert_eq!(Value::Object(seen[0].fields.clone()), fields);
+    }
+}

@@ -1,0 +1,324 @@
+//! The queued writer.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::body::Body;
+use super::event::{Event, EventError};
+use super::queue::{Phase, Queue, Shared, Stats};
+use crate::abort::AbortHandle;
+use crate::ports::Clock;
+
+/// The stream takes nothing more: it was closed, or its peer has gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the event stream is closed")]
+pub struct Closed;
+
+/// How a stream behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WriterConfig {
+    /// Bytes that may be queued before writers wait.
+    pub capacity: usize,
+    /// A comment is sent after this long without any other write.
+    pub heartbeat: Duration,
+    /// Give each event a decimal id, from 1, in the order of the wire.
+    pub numbered: bool,
+}
+
+impl Default for WriterConfig {
+    /// 256 KiB, 15 s, not numbered.
+    fn default() -> Self {
+        Self {
+            capacity: 256 * 1024,
+            heartbeat: Duration::from_secs(15),
+            numbered: false,
+        }
+    }
+}
+
+/// A stream: what is written to the [`Writer`] comes out of the [`Body`].
+///
+/// When the body is dropped before its end the peer is taken to be gone, and
+/// `abort` fires.
+pub fn channel(
+    clock: Arc<dyn Clock>,
+    config: WriterConfig,
+    abort: Option<AbortHandle>,
+) -> (Writer, Body) {
+    let queue = Queue::new(config.capacity, config.numbered);
+    let shared = Arc::new(Shared::new(queue));
+    let body = Body::new(Arc::clone(&shared), clock, config.heartbeat, abort);
+    let writer = Writer(Arc::new(LastWriter(shared)));
+    (writer, body)
+}
+
+/// Closes the stream when the last writer is dropped.
+#[derive(Debug)]
+struct LastWriter(Arc<Shared>);
+
+impl Drop for LastWriter {
+    fn drop(&mut self) {
+        let wake = self.0.lock().close();
+        wake.now();
+    }
+}
+
+/// Writes to one event stream. Clones share its queue, which keeps the order.
+///
+/// After the peer has gone, or the stream was closed, every call answers
+/// [`Closed`] at once. Dropping the last writer closes the stream.
+#[derive(Clone, Debug)]
+pub struct Writer(Arc<LastWriter>);
+
+impl Writer {
+    fn shared(&self) -> &Shared {
+        &self.0.0
+    }
+
+    /// Queues `event`, in order, never to be dropped. Waits only while the
+    /// queue is full. Dropping the future before it resolves leaves the event
+    /// unqueued.
+    ///
+    /// # Errors
+    /// [`Closed`].
+    pub async fn feed(&self, event: Event) -> Result<(), Closed> {
+        self.queue(&event).await.map(drop)
+    }
+
+    /// [`feed`](Self::feed) for an event with `value` as JSON, written straight
+    /// into the queue.
+    ///
+    /// # Errors
+    /// As [`try_feed_json`](Self::try_feed_json).
+    pub async fn feed_json<T>(&self, value: &T) -> Result<(), FeedError>
+    where
+        T: Serialize + ?Sized + Sync,
+    {
+        match self.try_feed_json(value)? {
+            true => Ok(()),
+            false => Ok(self.feed(Event::json(value)?).await?),
+        }
+    }
+
+    /// Queues an event with `value` as JSON if there is room for it now, and
+    /// returns whether there was. For many events in a row, without waiting.
+    ///
+    /// # Errors
+    /// [`FeedError::Closed`]; [`FeedError::Event`] when `value` has no JSON
+    /// form.
+    pub fn try_feed_json<T: Serialize + ?Sized>(&self, value: &T) -> Result<bool, FeedError> {
+        let wake = {
+            let mut queue = self.shared().lock();
+            if queue.phase != Phase::Open {
+                return Err(Closed.into());
+            }
+            if !queue.room.is_first(None) {
+                return Ok(false);
+            }
+            match queue.push_json(value) {
+                None => return Ok(false),
+                Some(queued) => queued.map_err(EventError::from)?,
+            };
+            queue.wake_reader()
+        };
+        wake.now();
+        Ok(true)
+    }
+
+    /// [`feed`](Self::feed), then waits until the host has taken the event:
+    /// for messages of which the writer must know that they left.
+    ///
+    /// # Errors
+    /// [`Closed`], also when the peer went before the event was taken.
+    pub async fn send(&self, event: Event) -> Result<(), Closed> {
+        let number = self.queue(&event).await?;
+        self.taken(number).await
+    }
+
+    /// Queues `event` if there is plenty of room. Under back-pressure it waits
+    /// aside if it has a [coalesce key](Event::coalesce), where a newer one
+    /// with that key takes its place, and is dropped otherwise. Never blocks,
+    /// never fails: for progress, which nobody misses. Returns whether the
+    /// event may still leave.
+    pub fn post(&self, event: Event) -> bool {
+        let (posted, wake) = {
+            let mut queue = self.shared().lock();
+            if queue.phase != Phase::Open {
+                return false;
+            }
+            (queue.post(event), queue.wake_reader())
+        };
+        wake.now();
+        posted
+    }
+
+    /// Waits until the host has taken all that was queued before this call.
+    ///
+    /// # Errors
+    /// [`Closed`] when the peer went first.
+    pub async fn flush(&self) -> Result<(), Closed> {
+        let newest = self.shared().lock().newest();
+        self.taken(newest).await
+    }
+
+    /// Ends the stream with `event`: nothing that was posted and held back
+    /// follows it, and no later call is taken. Resolves when the host has taken
+    /// everything. Dropping the future after `event` was queued does not take
+    /// it back.
+    ///
+    /// # Errors
+    /// [`Closed`] when the stream had ended already, or the peer went first.
+    pub async fn end(&self, event: Event) -> Result<(), Closed> {
+        let number = Feed {
+            shared: self.shared(),
+            event: &event,
+            last: true,
+            ticket: None,
+        }
+        .await?;
+        self.taken(number).await
+    }
+
+    /// Ends the stream. Resolves when the host has taken everything.
+    ///
+    /// # Errors
+    /// [`Closed`] when the peer went first.
+    pub async fn close(&self) -> Result<(), Closed> {
+        let wake = self.shared().lock().close();
+        wake.now();
+        self.flush().await
+    }
+
+    /// Whether further calls would answer [`Closed`].
+    pub fn is_closed(&self) -> bool {
+        self.shared().lock().phase != Phase::Open
+    }
+
+    /// What the stream has carried so far.
+    pub fn stats(&self) -> Stats {
+        self.shared().lock().stats
+    }
+
+    fn queue<'a>(&'a self, event: &'a Event) -> Feed<'a> {
+        Feed {
+            shared: self.shared(),
+            event,
+            last: false,
+            ticket: None,
+        }
+    }
+
+    fn taken(&self, number: u64) -> Taken<'_> {
+        Taken {
+            shared: self.shared(),
+            number,
+            ticket: None,
+        }
+    }
+}
+
+/// Why [`Writer::feed_json`] did not queue.
+#[derive(Debug, thiserror::Error)]
+pub enum FeedError {
+    /// The stream takes nothing more.
+    #[error(transparent)]
+    Closed(#[from] Closed),
+    /// The event cannot be made.
+    #[error(transparent)]
+    Event(#[from] EventError),
+}
+
+/// Queues an event as soon as it is first in line and has room.
+struct Feed<'a> {
+    shared: &'a Shared,
+    event: &'a Event,
+    /// Whether the stream ends with it.
+    last: bool,
+    ticket: Option<u64>,
+}
+
+impl Future for Feed<'_> {
+    type Output = Result<u64, Closed>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let mut queue = this.shared.lock();
+        if queue.phase != Phase::Open {
+            queue.room.leave(this.ticket.take());
+            return Poll::Ready(Err(Closed));
+        }
+        if !queue.room.is_first(this.ticket) || !queue.has_room(this.event.size()) {
+            queue.room.wait(&mut this.ticket, cx.waker());
+            return Poll::Pending;
+        }
+        queue.room.leave(this.ticket.take());
+        let number = queue.push(this.event);
+        let reader = if this.last {
+            queue.close()
+        } else {
+            queue.wake_reader()
+        };
+        let next = queue.wake_writer();
+        drop(queue);
+        reader.now();
+        next.now();
+        Poll::Ready(Ok(number))
+    }
+}
+
+impl Drop for Feed<'_> {
+    fn drop(&mut self) {
+        if self.ticket.is_none() {
+            return;
+        }
+        // The next in line may have room where this one had none.
+        let next = {
+            let mut queue = self.shared.lock();
+            queue.room.leave(self.ticket);
+            queue.wake_writer()
+        };
+        next.now();
+    }
+}
+
+/// Resolves when frame `number` has been taken by the host.
+struct Taken<'a> {
+    shared: &'a Shared,
+    number: u64,
+    ticket: Option<u64>,
+}
+
+impl Future for Taken<'_> {
+    type Output = Result<(), Closed>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let mut queue = this.shared.lock();
+        if queue.taken >= this.number {
+            queue.acks.leave(this.ticket.take());
+            return Poll::Ready(Ok(()));
+        }
+        if queue.phase == Phase::Ended {
+            queue.acks.leave(this.ticket.take());
+            return Poll::Ready(Err(Closed));
+        }
+        queue.acks.wait(&mut this.ticket, cx.waker());
+        Poll::Pending
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        if self.ticket.is_some() {
+            self.shared.lock().acks.leave(self.ticket);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,82 @@
+//! Who may do something alone, over all instances.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::{PeriodCounter, Store};
+use crate::ports::{Instant, StoreError};
+
+/// A claim takes the counters of so many periods besides the present one: it
+/// holds for at least as long as those are, and for at most a period longer.
+const AHEAD: u32 = 3;
+
+/// The right to do something alone, until it is released or its time is over.
+pub struct Claim {
+    counter: PeriodCounter,
+    first: u64,
+    until: Instant,
+}
+
+impl fmt::Debug for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Claim").field(&self.counter).finish()
+    }
+}
+
+/// Who has it.
+#[derive(Debug)]
+pub enum Claimed {
+    /// Who has asked.
+    Ours(Claim),
+    /// Another, whose claim has neither been released nor ended.
+    Theirs,
+}
+
+impl Store {
+    /// Claims what is called `name`, for at least `time` and at most a third
+    /// longer, should it not be released: four increments, or fewer where another
+    /// has it. `None` where the host has no counters.
+    ///
+    /// # Errors
+    /// When the store fails or is left alone. Nobody else can claim it for as
+    /// long then.
+    pub async fn claim(&self, name: &str, time: Duration) -> Result<Option<Claimed>, StoreError> {
+        let Some(counter) = PeriodCounter::new(self, name, time / AHEAD) else {
+            return Ok(None);
+        };
+        let until = self.clock().now() + time;
+        let first = counter.present();
+        // In their order. Whoever begins later meets ours in the first that it
+        // takes, or has taken it before us: of two, one has all of its own.
+        for period in first..=first + u64::from(AHEAD) {
+            if counter.add(period, 1).await? != 1 {
+                return Ok(Some(Claimed::Theirs));
+            }
+        }
+        let claim = Claim {
+            counter,
+            first,
+            until,
+        };
+        Ok(Some(Claimed::Ours(claim)))
+    }
+}
+
+impl Claim {
+    /// Whether nobody else can have it yet, by this clock.
+    pub fn holds(&self, now: Instant) -> bool {
+        now < self.until
+    }
+
+    /// Lets others have it at once.
+    ///
+    /// # Errors
+    /// When the store fails or is left alone: they wait for its time to end.
+    pub async fn release(self) -> Result<(), StoreError> {
+        // From the last, or another could begin at the first and meet the rest.
+        for period in (self.first..=self.first + u64::from(AHEAD)).rev() {
+            self.counter.remove(period).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,127 @@
+//! The ports on WASI 0.2 and Spin: the only code that exists on wasm alone.
+//!
+//! [`serve`] is the way in. It runs one request on wstd's reactor (which,
+//! unlike the Spin SDK's executor, honours wake-ups from inside the guest),
+//! sends the response head as soon as the handler has returned, with what the body
+//! has ready, pumps the rest onto `outgoing-body`, and returns when every spawned
+//! task has ended.
+//!
+//! An application exports itself with [`export!`](crate::export).
+
+mod body_pump;
+mod clock;
+mod entropy;
+mod head;
+mod incoming;
+mod log;
+mod outgoing;
+mod panic_hook;
+mod problem;
+mod spawner;
+mod timers;
+
+#[cfg(feature = "spin")]
+#[path = "spin.rs"]
+mod platform;
+#[cfg(all(feature = "wasi", not(feature = "spin")))]
+#[path = "wasi.rs"]
+mod platform;
+#[cfg(not(any(feature = "spin", feature = "wasi")))]
+compile_error!("choose the host adapters: enable the feature `spin` or `wasi`");
+
+use std::future::Future;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body::Body;
+use wasip2::exports::http::incoming_handler::{IncomingRequest, ResponseOutparam};
+
+use head::Head;
+pub use incoming::IncomingBody;
+pub use platform::variable;
+
+use spinlane_core::ports::{Fallback, Ports};
+
+/// For [`export!`](crate::export) only.
+#[doc(hidden)]
+pub use wasip2;
+
+/// The ports of this instance. The store is opened here, once: at most 256 may
+/// be open in an instance at a time.
+fn ports() -> Ports {
+    let (key_value, counters) = platform::stores();
+    Ports {
+        clock: Arc::new(clock::WasiClock),
+        http: Arc::new(outgoing::WasiHttp),
+        spawner: Arc::new(spawner::ReactorSpawner),
+        entropy: Arc::new(entropy::WasiEntropy),
+        key_value,
+        counters,
+    }
+}
+
+/// Answers one request.
+///
+/// The response head leaves when `handler` resolves, with what the body has by
+/// then; before a stream's, the tasks that the handler spawned have one turn.
+/// Body and tasks go on afterwards. The request's extensions have a
+/// [`Fallback`] for the handler to fill. The response's may carry
+/// [`LastWords`](spinlane_core::ports::LastWords), for the panic hook, and
+/// [`Patience`](spinlane_core::ports::Patience) with a client that takes nothing.
+pub fn serve<H, F, B>(request: IncomingRequest, outparam: ResponseOutparam, handler: H)
+where
+    H: FnOnce(http::Request<IncomingBody>, Ports) -> F,
+    F: Future<Output = http::Response<B>>,
+    B: Body<Data = Bytes> + Unpin,
+{
+    let fallback = Fallback::default();
+    panic_hook::install(outparam, fallback.clone());
+    log::install();
+    spawner::response_begins();
+    wstd::runtime::block_on(spawner::counted(async move {
+        match incoming::convert(&request) {
+            Ok(mut request) => {
+                request.extensions_mut().insert(fallback);
+                respond(handler(request, ports()).await).await;
+            }
+            Err(problem) => respond(problem).await,
+        }
+        spawner::response_ended();
+    }));
+}
+
+/// Sends the head and the body.
+async fn respond<B>(response: http::Response<B>)
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let (mut parts, body) = response.into_parts();
+    let patience = parts.extensions.remove().unwrap_or_default();
+    if let Some((head, outgoing)) = Head::new(parts) {
+        body_pump::pump(head, body, outgoing, patience).await;
+    }
+}
+
+/// Exports `$handler`, an `async fn(http::Request<IncomingBody>, Ports) ->
+/// http::Response<impl http_body::Body>`, as the component's
+/// `wasi:http/incoming-handler`.
+#[macro_export]
+macro_rules! export {
+    ($handler:path) => {
+        const _: () = {
+            #[derive(Debug)]
+            struct Component;
+
+            impl $crate::host::wasip2::exports::http::incoming_handler::Guest for Component {
+                fn handle(
+                    request: $crate::host::wasip2::exports::http::incoming_handler::IncomingRequest,
+                    outparam: $crate::host::wasip2::exports::http::incoming_handler::ResponseOutparam,
+                ) {
+                    $crate::host::serve(request, outparam, $handler);
+                }
+            }
+
+            $crate::host::wasip2::_export_proxy!(Component with_types_in $crate::host::wasip2);
+        };
+    };
+}

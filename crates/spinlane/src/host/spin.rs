@@ -1,0 +1,154 @@
+//! What Spin gives beyond WASI: variables, the store, atomic counters.
+
+use std::sync::Arc;
+
+use futures::FutureExt;
+use spin_sdk::key_value::{Error, Store};
+
+use spinlane_core::ports::{BoxFuture, COUNTER_PREFIX, Counters, KeyValue, StoreError, check_key};
+#[cfg(feature = "counters")]
+use spinlane_core::store::Unopened;
+
+/// The Spin variable `name`; `None` when it is not declared or has no value.
+pub fn variable(name: &str) -> Option<String> {
+    spin_sdk::variables::get(name).ok()
+}
+
+/// Spin knows no other label without a runtime configuration.
+const STORE: &str = "default";
+
+type Stores = (Option<Arc<dyn KeyValue>>, Option<Arc<dyn Counters>>);
+
+/// Opens the store. In a build with counters one that does not open is a store in
+/// trouble, and not a host without: what it protects must not be left open.
+pub(super) fn stores() -> Stores {
+    let store = Store::open(STORE)
+        .map(|store| Arc::new(SpinStore(store)) as Arc<dyn KeyValue>)
+        .map_err(unavailable)
+        .inspect_err(|error| tracing::warn!(%error, "no key-value store"));
+    #[cfg(feature = "counters")]
+    let stores = (
+        Some(store.unwrap_or_else(|error| Arc::new(Unopened(error)))),
+        Some(counters::open().unwrap_or_else(|error| Arc::new(Unopened(error)))),
+    );
+    #[cfg(not(feature = "counters"))]
+    let stores = (store.ok(), None);
+    stores
+}
+
+struct SpinStore(Store);
+
+/// What Spin says of its store, in our words. It takes a value, as `map_err` gives it.
+#[allow(clippy::needless_pass_by_value)]
+fn unavailable(error: Error) -> StoreError {
+    StoreError::unavailable(&error.to_string())
+}
+
+// The calls block the guest, so each runs when it is polled and is then ready.
+impl KeyValue for SpinStore {
+    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, StoreError>> {
+        async move {
+            check_key(key)?;
+            self.0.get(key).map_err(unavailable)
+        }
+        .boxed()
+    }
+
+    fn set<'a>(&'a self, key: &'a str, value: &'a [u8]) -> BoxFuture<'a, Result<(), StoreError>> {
+        async move {
+            check_key(key)?;
+            self.0.set(key, value).map_err(unavailable)
+        }
+        .boxed()
+    }
+
+    fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+        async move {
+            check_key(key)?;
+            self.0.delete(key).map_err(unavailable)
+        }
+        .boxed()
+    }
+
+    fn keys(&self) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
+        async move {
+            let mut keys = self.0.get_keys().map_err(unavailable)?;
+            keys.retain(|key| !key.starts_with(COUNTER_PREFIX));
+            Ok(keys)
+        }
+        .boxed()
+    }
+}
+
+#[cfg(feature = "counters")]
+mod counters {
+    use super::{Arc, BoxFuture, COUNTER_PREFIX, Counters, FutureExt, STORE, StoreError};
+    use bindings::wasi::keyvalue0_2_0_draft2::atomics;
+    use bindings::wasi::keyvalue0_2_0_draft2::store::{self, Bucket, Error};
+
+    /// Generated code, which cannot answer for this crate's lints.
+    #[allow(
+        unsafe_code,
+        missing_docs,
+        missing_debug_implementations,
+        unreachable_pub,
+        clippy::all
+    )]
+    mod bindings {
+        wit_bindgen::generate!({
+            path: "../../wit",
+            world: "spin-counters",
+            generate_all,
+        });
+    }
+
+    struct SpinCounters(Bucket);
+
+    pub(super) fn open() -> Result<Arc<dyn Counters>, StoreError> {
+        let bucket = store::open(STORE)
+            .map_err(StoreError::from)
+            .inspect_err(|error| tracing::warn!(%error, "no atomic counters"))?;
+        Ok(Arc::new(SpinCounters(bucket)))
+    }
+
+    impl From<Error> for StoreError {
+        fn from(error: Error) -> Self {
+            Self::unavailable(match &error {
+                Error::NoSuchStore => "no such store",
+                Error::AccessDenied => "access denied",
+                Error::Other(message) => message,
+            })
+        }
+    }
+
+    fn key(name: &str) -> String {
+        format!("{COUNTER_PREFIX}{name}")
+    }
+
+    impl Counters for SpinCounters {
+        fn increment<'a>(
+            &'a self,
+            name: &'a str,
+            delta: i64,
+        ) -> BoxFuture<'a, Result<i64, StoreError>> {
+            async move { atomics::increment(&self.0, &key(name), delta).map_err(StoreError::from) }
+                .boxed()
+        }
+
+        fn remove<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+            async move { self.0.delete(&key(name)).map_err(StoreError::from) }.boxed()
+        }
+
+        fn names(&self) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
+            async move {
+                let keys = self.0.list_keys(None).map_err(StoreError::from)?.keys;
+                Ok(keys
+                    .iter()
+                    .filter_map(|key| key.strip_prefix(COUNTER_PREFIX))
+                    .map(str::to_owned)
+                    .collect())
+            }
+            .boxed()
+        }
+    }
+}

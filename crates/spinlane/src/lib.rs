@@ -1,0 +1,17 @@
+//! Spinlane: streaming HTTP APIs as one WebAssembly component.
+//!
+//! What an application on Spin or on plain WASI depends on:
+//!
+//! - [`core`]: the rules, pure and native: SSE, limits, TTL cache, and the ports
+//!   through which they reach the world.
+//! - `host` (wasm only): the ports on Spin (feature `spin`) and on plain WASI
+//!   (feature `wasi`).
+//! - `export!` (wasm only): makes a handler the component's.
+//!
+//! `host` and `export!` belong in a module behind `#[cfg(target_family = "wasm")]`:
+//! everything else then compiles and is tested natively.
+
+pub use spinlane_core as core;
+
+#[cfg(target_family = "wasm")]
+pub mod host;

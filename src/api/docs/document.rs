@@ -1,0 +1,99 @@
+//! The OpenAPI document.
+
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{Components, OpenApi, PathItem};
+use utoipa::{IntoResponses, OpenApi as _};
+
+use super::super::problem;
+use super::super::routes::Documented;
+use super::answers::OfEveryRoute;
+use crate::auth::cookie::SESSION;
+use crate::run::Frame;
+
+/// The name under which an operation names the operator's token.
+pub(in crate::api) const ADMIN_TOKEN: &str = "adminToken";
+/// The names under which operations name a session, written out in their
+/// attributes.
+const BEARER: &str = "bearer";
+const COOKIE: &str = "cookie";
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Spinlane",
+        description = "An AI DJ that answers over Server-Sent Events.\n\n\
+            Every answer names its request in `x-request-id` and says in `server-timing` what \
+            it took. Errors are `application/problem+json` (RFC 9457) outside a stream and the \
+            same object inside one. Text lengths are in Unicode code points.",
+        license(
+            name = "Apache-2.0 WITH LLVM-exception",
+            identifier = "Apache-2.0 WITH LLVM-exception"
+        )
+    ),
+    // What no operation names as a body of its own.
+    components(schemas(problem::Document, Frame)),
+    tags(
+        (name = "chat", description = "A prompt in, a stream of events out."),
+        (name = "login", description = "Connecting Spotify, and ending it."),
+        (name = "enrichment", description = "Tracks in, what others know of them out."),
+        (name = "operation", description = "How the application is, and what it has left."),
+        (name = "documentation", description = "What you are reading."),
+        (name = "page", description = "The page that the component serves.")
+    )
+)]
+struct Base;
+
+/// Makes the document. Takes a part of a millisecond, so only who asks for it
+/// pays for it.
+pub(super) fn document() -> OpenApi {
+    let mut document = Base::openapi();
+    document.merge(Documented::openapi());
+    let components = document.components.get_or_insert_with(Components::new);
+    for (name, scheme) in security_schemes() {
+        components.add_security_scheme(name, scheme);
+    }
+    for (path, item) in &mut document.paths.paths {
+        for operation in operations(item) {
+            let mut common = OfEveryRoute::responses();
+            if path == "/health" {
+                // It answers whatever the variables are.
+                common.remove("503");
+            }
+            let own = &mut operation.responses.responses;
+            for (status, response) in common {
+                own.entry(status).or_insert(response);
+            }
+        }
+    }
+    document
+}
+
+fn security_schemes() -> [(&'static str, SecurityScheme); 3] {
+    let value = ApiKeyValue::with_description;
+    let admin = value(
+        "x-admin-token",
+        "The operator's token (the variable `admin_token`).",
+    );
+    let cookie = value(
+        SESSION.name(),
+        "A session, as the login gives it to the page. Requests that change something must \
+         come from the page itself.",
+    );
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some(
+            "A session, as `/api/auth/token` gives it to everybody else.",
+        ));
+    [
+        (ADMIN_TOKEN, SecurityScheme::ApiKey(ApiKey::Header(admin))),
+        (BEARER, SecurityScheme::Http(bearer.build())),
+        (COOKIE, SecurityScheme::ApiKey(ApiKey::Cookie(cookie))),
+    ]
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.post, &mut item.delete]
+        .into_iter()
+        .filter_map(Option::as_mut)
+}

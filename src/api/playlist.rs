@@ -1,0 +1,49 @@
+//! The playlist that a chat's request is about: read once, here.
+
+use serde::{Deserialize, Deserializer};
+
+use super::chat::ChatRequest;
+use super::problem::{FieldError, Problem};
+use crate::chat::Mode;
+use crate::clients::spotify::{NoPlaylist, PlaylistId};
+
+/// What the field `playlistId` says. Empty is none.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PlaylistField(Option<Result<PlaylistId, NoPlaylist>>);
+
+impl<'de> Deserialize<'de> for PlaylistField {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let named = !text.trim().is_empty();
+        Ok(Self(named.then(|| PlaylistId::parse(&text))))
+    }
+}
+
+/// For the validator, which names the field.
+pub(super) fn can_be_read(field: &PlaylistField, (): &()) -> garde::Result {
+    match field.0 {
+        Some(Err(why)) => Err(garde::Error::new(why)),
+        _ => Ok(()),
+    }
+}
+
+/// The playlist that `request` names: in its field, or, where it wants one
+/// changed, by a link in its message.
+///
+/// # Errors
+/// 422 when the message's only link is a shortened one.
+pub(super) fn named(request: &ChatRequest) -> Result<Option<PlaylistId>, Problem> {
+    let by_message = || match request.mode {
+        Mode::Edit => PlaylistId::named_in(&request.message),
+        Mode::Analyze | Mode::Create => Ok(None),
+    };
+    let unreadable = |why: NoPlaylist| {
+        let (pointer, message) = ("/message".into(), format!("its link {why}"));
+        Problem::invalid(vec![FieldError { pointer, message }])
+    };
+    match &request.playlist_id.0 {
+        Some(Ok(id)) => Ok(Some(id.clone())),
+        // The validator has refused what cannot be read.
+        Some(Err(_)) | None => by_message().map_err(unreadable),
+    }
+}

@@ -1,0 +1,179 @@
+//! Every route, once: for the router, for the document, and for the log.
+//!
+//! To add one, write its handler, put `#[utoipa::path(METHOD, path = "…", …)]`
+//! on it, and add a line to the table below: what the document says of a route
+//! stands beside what the route does, and a test compares the two. Answers that
+//! many routes have are types of `super::docs::answers`. The document itself is
+//! made only when somebody asks for it: nothing here costs other requests.
+
+use axum::Router;
+use axum::routing::{get, post};
+use utoipa::OpenApi;
+
+use super::{admin, assets, auth, chat, docs, enrich, status, stop};
+use crate::AppState;
+use crate::config::Variables;
+use crate::config::Variables::{
+    Anthropic, Callers, Deezer, Edge, Lastfm, Limits, Operator, Spotify, Streams,
+};
+
+/// From one table: [`TEMPLATES`], [`NEEDS`], [`add`] and [`Documented`].
+macro_rules! routes {
+    ($($method:ident $template:literal $needs:ident => $($handler:ident)::+,)+) => {
+        /// Methods and path templates, as they were given.
+        const TEMPLATES: &[(&str, &str)] = &[$((stringify!($method), $template)),+];
+
+        /// The variables of each.
+        const NEEDS: &[&[Variables]] = &[$($needs),+];
+
+        /// Adds all of them to `router`.
+        pub(super) fn add(router: Router<AppState>) -> Router<AppState> {
+            router$(.route($template, $method($($handler)::+)))+
+        }
+
+        /// Collects what their handlers say of themselves.
+        #[derive(OpenApi)]
+        #[openapi(paths($($($handler)::+),+))]
+        pub(super) struct Documented;
+    };
+}
+
+// What a route needs is read, and what is malformed of it named, before anything of a
+// request is looked at.
+const ALL: &[Variables] = Variables::ALL;
+const NOTHING: &[Variables] = &[];
+const PAGES: &[Variables] = &[Edge];
+const STOPS: &[Variables] = &[Edge, Callers];
+const SWEEP: &[Variables] = &[Edge, Operator, Callers, Limits];
+const LOGIN: &[Variables] = &[Edge, Callers, Limits, Spotify];
+const ENRICHMENT: &[Variables] = &[Edge, Callers, Streams, Limits, Spotify, Deezer, Lastfm];
+const CHAT: &[Variables] = &[
+    Edge, Operator, Callers, Streams, Limits, Anthropic, Spotify, Deezer, Lastfm,
+];
+
+routes! {
+    post "/api/chat-stream/message" CHAT => chat::message,
+    post "/api/chat-stream/{run}/stop" STOPS => stop::stop,
+    post "/api/enrich" ENRICHMENT => enrich::enrich,
+    get "/api/auth/login" LOGIN => auth::login,
+    get "/api/auth/callback" LOGIN => auth::callback,
+    post "/api/auth/token" LOGIN => auth::token,
+    post "/api/auth/logout" STOPS => auth::logout,
+    get "/api/auth/session" LOGIN => auth::session,
+    post "/api/admin/sweep" SWEEP => admin::sweep,
+    get "/api/status" ALL => status::status,
+    get "/health" NOTHING => status::health,
+    get "/ready" NOTHING => status::ready,
+    get "/api/openapi.json" PAGES => docs::document,
+    get "/api/docs" PAGES => docs::page,
+    get "/problems/{code}" PAGES => docs::problem,
+    get "/assets/{*file}" NOTHING => assets::asset,
+}
+
+/// The route by which runs are ended, which has a count of its own.
+pub(super) const STOP: &str = "/api/chat-stream/{run}/stop";
+
+/// The template that `path` belongs to, for the log: a path itself may hold
+/// what only its sender should know. `None` where the page answers.
+pub(super) fn template(path: &str) -> Option<&'static str> {
+    Some(TEMPLATES[place(path)?].1)
+}
+
+/// The variables that the route of `path` needs.
+pub(super) fn needs(path: &str) -> &'static [Variables] {
+    place(path).map_or(NOTHING, |place| NEEDS[place])
+}
+
+/// Where in the table the route of `path` is.
+fn place(path: &str) -> Option<usize> {
+    TEMPLATES
+        .iter()
+        .position(|(_, template)| matches(template, path))
+}
+
+fn matches(template: &str, path: &str) -> bool {
+    let mut given = path.split('/');
+    for wanted in template.split('/') {
+        let Some(given) = given.next() else {
+            return false;
+        };
+        if wanted.starts_with("{*") {
+            return !given.is_empty();
+        }
+        let parameter = wanted.starts_with('{');
+        if !(wanted == given || parameter && !given.is_empty()) {
+            return false;
+        }
+    }
+    given.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use http::Request;
+
+    use super::*;
+    use crate::api::tests::ask;
+
+    #[test]
+    fn the_document_and_the_router_have_the_same_routes() {
+        let document = Documented::openapi();
+        let mut documented = BTreeSet::new();
+        for (path, item) in &document.paths.paths {
+            for (method, operation) in [
+                ("get", &item.get),
+                ("post", &item.post),
+                ("put", &item.put),
+                ("delete", &item.delete),
+                ("patch", &item.patch),
+            ] {
+                if operation.is_some() {
+                    documented.insert((method.to_owned(), path.clone()));
+                }
+            }
+        }
+        // The document has no way to say "and all that is beneath".
+        let plain = |template: &str| template.replace("{*", "{");
+        let routed = TEMPLATES.iter();
+        let routed = routed.map(|(method, path)| ((*method).to_owned(), plain(path)));
+        assert_eq!(documented, routed.collect());
+    }
+
+    #[test]
+    fn every_route_answers_with_the_methods_that_it_has() {
+        for (_, template) in TEMPLATES {
+            let path = template.replace(['{', '}', '*'], "");
+            let request = Request::options(path.as_str());
+            let answer = ask(request.body(axum::body::Body::empty()).unwrap());
+            let methods = TEMPLATES.iter().filter(|(_, other)| other == template);
+            let mut allow = String::new();
+            for (method, _) in methods {
+                allow += match *method {
+                    "get" => "GET, HEAD, ",
+                    "post" => "POST, ",
+                    other => panic!("{other}"),
+                };
+            }
+            assert_eq!(answer.header("allow"), allow + "OPTIONS", "{template}");
+        }
+    }
+
+    #[test]
+    fn paths_are_logged_by_their_template() {
+        for (path, expected) in [
+            ("/api/status", Some("/api/status")),
+            ("/api/status/", None),
+            ("/problems/busy", Some("/problems/{code}")),
+            ("/problems/", None),
+            ("/problems/a/b", None),
+            ("/assets/app.js", Some("/assets/{*file}")),
+            ("/assets/a/b", Some("/assets/{*file}")),
+            ("/assets/", None),
+            ("/", None),
+        ] {
+            assert_eq!(template(path), expected, "{path}");
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! `POST /api/chat-stream/{run}/stop`.
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use http::StatusCode;
+
+use super::docs::answers::{NoStore, NotFound, OverQuota};
+use super::problem::Problem;
+use crate::AppState;
+use crate::error::{Code, ErrorObject};
+use crate::run::stop;
+
+/// Ends a run.
+///
+/// From anywhere: the run learns of it within a second, and its stream then
+/// ends with what was said and the reason `stopped`. Knowing the run's id is
+/// all that it takes. The answer is the same when the run has ended already,
+/// or never was.
+#[utoipa::path(
+    post,
+    path = "/api/chat-stream/{run}/stop",
+    operation_id = "stopRun",
+    tag = "chat",
+    params((
+        "run" = String,
+        Path,
+        description = "The run's id, from its first frame or `x-run-id`.",
+        pattern = "^[0-9a-f]{32}$",
+        example = "5f0c0e6a5d0b4c1f8c5d1e2f3a4b5c6d",
+    )),
+    responses(
+        (status = 204, description = "It ends, or has ended."),
+        NotFound,
+        OverQuota,
+        NoStore,
+    )
+)]
+pub(super) async fn stop(
+    State(app): State<AppState>,
+    run: Result<Path<String>, PathRejection>,
+) -> Result<StatusCode, Problem> {
+    let run = run.ok().map(|Path(run)| run);
+    let Some(run) = run.filter(|run| stop::is_run_id(run)) else {
+        let message = "a run's id has 32 hexadecimal digits, in lower case";
+        let error = ErrorObject::new(Code::NotFound, message);
+        return Err(Problem::new(StatusCode::NOT_FOUND, error));
+    };
+    stop::request(&app, &run).await.map_err(|error| {
+        tracing::warn!(%error, "a run could not be told to stop");
+        Problem::store_unavailable(
+            "the key-value store does not answer, and the run is told by it: try again in a \
+             moment, or close the stream's connection, which ends the run as well",
+        )
+    })?;
+    Ok(StatusCode::NO_CONTENT)
+}

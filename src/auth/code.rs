@@ -1,0 +1,53 @@
+//! One-time codes: how a page on another origin gets its session.
+//!
+//! The callback cannot hand a token to another origin without putting it into a
+//! URL, which ends up in histories. It puts a code there instead, in the
+//! fragment, good once and for a minute. What the code stands for is kept as a
+//! session is: under its hash, encrypted with the code itself. No session exists
+//! before it is exchanged.
+
+use std::time::Duration;
+
+use super::Account;
+use crate::AppState;
+use crate::config::Secret;
+use spinlane_core::cache::session::SessionError;
+use spinlane_core::ports::StoreError;
+use spinlane_core::store::Claimed;
+
+/// How long a code is good.
+pub(crate) const LASTS: Duration = Duration::from_secs(60);
+
+/// A code for `account`.
+///
+/// # Errors
+/// When the store does not take it.
+pub(crate) async fn issue(app: &AppState, account: &Account) -> Result<Secret, StoreError> {
+    let token = app.codes.create(account).await?;
+    Ok(Secret::new(token.expose()))
+}
+
+/// What `code` stands for, once.
+///
+/// # Errors
+/// When it stands for nothing (any more), and when the store does not answer.
+pub(crate) async fn redeem(app: &AppState, code: &str) -> Result<Account, SessionError> {
+    // What was never a code leaves no trace in the store.
+    let first = app.codes.load::<Account>(code).await?;
+    let name = format!("code:{}", first.id());
+    let claim = match app.store.claim(&name, LASTS).await? {
+        Some(Claimed::Ours(claim)) => Some(claim),
+        Some(Claimed::Theirs) => return Err(SessionError::Invalid),
+        // Without counters two who come within the same milliseconds both get
+        // it. Both have the code.
+        None => None,
+    };
+    // Others may have been faster, and have let the claim go.
+    let account = app.codes.load::<Account>(code).await;
+    // What it stands for goes before the claim: who claims it then finds nothing.
+    app.codes.revoke(code).await?;
+    if let Some(claim) = claim {
+        claim.release().await?;
+    }
+    Ok(account?.record)
+}

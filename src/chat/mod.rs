@@ -1,0 +1,112 @@
+//! The chat: one prompt, answered by the model on one stream.
+
+mod agent;
+mod answer;
+mod conversation;
+mod ids;
+mod input;
+mod prompt;
+mod reasoning;
+mod silence;
+#[cfg(test)]
+mod tests;
+mod tools;
+mod turn;
+mod usage;
+
+use std::sync::Arc;
+
+use futures::FutureExt;
+use tracing::warn;
+
+use super::AppState;
+use super::clients::anthropic::Client;
+use super::clients::spotify::{Access, PlaylistId};
+use super::config::Secret;
+use super::error::ErrorObject;
+use super::run::{Ending, Output, Reason, UsageReport, Waits, Work};
+use agent::Agent;
+use conversation::Conversation;
+use ids::Ids;
+use reasoning::Reasoning;
+use spinlane_core::ports::BoxFuture;
+use tools::{Desk, Toolbox};
+use usage::Progress;
+
+pub(crate) use input::{HistoryEntry, Mode, Prompt};
+pub(crate) use prompt::is_blank;
+
+/// A prompt being answered.
+pub(crate) struct Chat {
+    app: AppState,
+    prompt: Prompt,
+    api_key: Secret,
+    access: Access,
+    progress: Progress,
+}
+
+impl Chat {
+    /// The answer to `prompt`, by the model that `api_key` opens, whose tools
+    /// ask the catalogue with `access`.
+    pub(crate) fn new(app: &AppState, prompt: Prompt, api_key: Secret, access: Access) -> Self {
+        Self {
+            app: app.clone(),
+            prompt,
+            api_key,
+            access,
+            progress: Progress::default(),
+        }
+    }
+
+    async fn answer(&mut self, output: &Output, waits: &Arc<Waits>) -> Ending {
+        let Self {
+            app,
+            prompt,
+            api_key,
+            access,
+            progress,
+        } = self;
+        for (variable, instead) in &app.config.anthropic().deprecated {
+            warn!(
+                variable,
+                instead, "this variable is read for one release more"
+            );
+        }
+        let config = app.config.anthropic();
+        let client = Client::new(app, api_key.clone(), Arc::clone(waits) as _);
+        let playlist = prompt.playlist.as_ref().map(PlaylistId::as_str);
+        let desk = Desk::new(app, access.clone(), output, waits, playlist);
+        let desk = desk.making_public(prompt.public);
+        let agent = Agent {
+            client: &client,
+            clock: &*app.ports.clock,
+            model: &config.model,
+            reasoning: Reasoning::new(config.thinking),
+            system: &prompt::system(prompt),
+            output,
+            toolbox: Toolbox::new(tools::of(prompt.mode, playlist.is_some())),
+            ids: Ids::default(),
+            was_silent: false,
+        };
+        let conversation = Conversation::new(prompt::messages(prompt));
+        agent.work(conversation, &desk, progress).await
+    }
+}
+
+impl Work for Chat {
+    fn opening(&self) -> Option<&'static str> {
+        Some("Asking the model")
+    }
+
+    fn work<'a>(&'a mut self, output: &'a Output, waits: &'a Arc<Waits>) -> BoxFuture<'a, Ending> {
+        self.answer(output, waits).boxed()
+    }
+
+    fn report(&self, report: &mut UsageReport) {
+        self.progress.report(report);
+    }
+
+    fn silence(&self, reason: Reason) -> Option<ErrorObject> {
+        (!self.progress.said).then(|| silence::because(reason))
+    }
+}

@@ -1,0 +1,321 @@
+//! The tools that the model may ask for: one file each.
+
+mod analyze_playlist;
+mod create_playlist;
+mod get_playlist_tracks;
+mod get_recommendations;
+mod get_track_details;
+mod modify_playlist;
+mod report;
+mod schema;
+mod scoring;
+mod search_tracks;
+mod toolbox;
+mod tracks;
+mod writes;
+
+use std::collections::BTreeMap;
+use std::future::ready;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::FutureExt;
+use futures::future::try_join;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::AppState;
+use crate::chat::Mode;
+use crate::clients::UpstreamError;
+use crate::clients::spotify::{Access, Spotify};
+use crate::enrich::{self, SkipReason};
+use crate::error::{Code, ErrorObject};
+use crate::music::{Playlist, Track};
+use crate::run::{Output, Waits};
+use report::Report;
+use spinlane_core::limit::Observer;
+use spinlane_core::ports::BoxFuture;
+pub(super) use toolbox::Toolbox;
+use writes::Writes;
+
+/// What came of a call. An error goes to the model, which may do better, and not
+/// to the user as a broken stream.
+type Outcome = Result<Report, ErrorObject>;
+
+/// One tool.
+pub(super) struct Tool {
+    spec: Spec,
+    call: Box<Call>,
+}
+
+/// Does what a tool does. The input fits the tool's schema. Dropping the future
+/// cancels it.
+type Call = dyn for<'a> Fn(Value, &'a Desk<'a>) -> BoxFuture<'a, Outcome> + Send + Sync;
+
+impl Tool {
+    /// The tool of which the model is told `spec`, and which `call` does.
+    fn new<I, F>(spec: Spec, call: F) -> Self
+    where
+        I: DeserializeOwned,
+        F: for<'a> Fn(I, &'a Desk<'a>) -> BoxFuture<'a, Outcome> + Send + Sync + 'static,
+    {
+        Self {
+            spec,
+            call: Box::new(move |input, desk| match serde_json::from_value(input) {
+                Ok(input) => call(input, desk),
+                Err(error) => ready(Err(unfit(error.to_string()))).boxed(),
+            }),
+        }
+    }
+}
+
+/// What the model is told of a tool.
+#[derive(Clone, Debug)]
+pub(super) struct Spec {
+    pub(super) name: &'static str,
+    /// What it does, when to use it, what it gives.
+    pub(super) description: &'static str,
+    /// JSON Schema of its input, an object.
+    pub(super) schema: Value,
+    /// Whether it changes something: then calls of one turn run one after the
+    /// other, in their order, and never again once they have worked.
+    pub(super) writes: bool,
+}
+
+/// What tools work with.
+pub(super) struct Desk<'a> {
+    app: &'a AppState,
+    spotify: Spotify,
+    /// Whether it is a user's own account.
+    is_user: bool,
+    observer: Arc<dyn Observer>,
+    output: &'a Output,
+    /// The playlist that the request is about, by its id. No other is changed.
+    playlist: Option<&'a str>,
+    /// The state in which each playlist was seen last, by its id: the places
+    /// that the model speaks of are those.
+    snapshots: Mutex<BTreeMap<String, String>>,
+    /// Whether what is made is for everybody to see: the request says so, never the
+    /// model.
+    public: bool,
+    writes: Writes,
+}
+
+impl<'a> Desk<'a> {
+    /// Tools that ask the catalogue with `access`.
+    pub(super) fn new(
+        app: &'a AppState,
+        access: Access,
+        output: &'a Output,
+        waits: &Arc<Waits>,
+        playlist: Option<&'a str>,
+    ) -> Self {
+        let observer: Arc<dyn Observer> = Arc::clone(waits) as _;
+        Self {
+            app,
+            is_user: matches!(access, Access::User(_)),
+            spotify: Spotify::new(app, access, Arc::clone(&observer)),
+            observer,
+            output,
+            playlist,
+            snapshots: Mutex::default(),
+            public: false,
+            writes: Writes::default(),
+        }
+    }
+
+    /// What is made is for everybody to see, or not.
+    #[must_use]
+    pub(super) fn making_public(self, public: bool) -> Self {
+        Self { public, ..self }
+    }
+
+    /// Notes the state in which the playlist `id` is now; `None` where the
+    /// service does not say.
+    fn seen(&self, id: &str, snapshot: Option<String>) {
+        let mut snapshots = self
+            .snapshots
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match snapshot {
+            Some(snapshot) => snapshots.insert(id.to_owned(), snapshot),
+            None => snapshots.remove(id),
+        };
+    }
+
+    /// The state in which the model has seen the playlist `id`; the present one
+    /// where it has not read it in this run.
+    async fn snapshot(&self, id: &str) -> Result<Option<String>, UpstreamError> {
+        let known = {
+            let snapshots = self.snapshots.lock();
+            let snapshots = snapshots.unwrap_or_else(PoisonError::into_inner);
+            snapshots.get(id).cloned()
+        };
+        if known.is_some() {
+            return Ok(known);
+        }
+        let playlist = self.spotify.playlist(id).await?;
+        let snapshot = playlist.and_then(|playlist| playlist.snapshot_id);
+        self.seen(id, snapshot.clone());
+        Ok(snapshot)
+    }
+
+    /// What other services know of `tracks`; tells the user how far it is.
+    async fn enrich(&self, tracks: &[Track]) -> enrich::Report {
+        let progress =
+            |done: usize, total: usize, label: &str| self.output.progress(done, total, label);
+        enrich::enrich(self.app, &self.observer, tracks, &progress).await
+    }
+
+    /// A playlist, and the tracks at these places of it, each with its own: a
+    /// place may hold something else.
+    async fn read_playlist(
+        &self,
+        id: &str,
+        places: Range<u32>,
+    ) -> Result<(Playlist, Vec<(u32, Track)>), ErrorObject> {
+        let playlist = self.spotify.playlist(id);
+        let entries = self.spotify.playlist_entries(id, places);
+        let both = try_join(playlist, entries).await;
+        let (playlist, entries) = both.map_err(|error| error.object())?;
+        let playlist = playlist.ok_or_else(|| {
+            let id = tracks::name(id);
+            let message = format!("there is no playlist `{id}`, or it is not public");
+            ErrorObject::new(Code::NotFound, message)
+        })?;
+        self.seen(&playlist.id, playlist.snapshot_id.clone());
+        Ok((playlist, entries))
+    }
+
+    /// Whether something may be changed.
+    fn may_write(&self) -> Result<(), ErrorObject> {
+        match self.is_user {
+            true => Ok(()),
+            false => Err(ErrorObject::new(
+                Code::InvalidRequest,
+                "nothing can be changed without the user's own account: ask them to connect \
+                 Spotify",
+            )),
+        }
+    }
+}
+
+/// The tools that the model sees in `mode`. Those that change a playlist are
+/// there only where the request has `named` the one that they may change.
+pub(super) fn of(mode: Mode, named: bool) -> Vec<Tool> {
+    let mut tools = vec![
+        search_tracks::tool(),
+        analyze_playlist::tool(),
+        get_playlist_tracks::tool(),
+        get_track_details::tool(),
+        get_recommendations::tool(),
+    ];
+    match mode {
+        Mode::Analyze => {}
+        Mode::Create => tools.push(create_playlist::tool()),
+        Mode::Edit if named => tools.push(modify_playlist::tool()),
+        Mode::Edit => {}
+    }
+    tools
+}
+
+/// The error of an input that fits the schema and still makes no sense.
+fn unfit(message: impl Into<String>) -> ErrorObject {
+    ErrorObject::new(Code::InvalidRequest, message)
+}
+
+/// A change that got no good answer.
+struct NotChanged {
+    error: ErrorObject,
+    /// Whether it may have been carried out all the same.
+    perhaps: bool,
+}
+
+impl From<&UpstreamError> for NotChanged {
+    fn from(error: &UpstreamError) -> Self {
+        let mut error = error.object();
+        let perhaps = matches!(
+            error.code,
+            Code::UpstreamTimeout
+                | Code::UpstreamCut
+                | Code::UpstreamError
+                | Code::UpstreamProtocol
+        );
+        if perhaps {
+            error.message += ". It may have been done all the same: look before you try again";
+        }
+        Self { error, perhaps }
+    }
+}
+
+/// The error of a change that is of no further consequence.
+fn not_changed(error: &UpstreamError) -> ErrorObject {
+    NotChanged::from(error).error
+}
+
+/// Adds what could not be found out, and why, to `report`.
+fn with_gaps(mut report: Report, found: &enrich::Report) -> Report {
+    if !found.skipped.is_empty() {
+        let reasons = found.skipped.iter().map(|skipped| match skipped.reason {
+            SkipReason::Budget => "beyond this request's upstream calls",
+            SkipReason::RateLimited => "turned away by the upstream",
+            SkipReason::Deadline => "beyond this request's time",
+            SkipReason::UpstreamFailed => "failed at the upstream",
+        });
+        let reasons = tracks::most(reasons, 3).into_iter();
+        let reasons = reasons.map(|(reason, count)| format!("{count} {reason}"));
+        let reasons: Vec<_> = reasons.collect();
+        report.summary += &format!(
+            "; {} lookups of tempo or tags are missing ({})",
+            found.skipped.len(),
+            reasons.join(", ")
+        );
+    }
+    let notes = found.notes.iter().map(|note| note.message.as_str());
+    let notes: Vec<&str> = notes.collect();
+    match notes.is_empty() {
+        true => report,
+        false => report.with("notes", notes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mode_chooses_the_tools() {
+        let names = |mode, named| {
+            let tools = of(mode, named);
+            let names = tools.iter().map(|tool| tool.spec.name);
+            names.collect::<Vec<_>>()
+        };
+        let reading = [
+            "search_tracks",
+            "analyze_playlist",
+            "get_playlist_tracks",
+            "get_track_details",
+            "get_recommendations",
+        ];
+        for named in [false, true] {
+            assert_eq!(names(Mode::Analyze, named), reading);
+            assert_eq!(names(Mode::Create, named)[..5], reading);
+            assert_eq!(names(Mode::Create, named)[5..], ["create_playlist"]);
+        }
+        assert_eq!(names(Mode::Edit, true)[..5], reading);
+        assert_eq!(names(Mode::Edit, true)[5..], ["modify_playlist"]);
+        assert_eq!(names(Mode::Edit, false), reading);
+    }
+
+    #[test]
+    fn every_schema_is_checked_in_full() {
+        let all = [Mode::Create, Mode::Edit].map(|mode| of(mode, true));
+        for tool in all.into_iter().flatten() {
+            let spec = tool.spec;
+            schema::assert_checked(&spec.schema);
+            assert_eq!(spec.schema["type"], "object", "{}", spec.name);
+            let writes = ["create_playlist", "modify_playlist"].contains(&spec.name);
+            assert_eq!(spec.writes, writes, "{}", spec.name);
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! `modify_playlist`.
+
+use futures::FutureExt;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::tracks::{name, uris};
+use super::{Desk, NotChanged, Outcome, Report, Spec, Tool, not_changed, schema, tracks, unfit};
+use crate::clients::spotify::{Move, playlist_id};
+use crate::error::ErrorObject;
+use crate::music::Track;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Input {
+    playlist_id: String,
+    action: Action,
+    #[serde(default)]
+    track_ids: Vec<String>,
+    position: Option<u32>,
+    range_start: Option<u32>,
+    range_length: Option<u32>,
+    insert_before: Option<u32>,
+    name: Option<String>,
+    description: Option<String>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Action {
+    Add,
+    Remove,
+    Reorder,
+    Rename,
+}
+
+/// Changes a playlist of the user's.
+pub(super) fn tool() -> Tool {
+    let place = |description: &str| schema::whole(0..=10_000, description);
+    let spec = Spec {
+        name: "modify_playlist",
+        description: "Changes the user's playlist, one thing at a time. `add` takes trackIds and \
+            perhaps position; `remove` takes trackIds; `reorder` takes rangeStart, insertBefore \
+            and perhaps rangeLength, all as positions before the move; `rename` takes name, \
+            description or both.",
+        schema: schema::input(
+            &["playlistId", "action"],
+            json!({
+                "playlistId": schema::playlist_id(),
+                "action": {"type": "string", "enum": ["add", "remove", "reorder", "rename"]},
+                "trackIds": schema::track_ids(100),
+                "position": place("Where to add; at the end if left out."),
+                "rangeStart": place("The first track to move."),
+                "rangeLength": schema::whole(1..=100, "How many tracks to move; 1 if left out."),
+                "insertBefore": place("The track to move them before."),
+                "name": schema::text(1..=100, "What it is called from now on."),
+                "description": schema::text(0..=300, "What it is for, on one line."),
+            }),
+        ),
+        writes: true,
+    };
+    Tool::new(spec, |input, desk| modify(input, desk).boxed())
+}
+
+async fn modify(input: Input, desk: &Desk<'_>) -> Outcome {
+    desk.may_write()?;
+    let id = playlist_id(&input.playlist_id);
+    let id = id.ok_or_else(|| unfit("`playlistId` is no id of a playlist"))?;
+    stays_with(&id, desk.playlist)?;
+    let summary = match input.action {
+        Action::Add => add(&id, &input, desk).await,
+        Action::Remove => return remove(id, &input, desk).await,
+        Action::Reorder => reorder(&id, &input, desk).await,
+        Action::Rename => rename(&id, &input, desk).await,
+    }?;
+    Ok(Report::new(summary).with("playlistId", id))
+}
+
+/// Only the playlist that the request has named is changed, whatever the names
+/// and descriptions say that the model has read.
+fn stays_with(id: &str, asked: Option<&str>) -> Result<(), ErrorObject> {
+    match asked {
+        Some(asked) if asked == id => Ok(()),
+        Some(asked) => Err(unfit(format!(
+            "only the playlist that the user has open may be changed: {}",
+            name(asked)
+        ))),
+        None => Err(unfit(
+            "the user has not said which playlist may be changed: ask for its link",
+        )),
+    }
+}
+
+async fn add(id: &str, input: &Input, desk: &Desk<'_>) -> Result<String, ErrorObject> {
+    let uris = needed(&input.track_ids, "add")?;
+    desk.writes.change()?;
+    let added = desk.spotify.add_tracks(id, &uris, input.position).await;
+    desk.seen(id, added.map_err(|error| not_changed(&error))?);
+    Ok(format!("Added {} tracks", uris.len()))
+}
+
+/// Removes tracks wherever they are, and says from where, so that they can be put
+/// back: the playlist is read before.
+async fn remove(id: String, input: &Input, desk: &Desk<'_>) -> Outcome {
+    let wanted = needed(&input.track_ids, "remove")?;
+    let entries = desk.spotify.playlist_entries(&id, 0..u32::MAX).await;
+    let entries = entries.map_err(|error| error.object())?;
+    let uri = |track: &Track| format!("spotify:track:{}", track.id);
+    let is_wanted = |(_, track): &(u32, Track)| wanted.contains(&uri(track));
+    let found: Vec<_> = entries.into_iter().filter(is_wanted).collect();
+    if found.is_empty() {
+        return Err(unfit("none of these tracks is in the playlist"));
+    }
+    let mut uris: Vec<_> = found.iter().map(|(_, track)| uri(track)).collect();
+    uris.sort_unstable();
+    uris.dedup();
+    let snapshot = snapshot(&id, desk).await?;
+    desk.writes.removal(found.len())?;
+    let shown = found.iter().map(|(position, track)| {
+        let mut entry = tracks::entry(track);
+        entry.detail["position"] = (*position).into();
+        // Whatever else has no room: with these it can be put back.
+        entry.compact = json!({"id": track.id, "position": position});
+        entry
+    });
+    let shown: Vec<_> = shown.collect();
+    let removed = desk.spotify.remove_tracks(&id, &uris, snapshot).await;
+    if let Err(error) = removed.map(|snapshot| desk.seen(&id, snapshot)) {
+        let NotChanged { error, perhaps } = NotChanged::from(&error);
+        if perhaps {
+            let gone = shown.into_iter().map(|entry| entry.compact);
+            return Err(error.with("perhapsRemoved", gone.collect::<Vec<_>>()));
+        }
+        desk.writes.removal_was_refused(found.len());
+        return Err(error);
+    }
+    let count = found.len();
+    let summary = format!("Removed {count} tracks, from the positions that they had before");
+    Ok(Report {
+        list: "removed",
+        tracks: shown,
+        ..Report::new(summary).with("playlistId", id)
+    })
+}
+
+async fn reorder(id: &str, input: &Input, desk: &Desk<'_>) -> Result<String, ErrorObject> {
+    let (Some(start), Some(before)) = (input.range_start, input.insert_before) else {
+        return Err(unfit("`reorder` needs rangeStart and insertBefore"));
+    };
+    let length = input.range_length.unwrap_or(1);
+    let step = Move {
+        start,
+        length,
+        before,
+    };
+    let snapshot = snapshot(id, desk).await?;
+    desk.writes.change()?;
+    let moved = desk.spotify.reorder(id, step, snapshot.as_deref()).await;
+    desk.seen(id, moved.map_err(|error| not_changed(&error))?);
+    Ok(format!(
+        "Moved {length} tracks from position {start} to before {before}"
+    ))
+}
+
+async fn rename(id: &str, input: &Input, desk: &Desk<'_>) -> Result<String, ErrorObject> {
+    let (name, description) = (input.name.as_deref(), input.description.as_deref());
+    if name.is_none() && description.is_none() {
+        return Err(unfit("`rename` needs name, description or both"));
+    }
+    desk.writes.change()?;
+    let renamed = desk.spotify.rename(id, name, description);
+    renamed.await.map_err(|error| not_changed(&error))?;
+    Ok("Renamed the playlist".into())
+}
+
+/// What a change is meant for: should others have changed the playlist since,
+/// the service does to their state what was meant for this one.
+async fn snapshot(id: &str, desk: &Desk<'_>) -> Result<Option<String>, ErrorObject> {
+    let snapshot = desk.snapshot(id).await;
+    snapshot.map_err(|error| error.object())
+}
+
+fn needed(ids: &[String], action: &str) -> Result<Vec<String>, ErrorObject> {
+    match ids.is_empty() {
+        true => Err(unfit(format!("`{action}` needs trackIds"))),
+        false => uris(ids),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPEN: &str = "37i9dQZF1DXcBWIGoYBM5M";
+    const OTHER: &str = "0aBcDeFgHiJkLmNoPqRsTu";
+
+    #[test]
+    fn only_the_open_playlist_is_changed() {
+        assert!(stays_with(OPEN, Some(OPEN)).is_ok());
+        assert!(stays_with(OPEN, None).is_err());
+        let error = stays_with(OTHER, Some(OPEN)).unwrap_err();
+        assert!(error.message.contains(OPEN), "{error:?}");
+    }
+}

@@ -1,0 +1,189 @@
+//! Anthropic's Messages API, streaming.
+
+mod halves;
+mod loose;
+mod reported;
+mod request;
+mod start;
+mod stream;
+mod surrogates;
+mod wire;
+
+use std::sync::Arc;
+
+use futures::future::{Either, select};
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, StatusCode};
+
+pub(crate) use request::{
+    CacheControl, Message, OutputConfig, Part, Request, Role, SystemText, Thinking, ToolChoice,
+    ToolSpec,
+};
+pub(crate) use stream::MessageStream;
+pub(crate) use surrogates::mend;
+pub(crate) use wire::{Block, Delta, StopReason, StreamEvent, Usage};
+
+use super::api::{Api, Ask, Dialect};
+use super::{Failure, Service, UpstreamError};
+use crate::AppState;
+use crate::config::Secret;
+use spinlane_core::limit::{Answered, Inspect, Observer};
+use spinlane_core::ports::{Clock, HttpError, TimeoutPhase};
+
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+
+/// The version of the interface that [`request`] and [`wire`] describe.
+const VERSION: &str = "2023-06-01";
+
+static SERVICE: Service = Service {
+    name: "anthropic",
+    title: "Anthropic",
+    key_variable: Some("anthropic_api_key"),
+    url_variable: "anthropic_base_url",
+    not_found: "check the variables `anthropic_model` and `anthropic_base_url`",
+    forbidden: Some(
+        "it may not serve this region or network, or a proxy in between refuses; its reason is in \
+         the log",
+    ),
+};
+
+static DIALECT: Dialect = Dialect {
+    service: &SERVICE,
+    lane: "anthropic",
+    inspect: Inspect::Start {
+        limit: start::LIMIT,
+        read: start::beginning,
+    },
+    complaint: reported::complaint,
+};
+
+/// The Messages API with a key.
+pub(crate) struct Client {
+    api: Api,
+    api_key: Secret,
+}
+
+impl Client {
+    /// The service as configured, called with `api_key`.
+    /// `observer` is told how its calls go.
+    pub(crate) fn new(app: &AppState, api_key: Secret, observer: Arc<dyn Observer>) -> Self {
+        let api = Api::new(app, &DIALECT, &app.config.anthropic().base_url, observer);
+        Self {
+            api: api.hiding(&api_key),
+            api_key,
+        }
+    }
+
+    /// Asks for an answer and resolves when it begins. Dropping the future, or
+    /// later the stream, cancels the call.
+    ///
+    /// # Errors
+    /// When there is no answer, or one that is not a stream of events.
+    pub(crate) async fn stream(
+        &self,
+        request: &Request<'_>,
+    ) -> Result<MessageStream, UpstreamError> {
+        // May be repeated: nothing of its answer is handed on before it has
+        // something to say. And may use the reserve: whatever the tools of a run have
+        // used, the model still answers.
+        let ask = Ask::post("answer", "/v1/messages")
+            .header(X_API_KEY, self.api_key.expose())
+            .header(ANTHROPIC_VERSION, VERSION)
+            .header(ACCEPT, "text/event-stream")
+            .json(request)
+            .progress(self.api.app.config.anthropic().progress)
+            .repeatable()
+            .overhead();
+        let answered = match self.api.send(&ask).await {
+            Err(error) if error.failure == STALLED => self.once_more(&ask, error).await?,
+            answered => answered?,
+        };
+        let verdict = answered.verdict;
+        let (head, body) = answered.response.into_parts();
+        if head.status != StatusCode::OK {
+            return Err(self.api.refused(verdict, &head, body).await);
+        }
+        check_media_type(&head.headers).map_err(|failure| self.api.fail(failure))?;
+        Ok(MessageStream::new(body, self.api.clone()))
+    }
+
+    /// Asks again after an answer that has stalled before it said anything, for
+    /// half as long: whoever waits has waited for all of that time.
+    async fn once_more(
+        &self,
+        ask: &Ask,
+        stalled: UpstreamError,
+    ) -> Result<Answered, UpstreamError> {
+        self.api.repeating();
+        let app = &self.api.app;
+        let end = app.ports.clock.sleep(app.config.anthropic().progress / 2);
+        match select(Box::pin(self.api.send(ask)), end).await {
+            Either::Left((answered, _)) => answered,
+            Either::Right(_) => Err(stalled),
+        }
+    }
+
+    /// Runs what need not be waited for, beside the request and after it.
+    pub(crate) fn spawn<F>(&self, work: impl FnOnce(Arc<dyn Clock>) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let ports = &self.api.app.ports;
+        ports
+            .spawner
+            .spawn(Box::pin(work(Arc::clone(&ports.clock))));
+    }
+}
+
+/// An answer that has begun and does not go on.
+const STALLED: Failure = Failure::Http(HttpError::Timeout(TimeoutPhase::Idle));
+
+/// A stream of events, and not an error page of something in between.
+fn check_media_type(headers: &HeaderMap) -> Result<(), Failure> {
+    let value = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let essence = value
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim();
+    match essence.eq_ignore_ascii_case("text/event-stream") {
+        true => Ok(()),
+        false => Err(Failure::Protocol("not a stream of events".into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    /// The types of `mime-*` and `utf-8` in web-platform-tests' `eventsource/`,
+    /// and what else something in between may answer with.
+    #[test]
+    fn only_streams_of_events_are_read() {
+        for (value, good) in [
+            ("text/event-stream", true),
+            ("text/event-stream;", true),
+            ("text/event-stream;charset=windows-1252", true),
+            ("text/event-stream; charset=utf-8", true),
+            ("text/event-stream ; charset=utf-8", true),
+            ("Text/Event-Stream", true),
+            ("x bogus", false),
+            ("text/x-bogus", false),
+            ("text/event-streams", false),
+            ("text/event", false),
+            ("application/json", false),
+            ("text/html; text/event-stream", false),
+            (";text/event-stream", false),
+            ("", false),
+        ] {
+            let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(value))]);
+            assert_eq!(check_media_type(&headers).is_ok(), good, "{value:?}");
+        }
+        assert!(check_media_type(&HeaderMap::new()).is_err());
+    }
+}

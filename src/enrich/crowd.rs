@@ -1,0 +1,92 @@
+//! What listeners say of a track: Last.fm counts their tags and plays.
+
+use futures::FutureExt;
+
+use super::names::{self, Candidate};
+use super::purse::Purse;
+use super::sweep::{Known, Source};
+use crate::clients::UpstreamError;
+use crate::clients::lastfm::{Described, Lastfm, TrackInfo};
+use crate::music::Track;
+use crate::{AppState, stored};
+use spinlane_core::cache::{Cached, Key, Typed};
+use spinlane_core::ports::BoxFuture;
+
+/// Tags and listeners of tracks, by artist and title.
+pub(super) struct CrowdEnrichment {
+    cache: Typed<TrackInfo>,
+    lastfm: Lastfm,
+}
+
+impl CrowdEnrichment {
+    pub(super) fn new(app: &AppState, lastfm: Lastfm) -> Self {
+        let cache = app.cache.of(&stored::LASTFM);
+        Self { cache, lastfm }
+    }
+
+    async fn known(&self, track: &Track) -> Known<TrackInfo> {
+        let Some(key) = key(track) else {
+            return Known::Yes(None);
+        };
+        match self.cache.get(&key).await {
+            Cached::Hit(known) => Known::Yes(Some(known)),
+            Cached::Negative => Known::Yes(None),
+            Cached::Miss => Known::No { calls: 1 },
+        }
+    }
+
+    async fn find(&self, track: &Track, purse: Purse) -> Result<Option<TrackInfo>, UpstreamError> {
+        let Some(key) = key(track) else {
+            return Ok(None);
+        };
+        let lastfm = self.lastfm.clone();
+        let track = track.clone();
+        let fetch = move || async move {
+            let lastfm = lastfm.paid_by(purse.pay());
+            let found = lastfm.track(track.artist(), &track.title).await?;
+            Ok(found
+                .filter(|found| is(found, &track))
+                .map(|found| found.info))
+        };
+        let found = self.cache.get_or_fetch(&key, fetch).await;
+        found.map_err(|error| self.lastfm.not_fetched(error))
+    }
+}
+
+impl Source for CrowdEnrichment {
+    type Value = TrackInfo;
+
+    const NAME: &'static str = "lastfm";
+
+    fn identity(track: &Track) -> String {
+        [track.artist(), &track.title].join("\n")
+    }
+
+    fn known<'a>(&'a self, track: &'a Track) -> BoxFuture<'a, Known<TrackInfo>> {
+        self.known(track).boxed()
+    }
+
+    fn find<'a>(
+        &'a self,
+        track: &'a Track,
+        purse: Purse,
+    ) -> BoxFuture<'a, Result<Option<TrackInfo>, UpstreamError>> {
+        self.find(track, purse).boxed()
+    }
+}
+
+/// Whether it is the track that was asked for. What it says of lengths is not
+/// looked at: it counts what people play by its name, whichever recording.
+fn is(found: &Described, track: &Track) -> bool {
+    let candidate = Candidate {
+        artists: std::slice::from_ref(&found.artist),
+        title: &found.title,
+        seconds: None,
+    };
+    candidate.is_named_as(track)
+}
+
+fn key(track: &Track) -> Option<Key> {
+    let (artist, title) = names::of(track)?;
+    Some(Key::new([artist, title]))
+}

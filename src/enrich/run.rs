@@ -1,0 +1,67 @@
+//! An enrichment as a request of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+
+use super::{Report, enrich_until};
+use crate::AppState;
+use crate::music::Track;
+use crate::run::{Ending, Output, Reason, UsageReport, Waits, Work};
+use spinlane_core::limit::Observer;
+use spinlane_core::ports::{BoxFuture, Instant};
+
+/// The longest time that is kept for saying what came of it, before a request
+/// has to end; a short one keeps a tenth of it.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Tracks that are being enriched.
+pub(crate) struct Enrichment {
+    app: AppState,
+    tracks: Vec<Track>,
+    /// When the lookups end, so that the rest of the request's time is enough
+    /// for their report.
+    deadline: Option<Instant>,
+}
+
+impl Enrichment {
+    /// Of `tracks`, for the request that begins now.
+    pub(crate) fn new(app: &AppState, tracks: Vec<Track>) -> Self {
+        let now = app.ports.clock.now();
+        let limit = app.config.streams().request_deadline;
+        let limit = limit.map(|limit| limit - (limit / 10).min(LAST_WORDS));
+        Self {
+            app: app.clone(),
+            tracks,
+            deadline: limit.map(|limit| now + limit),
+        }
+    }
+
+    /// All that can be found out. `progress` is told how far it has come.
+    pub(crate) async fn report(
+        &self,
+        waits: &Arc<Waits>,
+        progress: &super::Progress<'_>,
+    ) -> Report {
+        let observer = Arc::clone(waits) as Arc<dyn Observer>;
+        enrich_until(&self.app, &observer, &self.tracks, progress, self.deadline).await
+    }
+}
+
+impl Work for Enrichment {
+    fn work<'a>(&'a mut self, output: &'a Output, waits: &'a Arc<Waits>) -> BoxFuture<'a, Ending> {
+        async move {
+            let progress = |done, total, label: &str| output.progress(done, total, label);
+            let report = self.report(waits, &progress).await;
+            match output.result(&report).await {
+                Err(_) => Ending::Gone,
+                Ok(()) if report.ended_early() => Ending::Incomplete(Reason::Deadline),
+                Ok(()) => Ending::Whole,
+            }
+        }
+        .boxed()
+    }
+
+    fn report(&self, _: &mut UsageReport) {}
+}

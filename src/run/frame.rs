@@ -1,0 +1,264 @@
+//! What a run's stream says: `data: {"type":T,"data":D}`.
+
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use crate::enrich::Report;
+use crate::error::ErrorObject;
+use crate::millis;
+use spinlane_core::log::Record;
+use spinlane_core::{cache, scope};
+
+/// One frame's data. The last one of every stream is `Done` or `Error`.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub(crate) enum Frame<'a> {
+    /// First: names the run, so that it can be stopped.
+    Run { id: &'a str },
+    /// A piece of the answer, as the model said it.
+    Content(&'a str),
+    /// A line of progress for a person.
+    Thinking(&'a str),
+    /// How far a long piece of work has come.
+    Progress {
+        done: usize,
+        total: usize,
+        label: &'a str,
+    },
+    /// All that an enrichment has found out.
+    Result(&'a Report),
+    /// The model has asked for a tool, which begins.
+    ToolStart {
+        tool: &'a str,
+        args: &'a Value,
+        id: &'a str,
+    },
+    /// The tool has ended, in whatever way.
+    ToolEnd {
+        tool: &'a str,
+        /// What it has found, the list longer than the model is given it; where
+        /// it failed, the error object.
+        result: &'a Value,
+        id: &'a str,
+        ms: u64,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        error: bool,
+    },
+    /// Once, before the end.
+    Usage(&'a UsageReport),
+    /// An event of the request's log.
+    Log(LogRecord<'a>),
+    /// The answer is over; `null` means that it is whole.
+    Done(Option<Incomplete>),
+    /// There is no answer, and why.
+    Error(&'a ErrorObject),
+}
+
+/// One event of the log.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub(crate) struct LogRecord<'a> {
+    /// `error`, `warn`, `info`, `debug` or `trace`.
+    level: &'static str,
+    /// What happened.
+    message: &'a str,
+    /// The event's other fields.
+    #[schema(value_type = Object)]
+    fields: &'a Map<String, Value>,
+}
+
+impl<'a> From<&'a Record> for LogRecord<'a> {
+    fn from(record: &'a Record) -> Self {
+        Self {
+            level: record.level,
+            message: &record.message,
+            fields: &record.fields,
+        }
+    }
+}
+
+/// `Done` with a part of the answer missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct Incomplete {
+    /// Always true: reads well in a condition.
+    incomplete: bool,
+    reason: Reason,
+}
+
+impl From<Reason> for Incomplete {
+    fn from(reason: Reason) -> Self {
+        Self {
+            incomplete: true,
+            reason,
+        }
+    }
+}
+
+/// Why an answer is not whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum Reason {
+    /// The upstream failed after it had begun to answer.
+    UpstreamCut,
+    /// Somebody asked for the end.
+    Stopped,
+    /// The model would go on asking for tools.
+    TurnLimit,
+    /// The model's longest answer.
+    MaxTokens,
+    /// The model would not go on.
+    Refusal,
+    /// The request's own deadline.
+    Deadline,
+}
+
+impl Serialize for Reason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl Reason {
+    /// Whether somebody wanted the end, who then needs no answer.
+    pub(crate) const fn was_asked_for(self) -> bool {
+        matches!(self, Self::Stopped)
+    }
+
+    /// As it is written in frames and in the log.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::UpstreamCut => "upstream_cut",
+            Self::Stopped => "stopped",
+            Self::TurnLimit => "turn_limit",
+            Self::MaxTokens => "max_tokens",
+            Self::Refusal => "refusal",
+            Self::Deadline => "deadline",
+        }
+    }
+}
+
+/// What a run has used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct UsageReport {
+    pub(crate) input_tokens: u64,
+    pub(crate) output_tokens: u64,
+    pub(crate) cache_read_tokens: u64,
+    pub(crate) cache_write_tokens: u64,
+    /// The upstream did not say its last word: the true numbers may be higher.
+    pub(crate) partial: bool,
+    /// How often the model was asked.
+    pub(crate) turns: u32,
+    /// What it asked for.
+    pub(crate) tool_calls: u32,
+    pub(crate) upstream_calls: u32,
+    pub(crate) budget_left: u32,
+    /// Time spent waiting for slots and tokens, in vain as well.
+    pub(crate) lane_wait_ms: u64,
+    pub(crate) cache: CacheReport,
+}
+
+/// What the cache has done for the request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CacheReport {
+    /// Values found, and fresh.
+    hits: u32,
+    /// Values served although they are to be refreshed.
+    stale_hits: u32,
+    /// Values that an upstream had to be asked for.
+    misses: u32,
+    /// Known already: there is no such value.
+    negative_hits: u32,
+    /// Values that another was asking for already.
+    shared: u32,
+    /// Calls of the key-value store that failed.
+    store_errors: u32,
+}
+
+impl From<cache::Report> for CacheReport {
+    fn from(report: cache::Report) -> Self {
+        Self {
+            hits: report.hits,
+            stale_hits: report.stale_hits,
+            misses: report.misses,
+            negative_hits: report.negative_hits,
+            shared: report.shared,
+            store_errors: report.store_errors,
+        }
+    }
+}
+
+impl UsageReport {
+    /// What the request that is being polled has used, as its scope knows it.
+    pub(crate) fn of_request() -> Self {
+        let scope = scope::current();
+        let budget = scope.as_ref().map(|scope| &scope.budget);
+        Self {
+            upstream_calls: budget.map_or(0, |budget| budget.used()),
+            budget_left: budget.map_or(0, |budget| budget.remaining()),
+            lane_wait_ms: scope
+                .as_ref()
+                .map_or(0, |scope| millis(scope.waited.total())),
+            cache: scope
+                .as_ref()
+                .map_or_else(CacheReport::default, |scope| scope.cache.report().into()),
+            ..Self::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Code;
+    use serde_json::{json, to_value};
+
+    #[test]
+    fn frames_have_a_type_and_data() {
+        let error = ErrorObject::new(Code::Busy, "later");
+        for (frame, expected) in [
+            (
+                Frame::Run { id: "ab" },
+                json!({"type": "run", "data": {"id": "ab"}}),
+            ),
+            (
+                Frame::Content("a\"b"),
+                json!({"type": "content", "data": "a\"b"}),
+            ),
+            (
+                Frame::Thinking("hm"),
+                json!({"type": "thinking", "data": "hm"}),
+            ),
+            (
+                Frame::ToolStart {
+                    tool: "search",
+                    args: &json!({"q": 1}),
+                    id: "t1",
+                },
+                json!({"type": "tool_start", "data": {"tool": "search", "args": {"q": 1}, "id": "t1"}}),
+            ),
+            (
+                Frame::ToolEnd {
+                    tool: "search",
+                    result: &json!({}),
+                    id: "t1",
+                    ms: 7,
+                    error: false,
+                },
+                json!({"type": "tool_end", "data": {"tool": "search", "result": {}, "id": "t1", "ms": 7}}),
+            ),
+            (Frame::Done(None), json!({"type": "done", "data": null})),
+            (
+                Frame::Done(Some(Reason::UpstreamCut.into())),
+                json!({"type": "done", "data": {"incomplete": true, "reason": "upstream_cut"}}),
+            ),
+            (
+                Frame::Error(&error),
+                json!({"type": "error", "data": {"code": "busy", "message": "later"}}),
+            ),
+        ] {
+            assert_eq!(to_value(frame).unwrap(), expected);
+        }
+    }
+}

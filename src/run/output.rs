@@ -1,0 +1,212 @@
+//! The run's end of the stream.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::Value;
+
+use super::frame::{Frame, UsageReport};
+use crate::enrich::Report;
+use spinlane_core::log::{Record, Sink};
+use spinlane_core::sse::{Event, EventError, FeedError, Writer};
+
+pub(crate) use spinlane_core::sse::Closed;
+
+/// The most that the frames of one run take, in bytes: an upstream that never ends
+/// ends here.
+pub(crate) const MAX_FRAMES: u64 = 8 * 1024 * 1024;
+
+/// What of that is kept for the last two frames.
+const RESERVED: u64 = 64 * 1024;
+
+/// More than a content frame has around its text.
+const AROUND: usize = 128;
+
+/// The most bytes that one byte of text takes as JSON: `\u0001`.
+const ESCAPED: usize = 6;
+
+/// Writes the frames of one run, in the run's own terms.
+///
+/// Once they have taken [`MAX_FRAMES`] it answers [`Closed`], as it does when the
+/// client has gone, and [`is_full`](Self::is_full) tells the one from the other.
+#[derive(Clone, Debug)]
+pub(crate) struct Output {
+    writer: Writer,
+    full: Arc<AtomicBool>,
+}
+
+/// Content of one upstream read that found the queue full, and its length in bytes.
+#[derive(Debug, Default)]
+pub(crate) struct Held(Vec<Event>, usize);
+
+impl Output {
+    pub(crate) fn new(writer: Writer) -> Self {
+        Self {
+            writer,
+            full: Arc::default(),
+        }
+    }
+
+    /// Whether something could not be written for want of room: the run's frames
+    /// are as many as they may be.
+    pub(crate) fn is_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
+    }
+
+    /// Whether a frame of so many bytes has room.
+    fn has_room(&self, bytes: usize) -> bool {
+        self.writer.stats().queued + bytes as u64 <= MAX_FRAMES - RESERVED
+    }
+
+    /// # Errors
+    /// [`Closed`] where it has none, which ends the run.
+    fn take_room(&self, bytes: usize) -> Result<(), Closed> {
+        if self.has_room(bytes) {
+            return Ok(());
+        }
+        if !self.full.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                bytes = MAX_FRAMES,
+                "a run's frames are as many as they may be"
+            );
+        }
+        Err(Closed)
+    }
+
+    /// The first frames, which leave with the head. Resolves when the host has
+    /// taken them: what comes after cannot delay the head.
+    pub(crate) async fn run(&self, id: &str, opening: Option<&str>) -> Result<(), Closed> {
+        self.feed(&Frame::Run { id }).await?;
+        if let Some(line) = opening {
+            self.thinking(line);
+        }
+        self.writer.flush().await
+    }
+
+    /// A piece of the answer. Never waits: with the queue full it is held, in
+    /// order, until [`release`](Self::release). A reader's callback uses it, so
+    /// that all pieces of one upstream read leave in one write.
+    pub(crate) fn content(&self, text: &str, held: &mut Held) -> Result<(), Closed> {
+        let frame = Frame::Content(text);
+        // To know the very length costs more than to write it, so only where it
+        // matters.
+        if !self.has_room(AROUND + ESCAPED * text.len() + held.1) {
+            let event = Event::json(&frame).or_else(|error| give_up(&error))?;
+            self.take_room(AROUND + event.size() + held.1)?;
+        }
+        let queued = held.0.is_empty()
+            && self
+                .writer
+                .try_feed_json(&frame)
+                .or_else(|error| match error {
+                    FeedError::Closed(closed) => Err(closed),
+                    FeedError::Event(error) => give_up(&error),
+                })?;
+        if !queued {
+            let event = Event::json(&frame).or_else(|error| give_up(&error))?;
+            held.1 += AROUND + event.size();
+            held.0.push(event);
+        }
+        Ok(())
+    }
+
+    /// Queues what was held, as room comes. Whoever reads an upstream waits
+    /// here: this is where its back-pressure comes from.
+    pub(crate) async fn release(&self, held: Held) -> Result<(), Closed> {
+        for event in held.0 {
+            self.writer.feed(event).await?;
+        }
+        Ok(())
+    }
+
+    /// A line of progress. Under back-pressure the newest one waits, and the
+    /// others are dropped.
+    pub(crate) fn thinking(&self, line: &str) {
+        if let Ok(event) = Event::json(&Frame::Thinking(line)) {
+            self.post(event.coalesce("thinking"));
+        }
+    }
+
+    /// How far a long piece of work has come. Under back-pressure the newest
+    /// one waits, and the others are dropped.
+    pub(crate) fn progress(&self, done: usize, total: usize, label: &str) {
+        if let Ok(event) = Event::json(&Frame::Progress { done, total, label }) {
+            self.post(event.coalesce("progress"));
+        }
+    }
+
+    /// All that an enrichment has found out.
+    pub(crate) async fn result(&self, report: &Report) -> Result<(), Closed> {
+        self.feed(&Frame::Result(report)).await
+    }
+
+    /// A tool begins.
+    pub(crate) async fn tool_start(
+        &self,
+        tool: &str,
+        args: &Value,
+        id: &str,
+    ) -> Result<(), Closed> {
+        self.feed(&Frame::ToolStart { tool, args, id }).await
+    }
+
+    /// A tool has ended.
+    pub(crate) async fn tool_end(
+        &self,
+        tool: &str,
+        result: &Value,
+        id: &str,
+        ms: u64,
+        error: bool,
+    ) -> Result<(), Closed> {
+        let frame = Frame::ToolEnd {
+            tool,
+            result,
+            id,
+            ms,
+            error,
+        };
+        self.feed(&frame).await
+    }
+
+    async fn feed(&self, frame: &Frame<'_>) -> Result<(), Closed> {
+        let event = Event::json(frame).or_else(|error| give_up(&error))?;
+        self.take_room(AROUND + event.size())?;
+        self.writer.feed(event).await
+    }
+
+    /// What nobody misses is left out where there is no room for it.
+    fn post(&self, event: Event) {
+        if self.has_room(AROUND + event.size()) {
+            self.writer.post(event);
+        }
+    }
+
+    /// Where the request's log goes.
+    pub(crate) fn log_sink(&self) -> Sink {
+        let this = self.clone();
+        Arc::new(move |record: &Record| {
+            if let Ok(event) = Event::json(&Frame::Log(record.into())) {
+                this.post(event);
+            }
+        })
+    }
+
+    /// The end: what was used, then the terminal frame, then nothing more.
+    pub(crate) async fn end(
+        &self,
+        usage: &UsageReport,
+        terminal: &Frame<'_>,
+    ) -> Result<(), Closed> {
+        let frame = |frame| Event::json(&frame).or_else(|error| give_up(&error));
+        self.writer.feed(frame(Frame::Usage(usage))?).await?;
+        self.writer.end(frame(*terminal)?).await
+    }
+}
+
+/// A frame without a JSON form cannot be (string keys, finite numbers); should
+/// it be, the stream ends, and the log says why.
+fn give_up<T>(error: &EventError) -> Result<T, Closed> {
+    tracing::error!(%error, "a frame cannot be written");
+    Err(Closed)
+}
