@@ -119,8 +119,9 @@ mod tests {
 
     /// The same where `admin_token` is `token`.
     fn sweep_with(world: &World, token: &str, given: Option<&str>) -> (u16, Value) {
-        let app = App::new(world.ports(), |name| match name {
-            "admin_token" => Some(token.into()),
+        let token = token.to_owned();
+        let app = App::new(world.ports(), move |name| match name {
+            "admin_token" => Some(token.clone()),
             // What is counted is looked at elsewhere.
             "caller_limit" => Some("off".into()),
             _ => None,

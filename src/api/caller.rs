@@ -138,7 +138,7 @@ pub(super) async fn count_address(app: &AppState, headers: &HeaderMap) -> Result
 /// # Errors
 /// 429 when the address has used its quota, 503 when the store does not say.
 pub(super) async fn refuse_used_up(app: &AppState, headers: &HeaderMap) -> Result<(), Problem> {
-    let Some(CallerLimits { requests, .. }) = &app.caller_limits else {
+    let Some(CallerLimits { requests, .. }) = app.caller_limits() else {
         return Ok(());
     };
     let address = address_of(&app.config, headers);
@@ -164,7 +164,7 @@ pub(super) async fn begin_run(
     headers: &HeaderMap,
     session: &MaybeSession,
 ) -> Result<Option<Running>, Problem> {
-    let Some(CallerLimits { runs, .. }) = &app.caller_limits else {
+    let Some(CallerLimits { runs, .. }) = app.caller_limits() else {
         return Ok(None);
     };
     let begun = runs.begin(&name(app, headers, session)).await;

@@ -18,7 +18,6 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, Any, CorsLayer};
 use super::caller::{RATE_LIMIT, RATE_LIMIT_POLICY};
 use super::stream::X_RUN_ID;
 use super::{SERVER_TIMING, is_beneath, routes};
-use crate::AppState;
 use crate::config::Frontend;
 use spinlane_core::request_id::X_REQUEST_ID;
 use spinlane_core::trace::TRACEPARENT;
@@ -224,9 +223,10 @@ mod tests {
 
     /// Sends the case's request, with `fields` as well.
     fn send(case: &Case, frontend: &str, fields: &[(&str, &str)]) -> Answer {
-        let variables = |name: &str| match name {
-            "frontend_url" => Some(frontend.to_owned()),
-            name => (name == case.variable.0).then(|| case.variable.1.to_owned()),
+        let (variable, frontend) = (case.variable, frontend.to_owned());
+        let variables = move |name: &str| match name {
+            "frontend_url" => Some(frontend.clone()),
+            name => (name == variable.0).then(|| variable.1.to_owned()),
         };
         let request = || {
             let mut request = Request::builder().method(case.method).uri(&case.path);

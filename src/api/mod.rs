@@ -42,7 +42,7 @@ use panicked::Panicked;
 use problem::Problem;
 use spinlane_core::abort::AbortHandle;
 use spinlane_core::limit::Budget;
-use spinlane_core::ports::{Fallback, Ports};
+use spinlane_core::ports::Fallback;
 use spinlane_core::request_id::{self, X_REQUEST_ID};
 use spinlane_core::scope::{self, Scope};
 use spinlane_core::trace::TraceContext;

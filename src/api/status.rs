@@ -221,7 +221,7 @@ pub(super) async fn status(
 }
 
 async fn limits(app: &AppState) -> Limits {
-    let config = app.config.limits();
+    let (config, callers) = (app.config.limits(), app.config.callers());
     let shared = app.upstreams().is_shared();
     let launches = app.upstreams().launches().await;
     // Where the store has nothing to say, an instance knows only itself: that
@@ -252,10 +252,10 @@ async fn limits(app: &AppState) -> Limits {
             window_ms: millis(window.length),
         }),
         subrequest_budget: config.subrequest_budget,
-        caller: config.caller.map(|caller| Caller {
+        caller: callers.limit.map(|caller| Caller {
             requests: caller.requests.get(),
             window_ms: millis(caller.window),
-            runs: config.caller_runs.get(),
+            runs: callers.runs.get(),
         }),
     }
 }

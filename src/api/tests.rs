@@ -58,7 +58,7 @@ fn variables(name: &str) -> Option<String> {
 
 /// Asks an application whose upstream must not be called.
 pub(super) fn ask_with(
-    variables: impl Fn(&str) -> Option<String>,
+    variables: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
     request: Request<Body>,
 ) -> Answer {
     let world = World::with_http(ScriptedHttp::refusing());
@@ -70,7 +70,7 @@ pub(super) fn ask_with(
 
 /// Asks one application so many times: the last answer.
 pub(super) fn ask_again(
-    variables: impl Fn(&str) -> Option<String>,
+    variables: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
     request: impl Fn() -> Request<Body>,
     times: usize,
 ) -> Answer {
@@ -126,13 +126,14 @@ fn status_in(environment: &str, token: Option<&str>) -> Value {
         let token = token.parse().unwrap();
         request.headers_mut().insert("x-admin-token", token);
     }
-    let variables = |name: &str| {
+    let environment = environment.to_owned();
+    let variables = move |name: &str| {
         let value = match name {
             "anthropic_api_key" => "sk-test",
             "anthropic_base_url" => "http://127.0.0.1:4010",
             "deezer_base_url" => "https://deezer.example",
             "admin_token" => OPERATOR,
-            "environment" => environment,
+            "environment" => &environment,
             _ => return None,
         };
         Some(value.into())

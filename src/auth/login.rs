@@ -94,7 +94,7 @@ impl Login {
             .append_pair("code_challenge", &BASE64_URL_SAFE_NO_PAD.encode(challenge))
             .finish();
         config
-            .spotify
+            .spotify()
             .accounts_url
             .url(&format!("/authorize?{query}"))
     }

@@ -182,8 +182,7 @@ impl<'a> Browser<'a> {
 /// A new instance answers.
 async fn send(stage: &Stage, request: http::request::Builder, body: &str) -> Answer {
     let app = App {
-        ports: stage.app.ports.clone(),
-        state: Ok(stage.app.clone()),
+        state: stage.app.clone(),
         router: OnceLock::new(),
     };
     let request = request.body(Body::from(body.to_owned())).unwrap();

@@ -117,7 +117,8 @@ fn failing(error: HttpError) -> World {
 }
 
 fn app(world: &World, variables: &[(&'static str, &'static str)]) -> App {
-    App::new(world.ports(), |name| {
+    let variables = variables.to_vec();
+    App::new(world.ports(), move |name| {
         let set = variables.iter().find(|(known, _)| *known == name);
         let key = (name == "anthropic_api_key").then_some(KEY);
         set.map(|(_, value)| *value).or(key).map(str::to_owned)
