@@ -294,7 +294,8 @@ async fn a_flood_of_bodies_that_never_come_is_refused_at_once() {
             content-type: application/json\r\ncontent-length: 100\r\n\r\n{";
         stream.write_all(head.as_bytes()).await.expect("sent");
         let mut answer = vec![0; 12];
-        stream.read_exact(&mut answer).await.expect("an answer");
+        let read = tokio::time::timeout(PATIENCE, stream.read_exact(&mut answer)).await;
+        read.expect("it answers").expect("a status");
         (stream, String::from_utf8_lossy(&answer[9..]).into_owned())
     };
     let flood = join_all((0..1_010).map(|_| slow()));
