@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -12,6 +11,7 @@ use crate::clients::spotify::AppToken;
 use crate::config::{Config, ConfigErrors};
 use crate::limits::{self, CallerLimits};
 use crate::{api, stored};
+use spinlane_client::Transport;
 use spinlane_core::cache::Cache;
 use spinlane_core::cache::session::Sessions;
 use spinlane_core::hex;
@@ -30,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     /// The one door to every upstream.
     pub(crate) upstreams: Orchestrator,
+    /// What carries calls through it.
+    pub(crate) transport: Transport,
     /// What all instances have in common.
     pub(crate) store: Store,
     /// What upstreams have said before.
@@ -47,8 +49,10 @@ pub(crate) struct Shared {
 impl AppState {
     pub(crate) fn new(ports: Ports, config: Config) -> Self {
         let store = Store::open(&ports);
+        let upstreams = limits::orchestrator(&config, &ports, &store);
         Self(Arc::new(Shared {
-            upstreams: limits::orchestrator(&config, &ports, &store),
+            transport: limits::transport(&config, &ports, &upstreams),
+            upstreams,
             caller_limits: CallerLimits::new(&config, &store),
             sessions: stored::sessions(&store),
             codes: stored::codes(&store),
@@ -131,11 +135,6 @@ impl App {
         )
         .await
     }
-}
-
-/// A time in milliseconds, as frames, answers and logs have it.
-pub(crate) fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// `N` random bytes in hexadecimal.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use crate::config::{self, Config, LimitScope};
+use spinlane_client::Transport;
 use spinlane_core::limit::{
     CallerLimit, CallerRuns, LaneConfig, LaneName, Limits, Orchestrator, Quota, Rate, Scope,
 };
@@ -13,6 +14,15 @@ use spinlane_core::store::Store;
 /// The orchestrator in front of every upstream.
 pub(crate) fn orchestrator(config: &Config, ports: &Ports, store: &Store) -> Orchestrator {
     Orchestrator::new(limits(config), ports, store)
+}
+
+/// What carries calls through `orchestrator`.
+pub(crate) fn transport(config: &Config, ports: &Ports, orchestrator: &Orchestrator) -> Transport {
+    let mut transport = Transport::new(ports, orchestrator);
+    transport.timeouts = config.upstream_timeouts;
+    transport.queue_deadline = config.limits.queue_deadline;
+    transport.budget = config.limits.subrequest_budget;
+    transport
 }
 
 fn limits(config: &Config) -> Limits {

@@ -7,8 +7,6 @@
 
 mod frontend;
 mod load;
-mod origin;
-mod secret;
 mod thinking;
 
 use std::num::NonZeroU32;
@@ -19,9 +17,7 @@ use tracing::level_filters::LevelFilter;
 
 pub use frontend::Frontend;
 pub use load::{ConfigErrors, VARIABLES, VariableError};
-pub use origin::Origin;
-pub(crate) use origin::host;
-pub use secret::Secret;
+pub use spinlane_client::{Origin, Secret};
 pub use thinking::{Effort, Thinking};
 
 use spinlane_core::ports::Timeouts;
