@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -12,6 +11,7 @@ use crate::clients::spotify::AppToken;
 use crate::config::Config;
 use crate::limits::{self, CallerLimits};
 use crate::{api, stored};
+use spinlane_client::Transport;
 use spinlane_core::cache::Cache;
 use spinlane_core::cache::session::Sessions;
 use spinlane_core::hex;
@@ -28,8 +28,8 @@ pub(crate) struct AppState(Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) ports: Ports,
     pub(crate) config: Config,
-    /// See [`AppState::upstreams`].
-    upstreams: OnceLock<Orchestrator>,
+    /// See [`AppState::transport`].
+    transport: OnceLock<Transport>,
     /// What all instances have in common.
     pub(crate) store: Store,
     /// What upstreams have said before.
@@ -48,7 +48,7 @@ impl AppState {
     pub(crate) fn new(ports: Ports, config: Config) -> Self {
         let store = Store::open(&ports);
         Self(Arc::new(Shared {
-            upstreams: OnceLock::new(),
+            transport: OnceLock::new(),
             caller_limits: OnceLock::new(),
             sessions: stored::sessions(&store),
             codes: stored::codes(&store),
@@ -60,16 +60,15 @@ impl AppState {
         }))
     }
 
+    /// What carries calls to every upstream.
+    pub(crate) fn transport(&self) -> &Transport {
+        let transport = || limits::transport(&self.config, &self.ports, &self.store);
+        self.transport.get_or_init(transport)
+    }
+
     /// The one door to every upstream.
     pub(crate) fn upstreams(&self) -> &Orchestrator {
-        let Shared {
-            config,
-            ports,
-            store,
-            ..
-        } = &**self;
-        self.upstreams
-            .get_or_init(|| limits::orchestrator(config, ports, store))
+        &self.transport().orchestrator
     }
 
     /// How often a caller may ask, where that is limited.
@@ -130,11 +129,6 @@ impl App {
     {
         api::handle(&self.state, &self.router, request.map(Body::new)).await
     }
-}
-
-/// A time in milliseconds, as frames, answers and logs have it.
-pub(crate) fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// `N` random bytes in hexadecimal.

@@ -4,15 +4,22 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use crate::config::{self, Config, LimitScope};
+use spinlane_client::Transport;
 use spinlane_core::limit::{
     CallerLimit, CallerRuns, LaneConfig, LaneName, Limits, Orchestrator, Quota, Rate, Scope,
 };
 use spinlane_core::ports::Ports;
 use spinlane_core::store::Store;
 
-/// The orchestrator in front of every upstream.
-pub(crate) fn orchestrator(config: &Config, ports: &Ports, store: &Store) -> Orchestrator {
-    Orchestrator::new(limits(config), ports, store)
+/// What carries calls to every upstream, by the one door.
+pub(crate) fn transport(config: &Config, ports: &Ports, store: &Store) -> Transport {
+    let orchestrator = Orchestrator::new(limits(config), ports, store);
+    let mut transport = Transport::new(ports, &orchestrator);
+    let set = config.limits();
+    transport.timeouts = set.upstream_timeouts;
+    transport.queue_deadline = set.queue_deadline;
+    transport.budget = set.subrequest_budget;
+    transport
 }
 
 fn limits(config: &Config) -> Limits {

@@ -12,7 +12,7 @@ use super::json::Json;
 use super::no_route;
 use super::operator;
 use super::problem::Problem;
-use crate::error::{Code, ErrorObject};
+use crate::error::{ErrorObject, code};
 use crate::{AppState, stored};
 use spinlane_core::ports::StoreError;
 use spinlane_core::store::Swept;
@@ -81,7 +81,7 @@ pub(super) async fn sweep(
     }
     if !operator::asks(&app, &headers, admitted).await? {
         let message = "this route needs the operator's token in the header `x-admin-token`";
-        let error = ErrorObject::new(Code::AdminRequired, message);
+        let error = ErrorObject::new(code::ADMIN_REQUIRED, message);
         return Err(Problem::new(StatusCode::UNAUTHORIZED, error));
     }
     let pauses_ended = app.upstreams().end_pauses().await;

@@ -20,7 +20,7 @@ use http_body::{Frame, SizeHint};
 use tracing::Span;
 
 use super::{SERVER_TIMING, routes};
-use crate::error::Code;
+use crate::error::{Code, code};
 use spinlane_core::ports::{Clock, Instant, Ports};
 use spinlane_core::scope::Scope;
 
@@ -89,7 +89,7 @@ impl Asked {
         let answer = Answer {
             asked: self.clone(),
             status,
-            error: Some(Code::Internal),
+            error: Some(code::INTERNAL),
             head: None,
             bytes,
         };

@@ -23,17 +23,18 @@ use super::json::{Json, Valid};
 use super::problem::Problem;
 use super::query::Query;
 use crate::AppState;
+use crate::auth;
 use crate::auth::cookie;
 use crate::auth::login::{self, Login};
 use crate::auth::{
-    Account, Credentials, Granted, MaybeSession, UserSession, code, cross_site, page, same_site,
-    silent, store_trouble,
+    Account, Credentials, Granted, MaybeSession, UserSession, cross_site, page, same_site, silent,
+    store_trouble,
 };
 use crate::clients::spotify::accounts::Accounts;
 use crate::clients::spotify::{self, Access, Spotify};
-use crate::clients::{Failure, UpstreamError};
-use crate::config::{Config, Secret, host};
-use crate::error::{Code, ErrorObject};
+use crate::config::{Config, Secret};
+use crate::error::{ErrorObject, code};
+use spinlane_client::{Failure, UpstreamError, host};
 use spinlane_core::cache::session::SessionError;
 
 /// Marks a login that was sent to `public_url` already. A proxy may rewrite the
@@ -180,7 +181,7 @@ async fn finish(app: &AppState, request: &Parts) -> Result<Response, Refused> {
         .and_then(|(state, cookie)| Login::resume(&app.ports, secret, cookie, state));
     let Some(login) = login else {
         let message = "this login was not begun in this browser, or longer than ten minutes ago";
-        let error = ErrorObject::new(Code::LoginState, message);
+        let error = ErrorObject::new(code::LOGIN_STATE, message);
         return Err(Problem::new(StatusCode::BAD_REQUEST, error).into());
     };
     let page = frontend(&app.config, &login);
@@ -248,7 +249,7 @@ async fn granted(
     let account = Account::new(granted, app.ports.clock.unix(), user);
     account.ok_or_else(|| {
         let message = "Spotify has granted no lasting access: try again";
-        let error = ErrorObject::new(Code::UpstreamProtocol, message);
+        let error = ErrorObject::new(code::UPSTREAM_PROTOCOL, message);
         Problem::new(StatusCode::BAD_GATEWAY, error.with("upstream", "spotify"))
     })
 }
@@ -257,11 +258,11 @@ fn not_granted(error: &str) -> Problem {
     if error == "access_denied" {
         let message = "you did not allow it, so nothing was connected. You can go on without, \
              or try again";
-        let error = ErrorObject::new(Code::LoginDenied, message);
+        let error = ErrorObject::new(code::LOGIN_DENIED, message);
         return Problem::new(StatusCode::FORBIDDEN, error);
     }
     let message = "Spotify did not accept the login: try again in a moment";
-    let object = ErrorObject::new(Code::UpstreamRejected, message).with("upstream", "spotify");
+    let object = ErrorObject::new(code::UPSTREAM_REJECTED, message).with("upstream", "spotify");
     // Anybody can write a URL: only what looks like a code is repeated.
     let plain = error
         .bytes()
@@ -276,7 +277,7 @@ fn not_granted(error: &str) -> Problem {
 fn bad_code(message: &str) -> Problem {
     Problem::new(
         StatusCode::BAD_REQUEST,
-        ErrorObject::new(Code::LoginCode, message),
+        ErrorObject::new(code::LOGIN_CODE, message),
     )
 }
 
@@ -287,13 +288,13 @@ fn upstream(error: &UpstreamError) -> Problem {
     }
     let object = error.object();
     let status = match object.code {
-        Code::Busy | Code::RateLimited | Code::Overloaded | Code::NotConfigured => {
+        code::BUSY | code::RATE_LIMITED | code::OVERLOADED | code::NOT_CONFIGURED => {
             StatusCode::SERVICE_UNAVAILABLE
         }
-        Code::AccountNotRegistered | Code::OwnerNotPremium | Code::MissingScope => {
+        code::ACCOUNT_NOT_REGISTERED | code::OWNER_NOT_PREMIUM | code::MISSING_SCOPE => {
             StatusCode::FORBIDDEN
         }
-        Code::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
+        code::UPSTREAM_TIMEOUT => StatusCode::GATEWAY_TIMEOUT,
         _ => StatusCode::BAD_GATEWAY,
     };
     Problem::new(status, object)
@@ -313,7 +314,7 @@ async fn go_on(
         ended.map_err(|_| store_trouble())?;
     }
     if let Some(page) = page {
-        let code = code::issue(app, account).await;
+        let code = auth::code::issue(app, account).await;
         let code = code.map_err(|_| store_trouble())?;
         info!("Spotify is connected: a code was issued");
         return Ok(see_other(&fragment(
@@ -375,7 +376,7 @@ pub(super) async fn token(
     Valid(request): Valid<TokenRequest>,
 ) -> Result<Json<TokenAnswer>, Problem> {
     keys(&app.config)?;
-    let account = match code::redeem(&app, &request.code).await {
+    let account = match auth::code::redeem(&app, &request.code).await {
         Ok(account) => account,
         Err(SessionError::Store(_)) => return Err(store_trouble()),
         Err(_) => {
@@ -446,7 +447,7 @@ const MAX_ENDED: usize = 8;
 
 fn too_many_credentials() -> Problem {
     let message = format!("at most {MAX_ENDED} sessions are ended at once: send fewer of them");
-    let error = ErrorObject::new(Code::BadRequest, message).with("max", MAX_ENDED);
+    let error = ErrorObject::new(code::BAD_REQUEST, message).with("max", MAX_ENDED);
     Problem::new(StatusCode::BAD_REQUEST, error)
 }
 
@@ -502,7 +503,7 @@ fn keys(config: &Config) -> Result<(&str, &Secret), Problem> {
 }
 
 fn not_sealed() -> Problem {
-    let error = ErrorObject::new(Code::Internal, "the login could not be begun: try again");
+    let error = ErrorObject::new(code::INTERNAL, "the login could not be begun: try again");
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error)
 }
 

@@ -13,12 +13,13 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::problem::Problem;
 use super::routes;
+use crate::AppState;
 use crate::auth::{Credentials, MaybeSession, UserSession};
 use crate::config::Config;
-use crate::error::{Code, ErrorObject};
+use crate::error::{ErrorObject, code};
 use crate::limits::CallerLimits;
-use crate::{AppState, millis};
 use spinlane_core::limit::{CallerLimit, Decision, Quota, Running};
+use spinlane_core::log::millis;
 use spinlane_core::ports::StoreError;
 
 /// Spin appends the peer's address under this name.
@@ -179,7 +180,7 @@ fn too_many_runs(most: u32) -> Problem {
         "{most} chats and enrichments at a time are allowed: wait until one of yours has \
          ended, or stop it"
     );
-    let mut error = ErrorObject::new(Code::TooManyRuns, message).with("max", most);
+    let mut error = ErrorObject::new(code::TOO_MANY_RUNS, message).with("max", most);
     error.retry_after_ms = Some(millis(RUNS_RETRY));
     Problem::new(StatusCode::TOO_MANY_REQUESTS, error)
 }
@@ -238,7 +239,7 @@ impl Allowance {
                 seconds(wait)
             ),
         };
-        let mut error = ErrorObject::new(Code::TooManyRequests, message);
+        let mut error = ErrorObject::new(code::TOO_MANY_REQUESTS, message);
         // Rounded up as well.
         error.retry_after_ms = Some(millis(wait + Duration::from_nanos(999_999)));
         Problem::new(StatusCode::TOO_MANY_REQUESTS, error).with_headers(self.headers())

@@ -216,7 +216,7 @@ mod tests {
             },
             set(malformed, case("GET", "/api/status", 503)),
             set(malformed, case("POST", CHAT, 503)),
-            set(malformed, case("GET", "/problems/busy", 503)),
+            set(malformed, case("GET", "/problems/busy", 303)),
             set(malformed, case("GET", "/health", 200)),
         ]
     }

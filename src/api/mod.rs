@@ -36,7 +36,7 @@ use tracing::Instrument;
 
 use super::AppState;
 use super::config::Variables;
-use super::error::{Code, ErrorObject};
+use super::error::{ErrorObject, code};
 use asked::Asked;
 use panicked::Panicked;
 use problem::Problem;
@@ -236,7 +236,7 @@ fn is_beneath(path: &str, prefix: &str) -> bool {
 
 fn too_long() -> Problem {
     let message = format!("path and query may have at most {MAX_TARGET} bytes");
-    let error = ErrorObject::new(Code::UriTooLong, message).with("maxBytes", MAX_TARGET);
+    let error = ErrorObject::new(code::URI_TOO_LONG, message).with("maxBytes", MAX_TARGET);
     Problem::new(StatusCode::URI_TOO_LONG, error)
 }
 
@@ -246,12 +246,12 @@ async fn not_found(uri: Uri) -> Problem {
 
 fn no_route(path: &str) -> Problem {
     let message = "there is no such route";
-    let error = ErrorObject::new(Code::NotFound, message).with("path", path);
+    let error = ErrorObject::new(code::NOT_FOUND, message).with("path", path);
     Problem::new(StatusCode::NOT_FOUND, error)
 }
 
 async fn method_not_allowed(method: Method) -> Problem {
     let message = format!("this route has no {method}; the header `Allow` names what it has");
-    let error = ErrorObject::new(Code::MethodNotAllowed, message);
+    let error = ErrorObject::new(code::METHOD_NOT_ALLOWED, message);
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, error)
 }

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::config::ConfigErrors;
-use crate::error::{Code, ErrorObject};
+use crate::error::{Code, ErrorObject, code};
 
 /// The media type of problem documents.
 pub const MEDIA_TYPE: &str = "application/problem+json";
@@ -66,7 +66,7 @@ impl Problem {
             errors,
             ..Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
-                ErrorObject::new(Code::InvalidRequest, fields),
+                ErrorObject::new(code::INVALID_REQUEST, fields),
             )
         }
     }
@@ -74,7 +74,7 @@ impl Problem {
     /// 503: the route needs `variable`, which is not set.
     pub fn not_configured(variable: &str) -> Self {
         let message = format!("set the variable `{variable}`: this route needs it");
-        let error = ErrorObject::new(Code::NotConfigured, message).with("variable", variable);
+        let error = ErrorObject::new(code::NOT_CONFIGURED, message).with("variable", variable);
         Self::new(StatusCode::SERVICE_UNAVAILABLE, error)
     }
 
@@ -82,7 +82,7 @@ impl Problem {
     pub fn misconfigured(errors: &ConfigErrors) -> Self {
         let names: Vec<&str> = errors.variables.iter().map(|error| error.name).collect();
         let message = format!("the configuration is not valid: {errors}");
-        let error = ErrorObject::new(Code::Misconfigured, message).with("variables", names);
+        let error = ErrorObject::new(code::MISCONFIGURED, message).with("variables", names);
         Self::new(StatusCode::SERVICE_UNAVAILABLE, error)
     }
 
@@ -91,7 +91,7 @@ impl Problem {
     pub fn store_unavailable(message: &str) -> Self {
         let error = ErrorObject {
             retry_after_ms: Some(STORE_PAUSE_MS),
-            ..ErrorObject::new(Code::StoreUnavailable, message)
+            ..ErrorObject::new(code::STORE_UNAVAILABLE, message)
         };
         Self::new(StatusCode::SERVICE_UNAVAILABLE, error)
     }
@@ -205,7 +205,7 @@ mod tests {
     fn has_the_members_of_the_rfc_and_of_the_error_object() {
         let error = ErrorObject {
             retry_after_ms: Some(1_001),
-            ..ErrorObject::new(Code::Busy, "all slots are taken")
+            ..ErrorObject::new(code::BUSY, "all slots are taken")
         };
         let problem = Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use http::{StatusCode, Uri};
 
 use super::problem::Problem;
-use crate::error::{Code, ErrorObject};
+use crate::error::{ErrorObject, code};
 
 /// Names and values, decoded.
 pub(super) struct Query<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
@@ -44,7 +44,7 @@ impl<'a> Query<'a> {
             Some(value) => Ok(Some(value.to_owned())),
             None => {
                 let message = format!("the parameter `{name}` must be {expected}");
-                let error = ErrorObject::new(Code::InvalidRequest, message);
+                let error = ErrorObject::new(code::INVALID_REQUEST, message);
                 let error = error.with("parameter", name);
                 Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error))
             }

@@ -10,7 +10,7 @@ use axum::Router;
 use axum::routing::{get, post};
 use utoipa::OpenApi;
 
-use super::{admin, assets, auth, chat, docs, enrich, status, stop};
+use super::{admin, assets, auth, chat, docs, enrich, is_beneath, status, stop};
 use crate::AppState;
 use crate::config::Variables;
 use crate::config::Variables::{
@@ -63,7 +63,7 @@ routes! {
     post "/api/admin/sweep" SWEEP => admin::sweep,
     get "/api/status" ALL => status::status,
     get "/health" NOTHING => status::health,
-    get "/ready" NOTHING => status::ready,
+    get "/ready" ALL => status::ready,
     get "/api/openapi.json" PAGES => docs::document,
     get "/api/docs" PAGES => docs::page,
     get "/problems/{code}" PAGES => docs::problem,
@@ -81,7 +81,12 @@ pub(super) fn template(path: &str) -> Option<&'static str> {
 
 /// The variables that the route of `path` needs.
 pub(super) fn needs(path: &str) -> &'static [Variables] {
-    place(path).map_or(NOTHING, |place| NEEDS[place])
+    match place(path) {
+        Some(place) => NEEDS[place],
+        // Whether a page may read it is configured, too.
+        None if is_beneath(path, "/api") => PAGES,
+        None => NOTHING,
+    }
 }
 
 /// Where in the table the route of `path` is.

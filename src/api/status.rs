@@ -12,9 +12,10 @@ use super::docs::answers::{NotReady, OverQuota};
 use super::json::Json;
 use super::problem::Problem;
 use super::{notices, operator};
+use crate::AppState;
 use crate::config::{Config, Origin, real};
-use crate::{AppState, millis};
 use spinlane_core::limit::LaneStatus;
+use spinlane_core::log::millis;
 
 /// Liveness.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]

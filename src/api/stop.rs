@@ -7,7 +7,7 @@ use http::StatusCode;
 use super::docs::answers::{NoStore, NotFound, OverQuota};
 use super::problem::Problem;
 use crate::AppState;
-use crate::error::{Code, ErrorObject};
+use crate::error::{ErrorObject, code};
 use crate::run::stop;
 
 /// Ends a run.
@@ -42,7 +42,7 @@ pub(super) async fn stop(
     let run = run.ok().map(|Path(run)| run);
     let Some(run) = run.filter(|run| stop::is_run_id(run)) else {
         let message = "a run's id has 32 hexadecimal digits, in lower case";
-        let error = ErrorObject::new(Code::NotFound, message);
+        let error = ErrorObject::new(code::NOT_FOUND, message);
         return Err(Problem::new(StatusCode::NOT_FOUND, error));
     };
     stop::request(&app, &run).await.map_err(|error| {

@@ -11,7 +11,7 @@ use super::RequestContext;
 use super::caller::Allowance;
 use super::problem::Problem;
 use crate::AppState;
-use crate::error::{Code, ErrorObject};
+use crate::error::{ErrorObject, code};
 use crate::run::{self, Run, Work};
 use spinlane_core::limit::Running;
 use spinlane_core::ports::Patience;
@@ -43,7 +43,7 @@ impl FromRequestParts<AppState> for NewRun {
         let message = "this request has the header `Last-Event-ID`, as clients send it that have \
              lost a stream and connect again; to answer it would do everything twice: send it \
              without the header; runs cannot be resumed yet";
-        let error = ErrorObject::new(Code::NotResumable, message).with("header", "last-event-id");
+        let error = ErrorObject::new(code::NOT_RESUMABLE, message).with("header", "last-event-id");
         Err(Problem::new(StatusCode::CONFLICT, error))
     }
 }

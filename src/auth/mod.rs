@@ -28,9 +28,9 @@ pub(crate) use account::Account;
 pub(crate) use session::{Credentials, MaybeSession, cross_site, store_trouble};
 pub(crate) use user::UserSession;
 
-use crate::clients::UpstreamError;
 use crate::clients::spotify::AccessTokens;
 use crate::config::Secret;
+use spinlane_client::UpstreamError;
 use spinlane_core::limit::Observer;
 use spinlane_core::ports::BoxFuture;
 

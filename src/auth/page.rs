@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue};
 use sha2::{Digest, Sha256};
 
 use crate::api::problem::Problem;
-use crate::error::Code;
+use crate::error::code;
 
 /// The page's paper and ink: this is the same application.
 const STYLE: &str = "\
@@ -66,12 +66,12 @@ fn policy() -> Option<HeaderValue> {
 fn page(problem: &Problem, home: &str) -> String {
     let error = problem.error();
     let title = match error.code {
-        Code::LoginDenied => "Spotify is not connected",
-        Code::NotConfigured => "Spotify cannot be connected here",
+        code::LOGIN_DENIED => "Spotify is not connected",
+        code::NOT_CONFIGURED => "Spotify cannot be connected here",
         _ => "Connecting Spotify did not work",
     };
     let again = match error.code {
-        Code::NotConfigured => "",
+        code::NOT_CONFIGURED => "",
         _ => "<li><a href=\"/api/auth/login\">Try again</a></li>\n",
     };
     let (message, code) = (escape(&sentence(&error.message)), error.code.as_str());
@@ -116,13 +116,13 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ErrorObject;
+    use crate::error::{ErrorObject, code};
     use http::StatusCode;
 
     fn told(accept: &str, message: &str) -> Response {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, accept.parse().unwrap());
-        let error = ErrorObject::new(Code::LoginDenied, message);
+        let error = ErrorObject::new(code::LOGIN_DENIED, message);
         tell(&headers, Problem::new(StatusCode::FORBIDDEN, error), "/")
     }
 
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn nothing_in_it_is_markup_of_others() {
-        let error = ErrorObject::new(Code::LoginCode, "<script>alert(\"1\")</script> & 'x'");
+        let error = ErrorObject::new(code::LOGIN_CODE, "<script>alert(\"1\")</script> & 'x'");
         let page = page(&Problem::new(StatusCode::BAD_REQUEST, error), "/\"><b>");
         assert!(
             !page.contains("<script>") && !page.contains("<b>"),

@@ -13,7 +13,7 @@ use crate::api::RequestContext;
 use crate::api::problem::Problem;
 use crate::clients::spotify::Access;
 use crate::config::Secret;
-use crate::error::{Code, ErrorObject};
+use crate::error::{Code, ErrorObject, code};
 use spinlane_core::cache::session::SessionError;
 
 /// What a request brings to show whose it is.
@@ -94,7 +94,7 @@ impl MaybeSession {
     pub(crate) fn required(&self) -> Result<&UserSession, Problem> {
         match self {
             Self::Open(user) => Ok(user),
-            Self::Absent(None) => Err(refused(Code::SessionRequired)),
+            Self::Absent(None) => Err(refused(code::SESSION_REQUIRED)),
             Self::Absent(Some(why)) => Err(refused(*why)),
             Self::Unknown => Err(store_trouble()),
         }
@@ -133,19 +133,19 @@ impl FromRequestParts<AppState> for MaybeSession {
 
 fn code(error: &SessionError) -> Code {
     match error {
-        SessionError::Expired => Code::SessionExpired,
-        _ => Code::SessionInvalid,
+        SessionError::Expired => code::SESSION_EXPIRED,
+        _ => code::SESSION_INVALID,
     }
 }
 
 /// 401, in words that tell what to do.
 fn refused(code: Code) -> Problem {
     let (message, challenge) = match code {
-        Code::SessionExpired => (
+        code::SESSION_EXPIRED => (
             "your session has ended: connect Spotify again",
             "Bearer realm=\"spinlane\", error=\"invalid_token\", error_description=\"expired\"",
         ),
-        Code::SessionInvalid => (
+        code::SESSION_INVALID => (
             "there is no such session: connect Spotify again",
             "Bearer realm=\"spinlane\", error=\"invalid_token\"",
         ),
@@ -165,7 +165,7 @@ pub(crate) fn cross_site() -> Problem {
          Bearer` instead of the cookie";
     Problem::new(
         StatusCode::FORBIDDEN,
-        ErrorObject::new(Code::CrossSite, message),
+        ErrorObject::new(code::CROSS_SITE, message),
     )
 }
 

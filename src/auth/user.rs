@@ -10,10 +10,10 @@ use futures::lock::Mutex;
 use super::Account;
 use super::renewal::{Renewal, Renewed};
 use crate::AppState;
-use crate::clients::UpstreamError;
 use crate::clients::spotify::AccessTokens;
 use crate::config::Secret;
 use crate::music::User;
+use spinlane_client::UpstreamError;
 use spinlane_core::cache::session::SessionError;
 use spinlane_core::ports::{BoxFuture, Instant};
 

@@ -11,11 +11,11 @@ use super::silence;
 use super::tools::{Desk, Toolbox};
 use super::turn::{Said, TooLong};
 use super::usage::Progress;
-use crate::clients::anthropic::{
+use crate::error::{ErrorObject, code};
+use crate::run::{Closed, Ending, Output, Reason};
+use spinlane_client::anthropic::{
     CacheControl, Client, Part, Request, StopReason, SystemText, ToolChoice,
 };
-use crate::error::{Code, ErrorObject};
-use crate::run::{Closed, Ending, Output, Reason};
 use spinlane_core::ports::Clock;
 
 /// How often the model is asked in one run.
@@ -193,6 +193,6 @@ fn too_long(progress: &Progress) -> Ending {
     let message = "the model's answer is far too long to go on with: ask again, for less at once";
     match progress.said {
         true => Ending::Incomplete(Reason::UpstreamCut),
-        false => Ending::Failed(ErrorObject::new(Code::UpstreamProtocol, message)),
+        false => Ending::Failed(ErrorObject::new(code::UPSTREAM_PROTOCOL, message)),
     }
 }

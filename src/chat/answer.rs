@@ -4,9 +4,9 @@ use tracing::info;
 
 use super::turn::Turn;
 use super::usage::Progress;
-use crate::clients::UpstreamError;
-use crate::clients::anthropic::{Block, Client, Delta, Request, StopReason, StreamEvent};
 use crate::run::{Closed, Held, Output};
+use spinlane_client::UpstreamError;
+use spinlane_client::anthropic::{Block, Client, Delta, Request, StopReason, StreamEvent};
 
 /// Why relaying ended before the model did.
 #[derive(Debug)]

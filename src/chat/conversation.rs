@@ -1,6 +1,6 @@
 //! The conversation as the model is given it.
 
-use crate::clients::anthropic::{Message, Part, Role};
+use spinlane_client::anthropic::{Message, Part, Role};
 
 /// Grows with every turn.
 #[derive(Debug)]

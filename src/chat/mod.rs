@@ -20,7 +20,6 @@ use futures::FutureExt;
 use tracing::warn;
 
 use super::AppState;
-use super::clients::anthropic::Client;
 use super::clients::spotify::{Access, PlaylistId};
 use super::config::Secret;
 use super::error::ErrorObject;
@@ -29,6 +28,7 @@ use agent::Agent;
 use conversation::Conversation;
 use ids::Ids;
 use reasoning::Reasoning;
+use spinlane_client::anthropic::Client;
 use spinlane_core::ports::BoxFuture;
 use tools::{Desk, Toolbox};
 use usage::Progress;
@@ -73,7 +73,9 @@ impl Chat {
             );
         }
         let config = app.config.anthropic();
-        let client = Client::new(app, api_key.clone(), Arc::clone(waits) as _);
+        let (key, observer) = (api_key.clone(), Arc::clone(waits) as _);
+        let client = Client::new(app.transport(), &config.base_url, key, observer);
+        let client = client.progress(config.progress);
         let playlist = prompt.playlist.as_ref().map(PlaylistId::as_str);
         let desk = Desk::new(app, access.clone(), output, waits, playlist);
         let desk = desk.making_public(prompt.public);

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::input::{HistoryEntry, HistoryRole, Mode, Prompt};
-use crate::clients::anthropic::{Message, Part, Role};
+use spinlane_client::anthropic::{Message, Part, Role};
 
 /// The most of the earlier conversation that the model is given, in bytes: the
 /// newest of it.

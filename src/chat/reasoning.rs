@@ -1,7 +1,7 @@
 //! Whether the model reasons before it answers, as it is asked to.
 
-use crate::clients::anthropic::{OutputConfig, Thinking};
 use crate::config;
+use spinlane_client::anthropic::{OutputConfig, Thinking};
 
 /// The longest answer, in tokens; a number of tokens for thinking comes on top.
 const MAX_TOKENS: u32 = 4096;

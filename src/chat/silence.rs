@@ -1,13 +1,13 @@
 //! A run that ends and has said nothing: in words for who has asked.
 
-use crate::error::{Code, ErrorObject};
+use crate::error::{ErrorObject, code};
 use crate::run::Reason;
 
 /// The model has ended by itself, twice, without a word.
 pub(super) fn empty() -> ErrorObject {
     let message = "the model gave an empty answer, and another when it was asked again: ask in \
         other words";
-    ErrorObject::new(Code::NoAnswer, message)
+    ErrorObject::new(code::NO_ANSWER, message)
 }
 
 /// Why there is not even a part of an answer.
@@ -28,5 +28,5 @@ pub(super) fn because(reason: Reason) -> ErrorObject {
              or have the operator raise `request_deadline_ms`"
         }
     };
-    ErrorObject::new(Code::NoAnswer, message).with("reason", reason.as_str())
+    ErrorObject::new(code::NO_ANSWER, message).with("reason", reason.as_str())
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::ids::{Ids, fits};
 use super::prompt::is_blank;
-use crate::clients::anthropic::{Block, Delta, Part, StreamEvent, mend};
+use spinlane_client::anthropic::{Block, Delta, Part, StreamEvent, mend};
 
 /// The most that is kept of one answer, in bytes: far above what a model says
 /// within its tokens, and a bound for an upstream that never ends.

@@ -1,8 +1,8 @@
 //! What a run has used of the model.
 
 use super::prompt::is_blank;
-use crate::clients::anthropic::Usage;
 use crate::run::UsageReport;
+use spinlane_client::anthropic::Usage;
 
 /// What has happened until now. Outlives the work, which may be dropped at any
 /// point.

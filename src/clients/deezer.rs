@@ -7,10 +7,11 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::api::{Api, Ask, Complaint, Dialect, MAX_ANSWER, Meaning, lenient};
-use super::{Service, UpstreamError};
 use crate::AppState;
-use crate::error::Code;
+use crate::error::code;
+use spinlane_client::{
+    Api, ApiRequest, ApiSpec, MAX_ANSWER, Meaning, Service, ServiceError, UpstreamError, lenient,
+};
 use spinlane_core::cache::FetchError;
 use spinlane_core::limit::{Budget, Inspect, Observer, Verdict};
 
@@ -23,14 +24,14 @@ static SERVICE: Service = Service {
     forbidden: None,
 };
 
-static DIALECT: Dialect = Dialect {
+static SPEC: ApiSpec = ApiSpec {
     service: &SERVICE,
     lane: "deezer",
     inspect: Inspect::Body {
         limit: MAX_ANSWER,
         read: |_, body| read_error(body).map_or(Verdict::Good, |error| error.verdict()),
     },
-    complaint: |body| Some(read_error(body)?.complaint()),
+    read_error: |body| Some(read_error(body)?.service_error()),
 };
 
 /// Candidates that a search by name is given.
@@ -58,7 +59,7 @@ pub(crate) struct Deezer {
 impl Deezer {
     /// The service as configured. `observer` is told how its calls go.
     pub(crate) fn new(app: &AppState, observer: Arc<dyn Observer>) -> Self {
-        let api = Api::new(app, &DIALECT, &app.config.deezer().base_url, observer);
+        let api = Api::new(app.transport(), &SPEC, &app.config.deezer().base_url, observer);
         Self { api: api.bulk() }
     }
 
@@ -78,7 +79,7 @@ impl Deezer {
     /// # Errors
     /// When there is no good answer.
     pub(crate) async fn by_isrc(&self, isrc: &str) -> Result<Option<Recording>, UpstreamError> {
-        let ask = Ask::get("get a track by ISRC", format!("/track/isrc:{isrc}"));
+        let ask = ApiRequest::get("get a track by ISRC", format!("/track/isrc:{isrc}"));
         self.recording(&ask).await
     }
 
@@ -87,7 +88,7 @@ impl Deezer {
     /// # Errors
     /// When there is no good answer.
     pub(crate) async fn by_id(&self, id: u64) -> Result<Option<Recording>, UpstreamError> {
-        let ask = Ask::get("get a track", format!("/track/{id}"));
+        let ask = ApiRequest::get("get a track", format!("/track/{id}"));
         self.recording(&ask).await
     }
 
@@ -102,8 +103,8 @@ impl Deezer {
     ) -> Result<Vec<Recording>, UpstreamError> {
         let bare = |text: &str| text.replace('"', " ");
         let query = format!("artist:\"{}\" track:\"{}\"", bare(artist), bare(title));
-        let ask =
-            Ask::get("search tracks", "/search").query(&[("q", &query), ("limit", CANDIDATES)]);
+        let ask = ApiRequest::get("search tracks", "/search")
+            .query(&[("q", &query), ("limit", CANDIDATES)]);
         let Some(answer) = self.api.ask(&ask).await? else {
             return Ok(Vec::new());
         };
@@ -114,7 +115,7 @@ impl Deezer {
         Ok(entries.filter_map(Track::recording).collect())
     }
 
-    async fn recording(&self, ask: &Ask) -> Result<Option<Recording>, UpstreamError> {
+    async fn recording(&self, ask: &ApiRequest) -> Result<Option<Recording>, UpstreamError> {
         let Some(answer) = self.api.ask(ask).await? else {
             return Ok(None);
         };
@@ -212,18 +213,18 @@ impl Error {
         }
     }
 
-    fn complaint(self) -> Complaint {
+    fn service_error(self) -> ServiceError {
         let meaning = match self.code {
-            Self::QUOTA => Some(Meaning::Code(Code::RateLimited)),
-            Self::BUSY => Some(Meaning::Code(Code::Overloaded)),
+            Self::QUOTA => Some(Meaning::Code(code::RATE_LIMITED)),
+            Self::BUSY => Some(Meaning::Code(code::OVERLOADED)),
             Self::NO_DATA => Some(Meaning::Absent),
             // Permission, token: not one of ours, it takes none.
-            200 | 300 => Some(Meaning::Code(Code::UpstreamAuth)),
+            200 | 300 => Some(Meaning::Code(code::UPSTREAM_AUTH)),
             // Parameters, queries.
-            500..=600 => Some(Meaning::Code(Code::UpstreamRejected)),
+            500..=600 => Some(Meaning::Code(code::UPSTREAM_REJECTED)),
             _ => None,
         };
-        Complaint {
+        ServiceError {
             meaning,
             message: self.message,
         }
@@ -233,9 +234,9 @@ impl Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clients::Failure;
     use crate::testing::{Reply, Stage, nobody};
     use serde_json::json;
+    use spinlane_client::Failure;
 
     fn answering(reply: Reply) -> (Stage, Deezer) {
         let stage = Stage::new(&[], move |_| reply.clone());
@@ -306,11 +307,11 @@ mod tests {
         };
         assert_eq!(ask(800), (Ok(None), 1));
         for (code, expected, calls) in [
-            (4, Code::RateLimited, 3),
-            (700, Code::Overloaded, 3),
-            (300, Code::UpstreamRejected, 1),
-            (500, Code::UpstreamRejected, 1),
-            (1, Code::UpstreamError, 1),
+            (4, code::RATE_LIMITED, 3),
+            (700, code::OVERLOADED, 3),
+            (300, code::UPSTREAM_REJECTED, 1),
+            (500, code::UPSTREAM_REJECTED, 1),
+            (1, code::UPSTREAM_ERROR, 1),
         ] {
             let (answer, called) = ask(code);
             let error = answer.unwrap_err();

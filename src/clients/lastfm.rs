@@ -9,11 +9,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::api::{Api, Ask, Complaint, Dialect, MAX_ANSWER, Meaning, lenient};
-use super::{Service, UpstreamError};
 use crate::AppState;
 use crate::config::Secret;
-use crate::error::Code;
+use crate::error::code;
+use spinlane_client::{
+    Api, ApiRequest, ApiSpec, MAX_ANSWER, Meaning, Service, ServiceError, UpstreamError, lenient,
+};
 use spinlane_core::cache::FetchError;
 use spinlane_core::limit::{Budget, Inspect, Observer, Verdict};
 
@@ -26,14 +27,14 @@ static SERVICE: Service = Service {
     forbidden: None,
 };
 
-static DIALECT: Dialect = Dialect {
+static SPEC: ApiSpec = ApiSpec {
     service: &SERVICE,
     lane: "lastfm",
     inspect: Inspect::Body {
         limit: MAX_ANSWER,
         read: |_, body| read_error(body).map_or(Verdict::Good, |error| error.verdict()),
     },
-    complaint: |body| Some(read_error(body)?.complaint()),
+    read_error: |body| Some(read_error(body)?.service_error()),
 };
 
 /// Tags that are kept of a track, most used first.
@@ -69,7 +70,7 @@ impl Lastfm {
     pub(crate) fn new(app: &AppState, observer: Arc<dyn Observer>) -> Option<Self> {
         let config = app.config.lastfm();
         let api_key = config.api_key.clone()?;
-        let api = Api::new(app, &DIALECT, &config.base_url, observer);
+        let api = Api::new(app.transport(), &SPEC, &config.base_url, observer);
         Some(Self {
             api: api.bulk().hiding(&api_key),
             api_key,
@@ -98,7 +99,7 @@ impl Lastfm {
         artist: &str,
         title: &str,
     ) -> Result<Option<Described>, UpstreamError> {
-        let ask = Ask::get("get a track's tags", "/2.0/").query(&[
+        let ask = ApiRequest::get("get a track's tags", "/2.0/").query(&[
             ("method", "track.getInfo"),
             ("artist", artist),
             ("track", title),
@@ -200,15 +201,15 @@ impl Error {
         }
     }
 
-    fn complaint(self) -> Complaint {
+    fn service_error(self) -> ServiceError {
         let meaning = match self.error {
             Self::NOT_FOUND => Some(Meaning::Absent),
-            Self::RATE => Some(Meaning::Code(Code::RateLimited)),
-            Self::OFFLINE | Self::UNAVAILABLE => Some(Meaning::Code(Code::Overloaded)),
-            Self::BAD_KEY | Self::SUSPENDED_KEY => Some(Meaning::Code(Code::UpstreamAuth)),
+            Self::RATE => Some(Meaning::Code(code::RATE_LIMITED)),
+            Self::OFFLINE | Self::UNAVAILABLE => Some(Meaning::Code(code::OVERLOADED)),
+            Self::BAD_KEY | Self::SUSPENDED_KEY => Some(Meaning::Code(code::UPSTREAM_AUTH)),
             _ => None,
         };
-        Complaint {
+        ServiceError {
             meaning,
             message: self.message,
         }
@@ -303,15 +304,15 @@ mod tests {
             assert_eq!(answer, Ok(None), "{status}");
         }
         for (status, code, expected, calls) in [
-            (200, 29, Code::RateLimited, 3),
-            (429, 29, Code::RateLimited, 3),
-            (200, 10, Code::UpstreamAuth, 1),
-            (403, 10, Code::UpstreamAuth, 1),
-            (403, 26, Code::UpstreamAuth, 1),
-            (200, 11, Code::Overloaded, 3),
-            (503, 16, Code::Overloaded, 3),
-            (500, 8, Code::UpstreamError, 3),
-            (200, 3, Code::UpstreamError, 1),
+            (200, 29, code::RATE_LIMITED, 3),
+            (429, 29, code::RATE_LIMITED, 3),
+            (200, 10, code::UPSTREAM_AUTH, 1),
+            (403, 10, code::UPSTREAM_AUTH, 1),
+            (403, 26, code::UPSTREAM_AUTH, 1),
+            (200, 11, code::OVERLOADED, 3),
+            (503, 16, code::OVERLOADED, 3),
+            (500, 8, code::UPSTREAM_ERROR, 3),
+            (200, 3, code::UPSTREAM_ERROR, 1),
         ] {
             let (answer, stage) = ask(Reply::Json(status, error(code)));
             let error = answer.unwrap_err();

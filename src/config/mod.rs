@@ -7,8 +7,6 @@
 
 mod frontend;
 mod load;
-mod origin;
-mod secret;
 mod thinking;
 
 use std::fmt;
@@ -22,9 +20,7 @@ use tracing::level_filters::LevelFilter;
 pub use frontend::Frontend;
 pub use load::{ConfigErrors, VARIABLES, VariableError};
 use load::{Read, Reader};
-pub use origin::Origin;
-pub(crate) use origin::host;
-pub use secret::Secret;
+pub use spinlane_client::{Origin, Secret};
 pub use thinking::{Effort, Thinking};
 
 use spinlane_core::ports::Timeouts;

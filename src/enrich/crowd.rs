@@ -5,10 +5,10 @@ use futures::FutureExt;
 use super::names::{self, Candidate};
 use super::purse::Purse;
 use super::sweep::{Known, Source};
-use crate::clients::UpstreamError;
 use crate::clients::lastfm::{Described, Lastfm, TrackInfo};
 use crate::music::Track;
 use crate::{AppState, stored};
+use spinlane_client::UpstreamError;
 use spinlane_core::cache::{Cached, Key, Typed};
 use spinlane_core::ports::BoxFuture;
 

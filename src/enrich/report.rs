@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use super::sweep::{Outcome, Swept};
 use crate::clients::lastfm::TrackInfo;
-use crate::error::{Code, ErrorObject};
+use crate::error::{ErrorObject, code};
 use crate::music::Track;
 
 /// A track with what was found out about it.
@@ -138,7 +138,7 @@ impl Report {
 
 fn lastfm_is_off() -> ErrorObject {
     let message = "Last.fm is off, so there are no tags: set the variable `lastfm_api_key`";
-    ErrorObject::new(Code::NotConfigured, message)
+    ErrorObject::new(code::NOT_CONFIGURED, message)
         .with("upstream", "lastfm")
         .with("variable", "lastfm_api_key")
 }

@@ -10,9 +10,9 @@ use tracing::{info, warn};
 use super::purse::Purse;
 use super::report::SkipReason;
 use super::watch::Steps;
-use crate::clients::{Failure, UpstreamError};
-use crate::error::{Code, ErrorObject};
+use crate::error::{Code, ErrorObject, code};
 use crate::music::Track;
+use spinlane_client::{Failure, UpstreamError};
 use spinlane_core::limit::{Budget, CallError};
 use spinlane_core::ports::{BoxFuture, Clock, HttpError, Instant};
 
@@ -272,8 +272,8 @@ fn found<T>(value: Option<T>) -> Outcome<T> {
 
 fn reason(code: Code) -> SkipReason {
     match code {
-        Code::BudgetExhausted => SkipReason::Budget,
-        Code::RateLimited | Code::Overloaded | Code::Busy => SkipReason::RateLimited,
+        code::BUDGET_EXHAUSTED => SkipReason::Budget,
+        code::RATE_LIMITED | code::OVERLOADED | code::BUSY => SkipReason::RateLimited,
         _ => SkipReason::UpstreamFailed,
     }
 }
@@ -286,7 +286,7 @@ fn is_bad_answer(error: &UpstreamError) -> bool {
         Failure::Status { status, .. } => {
             status.is_client_error() && !matches!(status.as_u16(), 401 | 403 | 408 | 429)
         }
-        Failure::Reported { code, .. } => *code == Code::UpstreamRejected,
+        Failure::Reported { code, .. } => *code == code::UPSTREAM_REJECTED,
         _ => false,
     }
 }
@@ -296,7 +296,7 @@ fn is_hopeless(error: &UpstreamError) -> bool {
     match &error.failure {
         Failure::Http(error) => matches!(error, HttpError::Denied | HttpError::Invalid(_)),
         Failure::Status { status, .. } => matches!(status.as_u16(), 401 | 403),
-        Failure::Reported { code, .. } => *code == Code::UpstreamAuth,
+        Failure::Reported { code, .. } => *code == code::UPSTREAM_AUTH,
         Failure::NotConfigured(_) => true,
         Failure::Limit(error) => matches!(error, CallError::Deadline { .. }),
         _ => false,

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::Progress;
-use crate::{AppState, millis};
+use crate::AppState;
 use spinlane_core::limit::Observer;
+use spinlane_core::log::millis;
 use spinlane_core::ports::{Clock, Instant};
 
 /// A wait that is longer than this is worth a word, and one word in this time

@@ -6,8 +6,8 @@ use utoipa::ToSchema;
 
 use crate::enrich::Report;
 use crate::error::ErrorObject;
-use crate::millis;
 use spinlane_core::log::Record;
+use spinlane_core::log::millis;
 use spinlane_core::{cache, scope};
 
 /// One frame's data. The last one of every stream is `Done` or `Error`.
@@ -211,12 +211,12 @@ impl UsageReport {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Code;
+    use crate::error::code;
     use serde_json::{json, to_value};
 
     #[test]
     fn frames_have_a_type_and_data() {
-        let error = ErrorObject::new(Code::Busy, "later");
+        let error = ErrorObject::new(code::BUSY, "later");
         for (frame, expected) in [
             (
                 Frame::Run { id: "ab" },

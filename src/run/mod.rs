@@ -17,11 +17,12 @@ use futures::FutureExt;
 use futures::future::{Either, select};
 use tracing::{Instrument, info};
 
+use super::AppState;
 use super::api::RequestContext;
 use super::error::ErrorObject;
-use super::{AppState, millis};
 use spinlane_core::abort::{AbortHandle, AbortReason};
 use spinlane_core::limit::Running;
+use spinlane_core::log::millis;
 use spinlane_core::ports::{BoxFuture, Instant, LastWords};
 use spinlane_core::sse::{self, Event, WriterConfig};
 use spinlane_core::{log, scope};

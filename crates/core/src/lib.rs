@@ -7,11 +7,13 @@
 //! - [`sse`]: event streams, written and read.
 //! - [`limit`]: budget, lanes and rates of upstream calls; quotas of callers.
 //! - [`store`], [`cache`]: what instances have in common, and what expires in it.
+//! - [`error`]: the error object, and the codes that programs decide by.
 //! - [`abort`], [`scope`], [`trace`], [`request_id`], [`log`], [`redact`]: what a
 //!   request carries, and what its log may say.
 
 pub mod abort;
 pub mod cache;
+pub mod error;
 pub mod hex;
 pub mod limit;
 pub mod log;

@@ -10,6 +10,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -27,6 +28,11 @@ pub struct Record {
     pub message: String,
     /// The event's other fields.
     pub fields: Map<String, Value>,
+}
+
+/// A time in milliseconds, as logs, frames and answers have it.
+pub fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Takes records. Must not wait.

@@ -4,6 +4,8 @@
 //!
 //! - [`core`]: the rules, pure and native: SSE, limits, TTL cache, and the ports
 //!   through which they reach the world.
+//! - `client` (feature `client`): typed calls of upstream APIs; with the feature
+//!   `anthropic` the Messages API, streaming.
 //! - `host` (wasm only): the ports on Spin (feature `spin`) and on plain WASI
 //!   (feature `wasi`).
 //! - `export!` (wasm only): makes a handler the component's.
@@ -11,6 +13,8 @@
 //! `host` and `export!` belong in a module behind `#[cfg(target_family = "wasm")]`:
 //! everything else then compiles and is tested natively.
 
+#[cfg(feature = "client")]
+pub use spinlane_client as client;
 pub use spinlane_core as core;
 
 #[cfg(target_family = "wasm")]

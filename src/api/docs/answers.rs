@@ -10,7 +10,7 @@ use utoipa::openapi::{Header, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoResponses, ToSchema};
 
 use super::super::problem::{Document, MEDIA_TYPE};
-use crate::error::Code;
+use crate::error::{Code, code};
 
 type Responses = BTreeMap<String, RefOr<Response>>;
 
@@ -79,7 +79,7 @@ pub(in crate::api) struct NotFound;
 impl IntoResponses for NotFound {
     fn responses() -> Responses {
         let description = "There is nothing of this name.";
-        responses([(404, problem(404, description, &[Code::NotFound]))])
+        responses([(404, problem(404, description, &[code::NOT_FOUND]))])
     }
 }
 
@@ -88,23 +88,23 @@ pub(in crate::api) struct BadBody;
 
 impl IntoResponses for BadBody {
     fn responses() -> Responses {
-        let not_json = [Code::InvalidJson, Code::IncompleteRequest];
+        let not_json = [code::INVALID_JSON, code::INCOMPLETE_REQUEST];
         responses([
             (400, problem(400, "The body is not JSON.", &not_json)),
             (
                 408,
-                problem(408, "The body took too long.", &[Code::IncompleteRequest]),
+                problem(408, "The body took too long.", &[code::INCOMPLETE_REQUEST]),
             ),
             (
                 413,
-                problem(413, "The body is too large.", &[Code::BodyTooLarge]),
+                problem(413, "The body is too large.", &[code::BODY_TOO_LARGE]),
             ),
             (
                 415,
                 problem(
                     415,
                     "The body is not sent as JSON, or it is compressed.",
-                    &[Code::UnsupportedMediaType],
+                    &[code::UNSUPPORTED_MEDIA_TYPE],
                 ),
             ),
             (
@@ -113,7 +113,7 @@ impl IntoResponses for BadBody {
                     422,
                     "The body is JSON, but not what the route takes. `errors` names every bad \
                      field.",
-                    &[Code::InvalidRequest],
+                    &[code::INVALID_REQUEST],
                 ),
             ),
         ])
@@ -127,7 +127,7 @@ impl IntoResponses for NotResumed {
     fn responses() -> Responses {
         let description = "The request has a `Last-Event-ID`: a client that connects again by \
              itself would have everything done twice. Nothing was done.";
-        responses([(409, problem(409, description, &[Code::NotResumable]))])
+        responses([(409, problem(409, description, &[code::NOT_RESUMABLE]))])
     }
 }
 
@@ -137,7 +137,7 @@ pub(in crate::api) struct OverQuota;
 impl IntoResponses for OverQuota {
     fn responses() -> Responses {
         let description = "The caller has used its quota.";
-        responses([(429, too_many(description, &[Code::TooManyRequests]))])
+        responses([(429, too_many(description, &[code::TOO_MANY_REQUESTS]))])
     }
 }
 
@@ -148,7 +148,7 @@ impl IntoResponses for TooMuchAtOnce {
     fn responses() -> Responses {
         let description = "The caller has used its quota, or has as many chats and \
              enrichments at a time as it may.";
-        let codes = [Code::TooManyRequests, Code::TooManyRuns];
+        let codes = [code::TOO_MANY_REQUESTS, code::TOO_MANY_RUNS];
         responses([(429, too_many(description, &codes))])
     }
 }
@@ -168,7 +168,7 @@ pub(in crate::api) struct NotReady;
 
 impl IntoResponses for NotReady {
     fn responses() -> Responses {
-        let codes = [Code::StoreUnavailable, Code::Misconfigured];
+        let codes = [code::STORE_UNAVAILABLE, code::MISCONFIGURED];
         let description = "The key-value store does not answer, or a variable is malformed.";
         responses([(503, problem(503, description, &codes))])
     }
@@ -180,9 +180,9 @@ pub(in crate::api) struct NoSession;
 impl IntoResponses for NoSession {
     fn responses() -> Responses {
         let codes = [
-            Code::SessionRequired,
-            Code::SessionExpired,
-            Code::SessionInvalid,
+            code::SESSION_REQUIRED,
+            code::SESSION_EXPIRED,
+            code::SESSION_INVALID,
         ];
         let response = problem(
             401,
@@ -201,7 +201,7 @@ pub(in crate::api) struct OtherSite;
 impl IntoResponses for OtherSite {
     fn responses() -> Responses {
         let description = "A browser has sent the session's cookie for another site's page.";
-        responses([(403, problem(403, description, &[Code::CrossSite]))])
+        responses([(403, problem(403, description, &[code::CROSS_SITE]))])
     }
 }
 
@@ -211,7 +211,7 @@ pub(in crate::api) struct TooManyCredentials;
 impl IntoResponses for TooManyCredentials {
     fn responses() -> Responses {
         let description = "More credentials than are ended at once.";
-        responses([(400, problem(400, description, &[Code::BadRequest]))])
+        responses([(400, problem(400, description, &[code::BAD_REQUEST]))])
     }
 }
 
@@ -221,9 +221,9 @@ pub(in crate::api) struct NoStore;
 impl IntoResponses for NoStore {
     fn responses() -> Responses {
         let codes = [
-            Code::StoreUnavailable,
-            Code::NotConfigured,
-            Code::Misconfigured,
+            code::STORE_UNAVAILABLE,
+            code::NOT_CONFIGURED,
+            code::MISCONFIGURED,
         ];
         let description = "The key-value store does not answer, or a variable is not set or \
              malformed; the problem names it.";
@@ -237,7 +237,7 @@ pub(in crate::api) struct BadParameter;
 impl IntoResponses for BadParameter {
     fn responses() -> Responses {
         let description = "A parameter is not what the route takes; `context` names it.";
-        responses([(422, problem(422, description, &[Code::InvalidRequest]))])
+        responses([(422, problem(422, description, &[code::INVALID_REQUEST]))])
     }
 }
 
@@ -246,7 +246,11 @@ pub(in crate::api) struct BadCode;
 
 impl IntoResponses for BadCode {
     fn responses() -> Responses {
-        let codes = [Code::LoginCode, Code::InvalidJson, Code::IncompleteRequest];
+        let codes = [
+            code::LOGIN_CODE,
+            code::INVALID_JSON,
+            code::INCOMPLETE_REQUEST,
+        ];
         let description = "The code is not good (any more), or the body is not JSON.";
         responses([(400, problem(400, description, &codes))])
     }
@@ -257,14 +261,14 @@ pub(in crate::api) struct NoLogin;
 
 impl IntoResponses for NoLogin {
     fn responses() -> Responses {
-        let bad = [Code::LoginState, Code::LoginCode];
+        let bad = [code::LOGIN_STATE, code::LOGIN_CODE];
         let denied = [
-            Code::LoginDenied,
-            Code::AccountNotRegistered,
-            Code::OwnerNotPremium,
-            Code::MissingScope,
+            code::LOGIN_DENIED,
+            code::ACCOUNT_NOT_REGISTERED,
+            code::OWNER_NOT_PREMIUM,
+            code::MISSING_SCOPE,
         ];
-        let refused = [Code::UpstreamRejected, Code::UpstreamError];
+        let refused = [code::UPSTREAM_REJECTED, code::UPSTREAM_ERROR];
         responses([
             (
                 400,
@@ -284,7 +288,7 @@ impl IntoResponses for NoLogin {
             ),
             (
                 504,
-                problem(504, "Spotify took too long.", &[Code::UpstreamTimeout]),
+                problem(504, "Spotify took too long.", &[code::UPSTREAM_TIMEOUT]),
             ),
         ])
     }
@@ -296,7 +300,7 @@ pub(in crate::api) struct NotAdmin;
 impl IntoResponses for NotAdmin {
     fn responses() -> Responses {
         let description = "The operator's token is missing, or it is another one.";
-        responses([(401, problem(401, description, &[Code::AdminRequired]))])
+        responses([(401, problem(401, description, &[code::ADMIN_REQUIRED]))])
     }
 }
 
@@ -305,15 +309,15 @@ pub(super) struct OfEveryRoute;
 
 impl IntoResponses for OfEveryRoute {
     fn responses() -> Responses {
-        let unset = [Code::NotConfigured, Code::Misconfigured];
+        let unset = [code::NOT_CONFIGURED, code::MISCONFIGURED];
         responses([
             (
                 414,
-                problem(414, "Path and query are too long.", &[Code::UriTooLong]),
+                problem(414, "Path and query are too long.", &[code::URI_TOO_LONG]),
             ),
             (
                 500,
-                problem(500, "A defect of this program.", &[Code::Internal]),
+                problem(500, "A defect of this program.", &[code::INTERNAL]),
             ),
             (
                 503,

@@ -3,12 +3,13 @@
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Components, OpenApi, PathItem};
-use utoipa::{IntoResponses, OpenApi as _};
+use utoipa::{IntoResponses, OpenApi as _, ToSchema};
 
 use super::super::problem;
 use super::super::routes::Documented;
 use super::answers::OfEveryRoute;
 use crate::auth::cookie::SESSION;
+use crate::error::{Code, code};
 use crate::run::Frame;
 
 /// The name under which an operation names the operator's token.
@@ -50,6 +51,9 @@ pub(super) fn document() -> OpenApi {
     let mut document = Base::openapi();
     document.merge(Documented::openapi());
     let components = document.components.get_or_insert_with(Components::new);
+    // Ours as well as the library's.
+    let codes = spinlane_core::error::code::schema_of(code::all());
+    components.schemas.insert(Code::name().into(), codes.into());
     for (name, scheme) in security_schemes() {
         components.add_security_scheme(name, scheme);
     }

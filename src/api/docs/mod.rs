@@ -17,7 +17,7 @@ pub(super) use event::StreamEvent;
 
 use super::problem::Problem;
 use super::{assets, not_found};
-use crate::error::Code;
+use crate::error::code;
 use spinlane_core::hex;
 
 /// This document.
@@ -92,7 +92,7 @@ pub(super) async fn page(headers: HeaderMap) -> Response {
 pub(super) async fn problem(uri: Uri) -> Result<Response, Problem> {
     // Codes are plain: nothing that has to be decoded is one.
     let code = uri.path().rsplit('/').next().unwrap_or_default();
-    let known = Code::ALL.iter().find(|known| known.as_str() == code);
+    let known = code::all().find(|known| known.as_str() == code);
     let Some(known) = known else {
         return Err(not_found(uri).await);
     };
@@ -190,7 +190,7 @@ mod tests {
         let document = published();
         let operations = operations(&document);
         assert!(operations.len() > 10);
-        let malformed = |name: &str| (name == "heartbeat_ms").then(|| "soon".into());
+        let malformed = |name: &str| (name == "frontend_url").then(|| "soon".into());
         for (method, path, operation) in operations {
             let documented = |status: StatusCode| {
                 let responses = operation["responses"].as_object().unwrap();
@@ -262,7 +262,7 @@ mod tests {
         let codes = &document["components"]["schemas"]["ErrorCode"]["oneOf"];
         let documented = codes.as_array().unwrap().iter();
         let documented = documented.map(|code| code["enum"][0].as_str().unwrap());
-        let known = Code::ALL.iter().map(|code| code.as_str());
+        let known = code::all().map(|code| code.as_str());
         assert!(documented.eq(known));
         let answer = ask(get("/problems/busy"));
         let location = answer.header("location");

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use super::problem::{FieldError, Problem};
 use crate::AppState;
-use crate::error::{Code, ErrorObject};
+use crate::error::{ErrorObject, code};
 
 /// The largest body that a route reads, in bytes.
 pub const MAX_BODY: usize = 512 * 1024;
@@ -86,7 +86,7 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
         return Ok(());
     }
     let message = "send the body as JSON, with the header `Content-Type: application/json`";
-    let error = ErrorObject::new(Code::UnsupportedMediaType, message);
+    let error = ErrorObject::new(code::UNSUPPORTED_MEDIA_TYPE, message);
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error))
 }
 
@@ -108,7 +108,7 @@ fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
         "the body is encoded as `{encoding}`, which is not read here: send it as it is, without \
          `Content-Encoding`"
     );
-    let error = ErrorObject::new(Code::UnsupportedMediaType, message);
+    let error = ErrorObject::new(code::UNSUPPORTED_MEDIA_TYPE, message);
     let taken = (ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     let error = error.with("contentEncoding", encoding);
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error).with_headers([taken]))
@@ -126,7 +126,7 @@ fn check_announced_length(headers: &HeaderMap) -> Result<(), Problem> {
 
 fn too_large() -> Problem {
     let message = format!("the body may have at most {MAX_BODY} bytes");
-    let error = ErrorObject::new(Code::BodyTooLarge, message).with("maxBytes", MAX_BODY);
+    let error = ErrorObject::new(code::BODY_TOO_LARGE, message).with("maxBytes", MAX_BODY);
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, error)
 }
 
@@ -135,14 +135,14 @@ fn incomplete(status: StatusCode) -> Problem {
         StatusCode::REQUEST_TIMEOUT => "the body did not arrive in time",
         _ => "the body ended early",
     };
-    Problem::new(status, ErrorObject::new(Code::IncompleteRequest, message))
+    Problem::new(status, ErrorObject::new(code::INCOMPLETE_REQUEST, message))
 }
 
 fn not_json(reason: impl std::fmt::Display) -> Problem {
     let message = format!("the body is not JSON: {reason}");
     Problem::new(
         StatusCode::BAD_REQUEST,
-        ErrorObject::new(Code::InvalidJson, message),
+        ErrorObject::new(code::INVALID_JSON, message),
     )
 }
 

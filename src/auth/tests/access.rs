@@ -7,10 +7,10 @@ use http::StatusCode;
 
 use super::*;
 use crate::auth::UserSession;
-use crate::clients::Failure;
 use crate::clients::spotify::AccessTokens;
 use crate::config::Secret;
-use crate::error::Code;
+use crate::error::code;
+use spinlane_client::Failure;
 use spinlane_core::ports::StoreError;
 
 /// An open session of a user who has just logged in.
@@ -94,7 +94,7 @@ fn a_login_that_spotify_has_ended_ends_the_session() {
     let error = stage.world.run(user.token(false)).unwrap_err();
     assert_eq!(error.failure, Failure::Grant);
     let object = error.object();
-    assert_eq!(object.code, Code::SessionExpired);
+    assert_eq!(object.code, code::SESSION_EXPIRED);
     assert!(object.message.contains("log in again"), "{object:?}");
     let answer = bearer(&stage, "GET", "/api/auth/session", token.expose());
     assert_eq!(

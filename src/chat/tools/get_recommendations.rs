@@ -14,10 +14,10 @@ use serde_json::json;
 use super::scoring::{Candidate, Profile, Score, best};
 use super::tracks::{enriched, most};
 use super::{Desk, Outcome, Report, Spec, Tool, schema, unfit};
-use crate::clients::UpstreamError;
 use crate::enrich::EnrichedTrack;
 use crate::error::ErrorObject;
 use crate::music::Track;
+use spinlane_client::UpstreamError;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -26,13 +26,13 @@ use serde_json::Value;
 
 use crate::AppState;
 use crate::chat::Mode;
-use crate::clients::UpstreamError;
 use crate::clients::spotify::{Access, Spotify};
 use crate::enrich::{self, SkipReason};
-use crate::error::{Code, ErrorObject};
+use crate::error::{ErrorObject, code};
 use crate::music::{Playlist, Track};
 use crate::run::{Output, Waits};
 use report::Report;
+use spinlane_client::UpstreamError;
 use spinlane_core::limit::Observer;
 use spinlane_core::ports::BoxFuture;
 pub(super) use toolbox::Toolbox;
@@ -181,7 +181,7 @@ impl<'a> Desk<'a> {
         let playlist = playlist.ok_or_else(|| {
             let id = tracks::name(id);
             let message = format!("there is no playlist `{id}`, or it is not public");
-            ErrorObject::new(Code::NotFound, message)
+            ErrorObject::new(code::NOT_FOUND, message)
         })?;
         self.seen(&playlist.id, playlist.snapshot_id.clone());
         Ok((playlist, entries))
@@ -192,7 +192,7 @@ impl<'a> Desk<'a> {
         match self.is_user {
             true => Ok(()),
             false => Err(ErrorObject::new(
-                Code::InvalidRequest,
+                code::INVALID_REQUEST,
                 "nothing can be changed without the user's own account: ask them to connect \
                  Spotify",
             )),
@@ -221,7 +221,7 @@ pub(super) fn of(mode: Mode, named: bool) -> Vec<Tool> {
 
 /// The error of an input that fits the schema and still makes no sense.
 fn unfit(message: impl Into<String>) -> ErrorObject {
-    ErrorObject::new(Code::InvalidRequest, message)
+    ErrorObject::new(code::INVALID_REQUEST, message)
 }
 
 /// A change that got no good answer.
@@ -236,10 +236,10 @@ impl From<&UpstreamError> for NotChanged {
         let mut error = error.object();
         let perhaps = matches!(
             error.code,
-            Code::UpstreamTimeout
-                | Code::UpstreamCut
-                | Code::UpstreamError
-                | Code::UpstreamProtocol
+            code::UPSTREAM_TIMEOUT
+                | code::UPSTREAM_CUT
+                | code::UPSTREAM_ERROR
+                | code::UPSTREAM_PROTOCOL
         );
         if perhaps {
             error.message += ". It may have been done all the same: look before you try again";

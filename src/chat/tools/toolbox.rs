@@ -7,10 +7,10 @@ use tracing::{info, warn};
 use super::report::{LIMIT, SHOWN, size};
 use super::{Desk, Spec, Tool, schema, unfit};
 use crate::chat::turn::ToolCall;
-use crate::clients::anthropic::{CacheControl, Part, ToolSpec};
-use crate::error::{Code, ErrorObject};
-use crate::millis;
+use crate::error::{ErrorObject, code};
 use crate::run::Closed;
+use spinlane_client::anthropic::{CacheControl, Part, ToolSpec};
+use spinlane_core::log::millis;
 use spinlane_core::ports::Clock;
 
 /// How often a call is run with the same input.
@@ -170,7 +170,7 @@ impl Toolbox {
             "there is no tool `{name}` here; there are: {}",
             names.join(", ")
         );
-        ErrorObject::new(Code::NotFound, message)
+        ErrorObject::new(code::NOT_FOUND, message)
     }
 
     /// Counts the call. The model is told when it turns in circles.

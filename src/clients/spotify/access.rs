@@ -8,10 +8,10 @@ use futures::lock::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::accounts::{Accounts, TokenSet};
-use crate::clients::UpstreamError;
 use crate::config::Secret;
 use crate::seal::Seal;
 use crate::{AppState, stored};
+use spinlane_client::UpstreamError;
 use spinlane_core::cache::{Cached, Key};
 use spinlane_core::limit::Observer;
 use spinlane_core::ports::BoxFuture;

@@ -9,11 +9,12 @@ use http::header::AUTHORIZATION;
 use serde::Deserialize;
 
 use crate::AppState;
-use crate::clients::api::{Api, Ask, Complaint, Dialect, MAX_ANSWER, Meaning};
-use crate::clients::{Failure, Service, UpstreamError};
 use crate::config::Secret;
-use crate::error::Code;
+use crate::error::code;
 use crate::limits::ACCOUNTS;
+use spinlane_client::{
+    Api, ApiRequest, ApiSpec, Failure, MAX_ANSWER, Meaning, Service, ServiceError, UpstreamError,
+};
 use spinlane_core::limit::{Inspect, Observer, Verdict};
 use spinlane_core::ports::{HttpError, TimeoutPhase};
 
@@ -26,14 +27,14 @@ static SERVICE: Service = Service {
     forbidden: None,
 };
 
-static DIALECT: Dialect = Dialect {
+static SPEC: ApiSpec = ApiSpec {
     service: &SERVICE,
     lane: ACCOUNTS,
     inspect: Inspect::Body {
         limit: MAX_ANSWER,
         read: |_, _| Verdict::Good,
     },
-    complaint,
+    read_error,
 };
 
 /// What is refused: `{"error": "invalid_grant", "error_description": …}`.
@@ -44,14 +45,14 @@ struct ErrorAnswer {
     error_description: Option<String>,
 }
 
-fn complaint(body: &[u8]) -> Option<Complaint> {
+fn read_error(body: &[u8]) -> Option<ServiceError> {
     let answer: ErrorAnswer = serde_json::from_slice(body).ok()?;
     let meaning = match answer.error.as_str() {
         "invalid_grant" => Some(Meaning::Grant),
-        "invalid_client" | "unauthorized_client" => Some(Meaning::Code(Code::UpstreamAuth)),
+        "invalid_client" | "unauthorized_client" => Some(Meaning::Code(code::UPSTREAM_AUTH)),
         _ => None,
     };
-    Some(Complaint {
+    Some(ServiceError {
         meaning,
         message: answer.error_description.unwrap_or(answer.error),
     })
@@ -110,7 +111,7 @@ pub(crate) fn in_doubt() -> UpstreamError {
     UpstreamError {
         service: &SERVICE,
         failure: Failure::Reported {
-            code: Code::UpstreamError,
+            code: code::UPSTREAM_ERROR,
             status: None,
             detail,
         },
@@ -119,21 +120,28 @@ pub(crate) fn in_doubt() -> UpstreamError {
 
 /// The accounts service, as configured.
 pub(crate) struct Accounts {
+    app: AppState,
     api: Api,
 }
 
 impl Accounts {
     /// `observer` is told how its calls go.
     pub(crate) fn new(app: &AppState, observer: Arc<dyn Observer>) -> Self {
-        let api = Api::new(app, &DIALECT, &app.config.spotify().accounts_url, observer);
-        Self { api }
+        let api = Api::new(
+            app.transport(),
+            &SPEC,
+            &app.config.spotify().accounts_url,
+            observer,
+        );
+        let app = app.clone();
+        Self { app, api }
     }
 
     /// The same, paid from `budget`.
     #[cfg(test)]
     pub(super) fn paid_by(&self, budget: spinlane_core::limit::Budget) -> Self {
-        let api = self.api.paid_by(budget);
-        Self { api }
+        let (app, api) = (self.app.clone(), self.api.paid_by(budget));
+        Self { app, api }
     }
 
     /// The application's own token.
@@ -142,7 +150,7 @@ impl Accounts {
     /// When there is no good answer, or the application has no id and secret.
     pub(crate) async fn client_credentials(&self) -> Result<TokenSet, UpstreamError> {
         let fields = [("grant_type", "client_credentials")];
-        let ask = Ask::post("get the application's token", "/api/token").form(&fields);
+        let ask = ApiRequest::post("get the application's token", "/api/token").form(&fields);
         self.token(ask.repeatable(), &[]).await
     }
 
@@ -164,7 +172,7 @@ impl Accounts {
             ("redirect_uri", redirect_uri),
             ("code_verifier", verifier.expose()),
         ];
-        let ask = Ask::post("exchange a code", "/api/token").form(&fields);
+        let ask = ApiRequest::post("exchange a code", "/api/token").form(&fields);
         self.token(ask, &[code, verifier]).await
     }
 
@@ -179,12 +187,12 @@ impl Accounts {
             ("grant_type", "refresh_token"),
             ("refresh_token", refresh_token.expose()),
         ];
-        let ask = Ask::post("refresh a token", "/api/token").form(&fields);
+        let ask = ApiRequest::post("refresh a token", "/api/token").form(&fields);
         self.token(ask.repeatable(), &[refresh_token]).await
     }
 
-    async fn token(&self, ask: Ask, hidden: &[&Secret]) -> Result<TokenSet, UpstreamError> {
-        let config = self.api.app.config.spotify();
+    async fn token(&self, ask: ApiRequest, hidden: &[&Secret]) -> Result<TokenSet, UpstreamError> {
+        let config = self.app.config.spotify();
         let unset = |variable| self.api.fail(Failure::NotConfigured(variable));
         let id = config.client_id.as_ref();
         let id = id.ok_or_else(|| unset("spotify_client_id"))?;

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Ask, PLAYLIST, Spotify, UpstreamError, wire};
+use super::{ApiRequest, PLAYLIST, Spotify, UpstreamError, wire};
 use crate::music::Playlist;
 
 /// Tracks that one call may add or remove.
@@ -31,7 +31,7 @@ impl Spotify {
     ) -> Result<Playlist, UpstreamError> {
         let description = one_line(description);
         let body = json!({"name": name, "description": description, "public": public});
-        let ask = Ask::post("create a playlist", "/v1/me/playlists").json(&body);
+        let ask = ApiRequest::post("create a playlist", "/v1/me/playlists").json(&body);
         let playlist: wire::Playlist = self.must(&ask).await?.json()?;
         Ok(playlist.playlist())
     }
@@ -55,7 +55,7 @@ impl Spotify {
                 body["position"] = (*at).into();
                 *at += u32::try_from(uris.len()).unwrap_or(0);
             }
-            let ask = Ask::post("add tracks", self.items(id)?)
+            let ask = ApiRequest::post("add tracks", self.items(id)?)
                 .or_check(PLAYLIST)
                 .json(&body);
             snapshot = self.changed(&ask).await?;
@@ -80,7 +80,7 @@ impl Spotify {
             if let Some(snapshot) = &snapshot {
                 body["snapshot_id"] = snapshot.as_str().into();
             }
-            let ask = Ask::delete("remove tracks", self.items(id)?)
+            let ask = ApiRequest::delete("remove tracks", self.items(id)?)
                 .or_check(PLAYLIST)
                 .json(&body);
             snapshot = self.changed(&ask).await?;
@@ -107,7 +107,7 @@ impl Spotify {
         if let Some(snapshot) = snapshot {
             body["snapshot_id"] = snapshot.into();
         }
-        let ask = Ask::put("move tracks", self.items(id)?)
+        let ask = ApiRequest::put("move tracks", self.items(id)?)
             .or_check(PLAYLIST)
             .json(&body);
         self.changed(&ask).await
@@ -129,7 +129,7 @@ impl Spotify {
         let field = |(key, value): (&str, Option<&str>)| Some((key.to_owned(), value?.into()));
         let body: Map<String, Value> = fields.into_iter().filter_map(field).collect();
         // Doing it twice comes to the same.
-        let ask = Ask::put("rename a playlist", format!("/v1/playlists/{id}"))
+        let ask = ApiRequest::put("rename a playlist", format!("/v1/playlists/{id}"))
             .or_check(PLAYLIST)
             .json(&body)
             .repeatable();
@@ -144,7 +144,7 @@ impl Spotify {
 
     /// Carries out a change; its answer is the playlist's new state, if
     /// anything.
-    async fn changed(&self, ask: &Ask) -> Result<Option<String>, UpstreamError> {
+    async fn changed(&self, ask: &ApiRequest) -> Result<Option<String>, UpstreamError> {
         let answer = self.must(ask).await?;
         if answer.body.is_empty() {
             return Ok(None);

@@ -26,11 +26,12 @@ pub(crate) use edit::Move;
 pub(crate) use id::{NoPlaylist, PlaylistId, playlist_id, playlist_url, track_id};
 pub(crate) use refusal::no_scope;
 
-use super::api::{Answer, Api, Ask, Complaint, Dialect, MAX_ANSWER};
-use super::{Failure, Service, UpstreamError};
 use crate::config::Secret;
 use crate::music::{Artist, Page, Playlist, Track, User};
 use crate::{AppState, stored};
+use spinlane_client::{
+    Api, ApiAnswer, ApiRequest, ApiSpec, Failure, MAX_ANSWER, Service, ServiceError, UpstreamError,
+};
 use spinlane_core::cache::Key;
 use spinlane_core::limit::{Inspect, Observer, Verdict};
 
@@ -49,7 +50,7 @@ static SERVICE: Service = Service {
 /// What to check where a playlist is not found.
 const PLAYLIST: &str = "check the id, and that the playlist is public or yours";
 
-static DIALECT: Dialect = Dialect {
+static SPEC: ApiSpec = ApiSpec {
     service: &SERVICE,
     lane: "spotify",
     // Read whole inside the limits: an answer that is cut is asked for again.
@@ -57,9 +58,9 @@ static DIALECT: Dialect = Dialect {
         limit: MAX_ANSWER,
         read: |_, _| Verdict::Good,
     },
-    complaint: |body| {
+    read_error: |body| {
         let answer: wire::ErrorAnswer = serde_json::from_slice(body).ok()?;
-        Some(Complaint {
+        Some(ServiceError {
             meaning: None,
             message: answer.error.message,
         })
@@ -76,6 +77,7 @@ const AT_ONCE: usize = 5;
 /// The Web API, as somebody. Clones share their access.
 #[derive(Clone)]
 pub(crate) struct Spotify {
+    app: AppState,
     api: Api,
     tokens: Arc<dyn AccessTokens>,
     /// Held while a refused token is being replaced.
@@ -87,9 +89,10 @@ impl Spotify {
     /// calls go.
     pub(crate) fn new(app: &AppState, access: Access, observer: Arc<dyn Observer>) -> Self {
         Self {
+            app: app.clone(),
             api: Api::new(
-                app,
-                &DIALECT,
+                app.transport(),
+                &SPEC,
                 &app.config.spotify().api_url,
                 Arc::clone(&observer),
             ),
@@ -131,7 +134,7 @@ impl Spotify {
         offset: u32,
     ) -> Result<Page<Track>, UpstreamError> {
         let (limit, offset) = (limit.min(SEARCH_PAGE).to_string(), offset.to_string());
-        let ask = Ask::get("search tracks", "/v1/search").query(&[
+        let ask = ApiRequest::get("search tracks", "/v1/search").query(&[
             ("q", query),
             ("type", "track"),
             ("limit", &limit),
@@ -149,7 +152,7 @@ impl Spotify {
         let Some(id) = track_id(id) else {
             return Ok(None);
         };
-        let ask = Ask::get("get a track", format!("/v1/tracks/{id}"));
+        let ask = ApiRequest::get("get a track", format!("/v1/tracks/{id}"));
         let Some(answer) = self.ask(&ask).await? else {
             return Ok(None);
         };
@@ -174,7 +177,7 @@ impl Spotify {
         let Some(id) = playlist_id(id) else {
             return Ok(None);
         };
-        let ask = Ask::get("get a playlist", format!("/v1/playlists/{id}"));
+        let ask = ApiRequest::get("get a playlist", format!("/v1/playlists/{id}"));
         let Some(answer) = self.ask(&ask).await? else {
             return Ok(None);
         };
@@ -212,7 +215,7 @@ impl Spotify {
     ) -> Result<Page<(u32, Track)>, UpstreamError> {
         let path = format!("/v1/playlists/{id}/items");
         let (limit, from) = (PLAYLIST_PAGE.to_string(), offset.to_string());
-        let ask = Ask::get("get a playlist's tracks", path)
+        let ask = ApiRequest::get("get a playlist's tracks", path)
             .or_check(PLAYLIST)
             .query(&[("limit", &limit), ("offset", &from)]);
         let page: wire::Paging<wire::Entry> = self.must(&ask).await?.json()?;
@@ -235,13 +238,13 @@ impl Spotify {
         };
         let (key, this) = (Key::exact([&id]), self.clone());
         let fetch = move || async move {
-            let ask = Ask::get("get an artist", format!("/v1/artists/{id}"));
+            let ask = ApiRequest::get("get an artist", format!("/v1/artists/{id}"));
             let Some(answer) = this.ask(&ask).await? else {
                 return Ok(None);
             };
             Ok(Some(answer.json::<wire::Artist>()?.artist()))
         };
-        let cache = self.api.app.cache.of(&stored::ARTIST);
+        let cache = self.app.cache.of(&stored::ARTIST);
         let found = cache.get_or_fetch(&key, fetch).await;
         found.map_err(|error| self.api.not_fetched(error))
     }
@@ -251,12 +254,12 @@ impl Spotify {
     /// # Errors
     /// When there is no good answer.
     pub(crate) async fn me(&self) -> Result<User, UpstreamError> {
-        let ask = Ask::get("get the account", "/v1/me");
+        let ask = ApiRequest::get("get the account", "/v1/me");
         let user: wire::User = self.must(&ask).await?.json()?;
         Ok(user.user())
     }
 
-    async fn must(&self, ask: &Ask) -> Result<Answer, UpstreamError> {
+    async fn must(&self, ask: &ApiRequest) -> Result<ApiAnswer, UpstreamError> {
         let answer = self.ask(ask).await?;
         answer.ok_or_else(|| self.api.absent(ask))
     }
@@ -268,7 +271,7 @@ impl Spotify {
 
     /// Asks with a token. One that is refused is replaced once, and what was
     /// asked is asked again: nothing was done with the first.
-    async fn ask(&self, ask: &Ask) -> Result<Option<Answer>, UpstreamError> {
+    async fn ask(&self, ask: &ApiRequest) -> Result<Option<ApiAnswer>, UpstreamError> {
         let token = self.tokens.token(false).await?;
         let refused = match self.ask_with(ask, &token).await {
             Err(error) if is_unauthorized(&error) => token,
@@ -278,7 +281,11 @@ impl Spotify {
         self.ask_with(ask, &token).await
     }
 
-    async fn ask_with(&self, ask: &Ask, token: &Secret) -> Result<Option<Answer>, UpstreamError> {
+    async fn ask_with(
+        &self,
+        ask: &ApiRequest,
+        token: &Secret,
+    ) -> Result<Option<ApiAnswer>, UpstreamError> {
         let authorization = format!("Bearer {}", token.expose());
         let ask = ask.clone().header(AUTHORIZATION, authorization);
         let answer = self.api.clone().hiding(token).ask(&ask).await;

@@ -4,24 +4,24 @@
 
 use http::StatusCode;
 
-use crate::clients::{Failure, Refusal, UpstreamError};
-use crate::error::Code;
+use crate::error::code;
+use spinlane_client::{Failure, Refusal, UpstreamError};
 
 /// Applications in development mode serve only users who were added by hand.
 static NOT_REGISTERED: Refusal = Refusal {
-    code: Code::AccountNotRegistered,
+    code: code::ACCOUNT_NOT_REGISTERED,
     message: "Spotify lets only registered users use this application: ask its operator to add \
         your account to its users in Spotify's developer dashboard",
 };
 
 static NOT_PREMIUM: Refusal = Refusal {
-    code: Code::OwnerNotPremium,
+    code: code::OWNER_NOT_PREMIUM,
     message: "Spotify serves this application only while its owner has Premium: its operator has \
         to see to that; you can do nothing about it",
 };
 
 static NO_SCOPE: Refusal = Refusal {
-    code: Code::MissingScope,
+    code: code::MISSING_SCOPE,
     message: "this login does not allow that: log out, connect Spotify again, and allow all that \
         is asked for",
 };
@@ -77,19 +77,19 @@ mod tests {
         for (words, expected) in [
             (
                 "User not registered in the Developer Dashboard",
-                Some(Code::AccountNotRegistered),
+                Some(code::ACCOUNT_NOT_REGISTERED),
             ),
             (
                 "Check settings on developer.spotify.com/dashboard, the user may not be registered.",
-                Some(Code::AccountNotRegistered),
+                Some(code::ACCOUNT_NOT_REGISTERED),
             ),
             (
                 "Active premium subscription required for the owner of the app.",
-                Some(Code::OwnerNotPremium),
+                Some(code::OWNER_NOT_PREMIUM),
             ),
-            ("PREMIUM_REQUIRED", Some(Code::OwnerNotPremium)),
-            ("Insufficient client scope", Some(Code::MissingScope)),
-            ("insufficient_scope", Some(Code::MissingScope)),
+            ("PREMIUM_REQUIRED", Some(code::OWNER_NOT_PREMIUM)),
+            ("Insufficient client scope", Some(code::MISSING_SCOPE)),
+            ("insufficient_scope", Some(code::MISSING_SCOPE)),
             ("Forbidden", None),
             ("You cannot add tracks to a playlist you don't own", None),
             ("", None),

@@ -3,7 +3,7 @@
 use super::edit::Move;
 use super::*;
 use crate::clients::spotify::accounts::Accounts;
-use crate::error::Code;
+use crate::error::code;
 use crate::testing::{Reply, Seen, Stage, nobody};
 use futures::FutureExt;
 use futures::future::join_all;
@@ -435,7 +435,7 @@ fn garbage_is_named_and_not_quoted() {
         let stage = stage(move |_| Reply::Text(200, garbage));
         let spotify = user(&stage, &Arc::default());
         let error = stage.world.run(spotify.playlist(ID)).unwrap_err();
-        assert_eq!(error.object().code, Code::UpstreamProtocol);
+        assert_eq!(error.object().code, code::UPSTREAM_PROTOCOL);
         let text = format!("{error} {:?}", error.object());
         assert!(
             text.contains(reason) && !text.contains("secret-page"),
@@ -446,7 +446,7 @@ fn garbage_is_named_and_not_quoted() {
 
 #[test]
 fn an_answer_without_an_end_is_given_up() {
-    let huge = "x".repeat(super::super::api::MAX_ANSWER + 1);
+    let huge = "x".repeat(spinlane_client::MAX_ANSWER + 1);
     let huge: &'static str = huge.leak();
     let stage = stage(move |_| Reply::Text(200, huge));
     let error = stage

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::report::{Skipped, What};
 use super::*;
-use crate::error::Code;
+use crate::error::code;
 use crate::music::ArtistRef;
 use crate::testing::{Reply, Seen, Stage, nobody};
 use spinlane_core::abort::AbortSignal;
@@ -326,7 +326,7 @@ fn without_a_key_lastfm_is_off_and_all_calls_are_deezers() {
     let [note] = &report.notes[..] else {
         panic!("{:?}", report.notes)
     };
-    assert_eq!(note.code, Code::NotConfigured);
+    assert_eq!(note.code, code::NOT_CONFIGURED);
     assert!(
         report
             .skipped

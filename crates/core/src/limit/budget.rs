@@ -45,6 +45,9 @@ pub struct Taken {
 const RESERVE: u32 = 10;
 
 impl Budget {
+    /// Upstream calls of a request that nothing else is said of.
+    pub const DEFAULT: u32 = 950;
+
     /// A budget of `total` calls, 10 of them (of a small budget: a tenth) for
     /// overhead only.
     pub fn new(total: u32) -> Self {
@@ -165,9 +168,9 @@ impl Budget {
 }
 
 impl Default for Budget {
-    /// 950 calls.
+    /// [`Budget::DEFAULT`] calls.
     fn default() -> Self {
-        Self::new(950)
+        Self::new(Self::DEFAULT)
     }
 }
 

@@ -28,7 +28,7 @@ fn a_token_that_stays_refused_is_given_up() {
     let stage = stage(|_| Reply::Json(401, json!({"error": {"message": "no token-1, please"}})));
     let tokens = Arc::default();
     let error = stage.world.run(user(&stage, &tokens).me()).unwrap_err();
-    assert_eq!(error.object().code, Code::UpstreamAuth);
+    assert_eq!(error.object().code, code::UPSTREAM_AUTH);
     assert_eq!(stage.seen().len(), 2);
     assert!(!format!("{error:?}").contains("token-1"), "{error:?}");
 }
@@ -210,11 +210,11 @@ fn refusals_of_the_accounts_service_are_told_apart() {
             .contains("log in again")
     );
     let error = refused("invalid_client").object();
-    assert_eq!(error.code, Code::UpstreamAuth);
+    assert_eq!(error.code, code::UPSTREAM_AUTH);
     assert!(error.message.contains("spotify_client_secret"), "{error:?}");
     assert_eq!(
         refused("invalid_request").object().code,
-        Code::UpstreamRejected
+        code::UPSTREAM_REJECTED
     );
 }
 
@@ -225,7 +225,7 @@ fn unset_keys_are_named_and_nothing_is_sent() {
         let spotify = Spotify::new(&stage.app, Access::App, nobody());
         let error = stage.world.run(spotify.track(TRACK)).unwrap_err();
         assert_eq!(error.failure, Failure::NotConfigured(variable));
-        assert_eq!(error.object().code, Code::NotConfigured);
+        assert_eq!(error.object().code, code::NOT_CONFIGURED);
         assert!(stage.seen().is_empty());
     }
 }
@@ -241,7 +241,7 @@ fn tokens_are_paid_from_the_reserve() {
     assert_eq!(budget.used(), 10);
     let error = stage.world.run(accounts.client_credentials()).unwrap_err();
     let error = error.object();
-    assert_eq!(error.code, Code::BudgetExhausted);
+    assert_eq!(error.code, code::BUDGET_EXHAUSTED);
     assert_eq!(error.message.matches("subrequest_budget").count(), 1);
     assert_eq!(error.message.matches("ask for less").count(), 1);
     assert_eq!(stage.seen().len(), 1);

@@ -22,7 +22,7 @@ const FIELDS: [&str; 8] = [
 const DEPTH: usize = 4;
 
 /// The words in `body`; `None` where it has none.
-pub(super) fn words(body: &[u8]) -> Option<String> {
+pub(crate) fn words(body: &[u8]) -> Option<String> {
     let text = match serde_json::from_slice(body) {
         // Whatever else it has is better than nothing.
         Ok(value) => spoken(&value, DEPTH).or_else(|| whole(&value))?,

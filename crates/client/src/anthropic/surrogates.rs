@@ -8,9 +8,9 @@ use std::fmt::Write;
 
 /// JSON in which no half stands alone.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Mended {
+pub struct Mended {
     /// With U+FFFD in place of each half.
-    pub(crate) json: String,
+    pub json: String,
     pub(super) edges: Edges,
 }
 
@@ -42,7 +42,7 @@ const fn is_low(unit: u16) -> bool {
 
 /// Replaces each half in `json` that has no other half beside it. `None`: there
 /// is none.
-pub(crate) fn mend(json: &str) -> Option<Mended> {
+pub fn mend(json: &str) -> Option<Mended> {
     let mut mended = Mended::default();
     let mut found = false;
     let mut rest = json;

@@ -8,13 +8,13 @@ use http::Method;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use serde::Serialize;
 
-use crate::config::Origin;
+use crate::Origin;
 
 /// What is asked of an API.
 #[derive(Clone)]
-pub(crate) struct Ask {
+pub struct ApiRequest {
     /// For the log: what it is for. Never anything of the user's.
-    pub(super) what: &'static str,
+    pub(crate) what: &'static str,
     method: Method,
     /// With the query.
     path: String,
@@ -22,25 +22,25 @@ pub(crate) struct Ask {
     body: Bytes,
     /// What cannot be sent, and why.
     invalid: Option<String>,
-    pub(super) repeatable: bool,
-    pub(super) overhead: bool,
+    pub(crate) repeatable: bool,
+    pub(crate) overhead: bool,
     /// What to check where there is no such thing; the service's own advice
     /// where nothing is said here.
-    pub(super) not_found: Option<&'static str>,
-    pub(super) progress: Option<Duration>,
+    pub(crate) not_found: Option<&'static str>,
+    pub(crate) progress: Option<Duration>,
 }
 
 /// Neither headers nor body nor the query: they may hold keys.
-impl fmt::Debug for Ask {
+impl fmt::Debug for ApiRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ask")
+        f.debug_struct("ApiRequest")
             .field("what", &self.what)
             .field("method", &self.method)
             .finish_non_exhaustive()
     }
 }
 
-impl Ask {
+impl ApiRequest {
     fn new(what: &'static str, method: Method, path: impl Into<String>) -> Self {
         Self {
             what,
@@ -58,40 +58,40 @@ impl Ask {
 
     /// Reads `path`, which begins with a slash and is encoded already. May be
     /// sent again.
-    pub(crate) fn get(what: &'static str, path: impl Into<String>) -> Self {
+    pub fn get(what: &'static str, path: impl Into<String>) -> Self {
         Self::new(what, Method::GET, path)
     }
 
     /// Writes to `path`; sent once.
-    pub(crate) fn post(what: &'static str, path: impl Into<String>) -> Self {
+    pub fn post(what: &'static str, path: impl Into<String>) -> Self {
         Self::new(what, Method::POST, path)
     }
 
     /// Changes what is at `path`; sent once.
-    pub(crate) fn put(what: &'static str, path: impl Into<String>) -> Self {
+    pub fn put(what: &'static str, path: impl Into<String>) -> Self {
         Self::new(what, Method::PUT, path)
     }
 
     /// Removes what is at `path`; sent once.
-    pub(crate) fn delete(what: &'static str, path: impl Into<String>) -> Self {
+    pub fn delete(what: &'static str, path: impl Into<String>) -> Self {
         Self::new(what, Method::DELETE, path)
     }
 
     /// With these fields as the query.
-    pub(crate) fn query(mut self, fields: &[(&str, &str)]) -> Self {
+    pub fn query(mut self, fields: &[(&str, &str)]) -> Self {
         self.path.push('?');
         self.path.push_str(&form(fields));
         self
     }
 
     /// With a header. One that cannot be sent fails the call, unsent.
-    pub(crate) fn header(mut self, name: HeaderName, value: impl Into<String>) -> Self {
+    pub fn header(mut self, name: HeaderName, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
 
     /// With `body` as JSON.
-    pub(crate) fn json(mut self, body: &impl Serialize) -> Self {
+    pub fn json(mut self, body: &impl Serialize) -> Self {
         match serde_json::to_vec(body) {
             Ok(bytes) => self.body = bytes.into(),
             Err(error) => self.invalid = Some(error.to_string()),
@@ -100,13 +100,13 @@ impl Ask {
     }
 
     /// With these fields as the body, as forms send them.
-    pub(crate) fn form(mut self, fields: &[(&str, &str)]) -> Self {
+    pub fn form(mut self, fields: &[(&str, &str)]) -> Self {
         self.body = form(fields).into();
         self.header(CONTENT_TYPE, "application/x-www-form-urlencoded")
     }
 
     /// May be sent again: doing it twice does no harm.
-    pub(crate) fn repeatable(self) -> Self {
+    pub fn repeatable(self) -> Self {
         Self {
             repeatable: true,
             ..self
@@ -115,7 +115,7 @@ impl Ask {
 
     /// Is given up when its answer does not go on for so long before it can be
     /// judged.
-    pub(crate) fn progress(self, limit: Duration) -> Self {
+    pub fn progress(self, limit: Duration) -> Self {
         Self {
             progress: Some(limit),
             ..self
@@ -123,7 +123,7 @@ impl Ask {
     }
 
     /// Is the request's own overhead: may use the budget's reserve.
-    pub(crate) fn overhead(self) -> Self {
+    pub fn overhead(self) -> Self {
         Self {
             overhead: true,
             ..self
@@ -131,7 +131,7 @@ impl Ask {
     }
 
     /// With what to check where there is no such thing.
-    pub(crate) fn or_check(self, not_found: &'static str) -> Self {
+    pub fn or_check(self, not_found: &'static str) -> Self {
         Self {
             not_found: Some(not_found),
             ..self
@@ -142,7 +142,7 @@ impl Ask {
     ///
     /// # Errors
     /// Why it cannot be sent, without what is in it.
-    pub(super) fn request(&self, base_url: &Origin) -> Result<http::Request<Bytes>, String> {
+    pub(crate) fn request(&self, base_url: &Origin) -> Result<http::Request<Bytes>, String> {
         if let Some(reason) = &self.invalid {
             return Err(reason.clone());
         }

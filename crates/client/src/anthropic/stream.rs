@@ -10,8 +10,8 @@ use tracing::{debug, warn};
 use super::halves::Halves;
 use super::reported::ApiError;
 use super::wire::StreamEvent;
-use crate::clients::api::Api;
-use crate::clients::{Failure, UpstreamError};
+use crate::Api;
+use crate::{Failure, UpstreamError};
 use spinlane_core::ports::{BodyStream, Clock, HttpError, Instant, TimeoutPhase};
 use spinlane_core::sse::{Decoded, Decoder};
 
@@ -26,7 +26,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An answer of the Messages API. Dropping it cancels the call.
-pub(crate) struct MessageStream {
+pub struct MessageStream {
     body: BodyStream,
     decoder: Decoder,
     reader: Reader,
@@ -52,9 +52,17 @@ struct Reader {
     failure: Option<Failure>,
 }
 
+impl std::fmt::Debug for MessageStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MessageStream")
+            .field("due", &self.due)
+            .finish_non_exhaustive()
+    }
+}
+
 impl MessageStream {
-    pub(super) fn new(body: BodyStream, api: Api) -> Self {
-        let (clock, patience) = (&api.app.ports.clock, api.app.config.anthropic().progress);
+    pub(super) fn new(body: BodyStream, api: Api, patience: Duration) -> Self {
+        let clock = &api.transport.clock;
         let due = clock.now() + patience;
         Self {
             body,
@@ -84,7 +92,7 @@ impl MessageStream {
     /// The service's own error event, and everything that ends an answer
     /// before it is complete, a stall included. Events that came before it were
     /// given.
-    pub(crate) async fn read(
+    pub async fn read(
         &mut self,
         mut on_event: impl FnMut(StreamEvent<'_>),
     ) -> Result<bool, UpstreamError> {
@@ -112,7 +120,7 @@ impl MessageStream {
             let chunk = match select(self.body.next(), &mut self.timer).await {
                 Either::Left((chunk, _)) => chunk,
                 Either::Right(_) => {
-                    let clock = &self.reader.api.app.ports.clock;
+                    let clock = &self.reader.api.transport.clock;
                     if clock.now() >= self.due {
                         return Err(Failure::Http(HttpError::Timeout(TimeoutPhase::Idle)));
                     }
@@ -131,7 +139,7 @@ impl MessageStream {
     }
 
     fn wait_anew(&mut self) {
-        let clock = &self.reader.api.app.ports.clock;
+        let clock = &self.reader.api.transport.clock;
         let patience = match self.reader.ended {
             true => self.patience.min(STOP_TIMEOUT),
             false => self.patience,
@@ -161,7 +169,7 @@ impl MessageStream {
 
     /// Lets a complete answer end by itself, so that the host can use its
     /// connection again; not for long.
-    pub(crate) async fn drain(mut self, clock: Arc<dyn Clock>) {
+    pub async fn drain(mut self, clock: Arc<dyn Clock>) {
         if self.reader.stopped {
             let end = async { while let Some(Ok(_)) = self.body.next().await {} };
             select(Box::pin(end), clock.sleep(DRAIN_TIMEOUT)).await;

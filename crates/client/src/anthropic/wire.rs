@@ -1,4 +1,4 @@
-//! What the Messages API answers, as far as the DJ uses it.
+//! What the Messages API answers, as far as it is read here.
 //!
 //! The format as it is described is read here, and fast. What is not quite that
 //! is read by [`loose`](super::loose): an answer passes through proxies, and not
@@ -18,30 +18,45 @@ use super::surrogates::Edges;
 /// An index is `None` where the event does not say whose it is: then it is of
 /// the newest block.
 #[derive(Debug, PartialEq)]
-pub(crate) enum StreamEvent<'a> {
+pub enum StreamEvent<'a> {
+    /// The answer begins.
     MessageStart {
+        /// What the request came to.
         usage: Usage,
     },
+    /// A content block begins.
     BlockStart {
+        /// Its place among the blocks.
         index: Option<u32>,
+        /// What it is.
         block: Block,
     },
+    /// A content block goes on.
     BlockDelta {
+        /// Whose part it is.
         index: Option<u32>,
+        /// The part.
         delta: Delta<'a>,
     },
+    /// A content block has ended.
     BlockStop {
+        /// Its place among the blocks.
         index: Option<u32>,
     },
     /// Near the end. Usage is cumulative: what is given replaces what was.
     MessageDelta {
+        /// Why the model stopped, once it has.
         stop_reason: Option<StopReason>,
+        /// What the answer has come to by now.
         usage: Usage,
     },
+    /// The answer is whole.
     MessageStop,
     /// `[DONE]`, with which other services end their streams.
     Done,
+    /// The connection is alive.
     Ping,
+    /// The service has failed, or refuses.
     Error(ApiError),
     /// Means nothing, or nothing yet.
     Unknown,
@@ -49,34 +64,43 @@ pub(crate) enum StreamEvent<'a> {
 
 /// What a content block begins with.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Block {
+pub enum Block {
     /// Text; what it begins with is nearly always empty.
     Text(String),
     /// The model's reasoning; what it begins with is nearly always empty.
     Thinking {
+        /// What it begins with.
         thinking: String,
+        /// What its proof begins with.
         signature: String,
     },
     /// Reasoning that is returned encrypted.
     RedactedThinking {
+        /// What came.
         data: String,
     },
     /// The model asks for a tool. Its input follows in deltas; what it begins
     /// with is nearly always an empty object.
     ToolUse {
+        /// Names the call for its result.
         id: String,
+        /// The tool's name.
         name: String,
+        /// What its input begins with.
         input: Value,
     },
+    /// Something that is not known yet.
     Unknown,
 }
 
 /// More of a content block. Borrows from the event where it can.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Delta<'a> {
+pub enum Delta<'a> {
+    /// More of the text.
     Text(Cow<'a, str>),
     /// A piece of a tool's input, not JSON by itself.
     InputJson(Cow<'a, str>),
+    /// More of the reasoning.
     Thinking(Cow<'a, str>),
     /// Proves to the service that the reasoning is its own.
     Signature(Cow<'a, str>),
@@ -86,24 +110,36 @@ pub(crate) enum Delta<'a> {
 
 /// Why the model stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum StopReason {
+pub enum StopReason {
+    /// It has said all that it wanted to.
     EndTurn,
+    /// It has said as much as it may.
     MaxTokens,
+    /// It has said what ends its turn.
     StopSequence,
+    /// It waits for the results of tools.
     ToolUse,
+    /// It goes on when it is asked to.
     PauseTurn,
+    /// It will not answer this.
     Refusal,
+    /// The conversation has grown longer than it can read.
     ModelContextWindowExceeded,
+    /// A reason that is not known yet.
     Unknown,
 }
 
 /// Tokens. Absent is not zero: it means that the event says nothing about it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Usage {
-    pub(crate) input_tokens: Option<u64>,
-    pub(crate) output_tokens: Option<u64>,
-    pub(crate) cache_creation_input_tokens: Option<u64>,
-    pub(crate) cache_read_input_tokens: Option<u64>,
+pub struct Usage {
+    /// Tokens that were read, those of the cache left out.
+    pub input_tokens: Option<u64>,
+    /// Tokens that were written.
+    pub output_tokens: Option<u64>,
+    /// Tokens that were put into the service's cache.
+    pub cache_creation_input_tokens: Option<u64>,
+    /// Tokens that came out of it.
+    pub cache_read_input_tokens: Option<u64>,
 }
 
 /// A part of the answer is lost.
@@ -112,7 +148,7 @@ pub(super) struct Lost;
 
 impl<'a> Delta<'a> {
     /// What it brings; `None` where that is unknown.
-    pub(crate) const fn piece(&self) -> Option<&Cow<'a, str>> {
+    pub const fn piece(&self) -> Option<&Cow<'a, str>> {
         match self {
             Self::Text(piece)
             | Self::InputJson(piece)

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 ///
 /// # Errors
 /// When it is no JSON, or not of this shape.
-pub(in crate::clients) fn read<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> {
+pub fn read<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> {
     match serde_json::from_slice(body) {
         Err(error) if !error.is_data() => serde_json::from_str(&mended(body)),
         read => read,

@@ -44,7 +44,7 @@ impl Origin {
     }
 
     /// An origin from this source code, already in its normal form.
-    pub(super) fn known(text: &'static str) -> Self {
+    pub fn known(text: &'static str) -> Self {
         debug_assert_eq!(Self::parse(text).as_ref().map(Self::as_str), Ok(text));
         Self(text.to_owned())
     }
@@ -86,7 +86,7 @@ impl Origin {
 }
 
 /// The host name of an authority, or its address without brackets.
-pub(crate) fn host(authority: &str) -> &str {
+pub fn host(authority: &str) -> &str {
     match authority.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => authority.split(':').next().unwrap_or_default(),

@@ -10,46 +10,57 @@ use serde_json::Value;
 /// The service caches a request's beginning up to each breakpoint, in the order
 /// of these fields: tools, system, messages.
 #[derive(Debug, Serialize)]
-pub(crate) struct Request<'a> {
-    pub(crate) model: &'a str,
-    /// Thinking included.
-    pub(crate) max_tokens: u32,
-    pub(crate) stream: bool,
+pub struct Request<'a> {
+    /// The model's name.
+    pub model: &'a str,
+    /// How long the answer may be, thinking included.
+    pub max_tokens: u32,
+    /// Always `true`: the answer is read as it comes.
+    pub stream: bool,
+    /// How the model reasons; by its own default where nothing is said.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) thinking: Option<Thinking>,
+    pub thinking: Option<Thinking>,
+    /// How it is to go about its answer.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) output_config: Option<OutputConfig>,
+    pub output_config: Option<OutputConfig>,
+    /// What it may ask for.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    pub(crate) tools: &'a [ToolSpec],
+    pub tools: &'a [ToolSpec],
+    /// Which of the tools it may ask for this time.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) tool_choice: Option<ToolChoice>,
-    pub(crate) system: [SystemText<'a>; 1],
-    pub(crate) messages: &'a [Message<'a>],
+    pub tool_choice: Option<ToolChoice>,
+    /// What it is told before the conversation.
+    pub system: [SystemText<'a>; 1],
+    /// The conversation, which begins with the user.
+    pub messages: &'a [Message<'a>],
 }
 
 /// Whether the model reasons before it answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub(crate) enum Thinking {
+pub enum Thinking {
     /// No, although it would by itself.
     Disabled,
     /// As much as it finds right.
     Adaptive,
     /// Yes, in at most so many tokens.
-    Enabled { budget_tokens: u32 },
+    Enabled {
+        /// At least 1024, and less than the answer may have.
+        budget_tokens: u32,
+    },
 }
 
 /// How the model is to go about its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct OutputConfig {
+pub struct OutputConfig {
     /// `low`, `medium` or `high`.
-    pub(crate) effort: &'static str,
+    pub effort: &'static str,
 }
 
 /// Which of the tools it may ask for; without it, any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub(crate) enum ToolChoice {
+pub enum ToolChoice {
     /// None, this time. They are told all the same, since the conversation has
     /// some of their results, and for the service's cache.
     None,
@@ -58,72 +69,100 @@ pub(crate) enum ToolChoice {
 /// A breakpoint: what comes up to here is worth keeping for the next request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub(crate) enum CacheControl {
+pub enum CacheControl {
     /// For some minutes.
     Ephemeral,
 }
 
 /// A tool that the model may ask for.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct ToolSpec {
-    pub(crate) name: &'static str,
-    pub(crate) description: &'static str,
+pub struct ToolSpec {
+    /// Its name, which the model gives back.
+    pub name: &'static str,
+    /// When to use it, for the model.
+    pub description: &'static str,
     /// JSON Schema of its input, an object.
-    pub(crate) input_schema: Value,
+    pub input_schema: Value,
+    /// A breakpoint after it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) cache_control: Option<CacheControl>,
+    pub cache_control: Option<CacheControl>,
 }
 
 /// What the model is told before the conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename = "text")]
-pub(crate) struct SystemText<'a> {
-    pub(crate) text: &'a str,
+pub struct SystemText<'a> {
+    /// The text.
+    pub text: &'a str,
+    /// A breakpoint after it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) cache_control: Option<CacheControl>,
+    pub cache_control: Option<CacheControl>,
 }
 
 /// One turn of the conversation.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct Message<'a> {
-    pub(crate) role: Role,
-    pub(crate) content: Vec<Part<'a>>,
+pub struct Message<'a> {
+    /// Who speaks.
+    pub role: Role,
+    /// What is said.
+    pub content: Vec<Part<'a>>,
 }
 
 /// Who speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Role {
+pub enum Role {
+    /// The user, and the tools.
     User,
+    /// The model.
     Assistant,
 }
 
 /// A piece of a turn.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub(crate) enum Part<'a> {
+pub enum Part<'a> {
+    /// Something that is said.
     Text {
+        /// The text, which may not be empty.
         text: Cow<'a, str>,
+        /// A breakpoint after it.
+        /// A breakpoint after it.
         #[serde(skip_serializing_if = "Option::is_none")]
         cache_control: Option<CacheControl>,
     },
     /// The model's reasoning, given back as it came: the service checks the
     /// signature.
-    Thinking { thinking: String, signature: String },
+    Thinking {
+        /// What it came to.
+        thinking: String,
+        /// Proves to the service that it is its own.
+        signature: String,
+    },
     /// Reasoning that came encrypted, given back as it came.
-    RedactedThinking { data: String },
+    RedactedThinking {
+        /// As it came.
+        data: String,
+    },
     /// The model asked for a tool.
     ToolUse {
+        /// Names the call for its result.
         id: String,
+        /// The tool's name.
         name: String,
+        /// An object of the tool's schema.
         input: Value,
     },
     /// What the tool said. Each `ToolUse` needs one in the next turn.
     ToolResult {
+        /// The call that it belongs to.
         tool_use_id: String,
+        /// The result, for the model.
         content: String,
+        /// Whether the tool has failed.
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         is_error: bool,
+        /// A breakpoint after it.
         #[serde(skip_serializing_if = "Option::is_none")]
         cache_control: Option<CacheControl>,
     },
@@ -131,7 +170,7 @@ pub(crate) enum Part<'a> {
 
 impl<'a> Part<'a> {
     /// Text without a breakpoint.
-    pub(crate) fn text(text: impl Into<Cow<'a, str>>) -> Self {
+    pub fn text(text: impl Into<Cow<'a, str>>) -> Self {
         Self::Text {
             text: text.into(),
             cache_control: None,
@@ -139,7 +178,7 @@ impl<'a> Part<'a> {
     }
 
     /// Takes the white space off the end of `parts`, should they end with text.
-    pub(crate) fn trim_last(parts: &mut [Part<'_>]) {
+    pub fn trim_last(parts: &mut [Part<'_>]) {
         if let Some(Part::Text { text, .. }) = parts.last_mut() {
             *text = Cow::Owned(text.trim_end().to_owned());
         }
@@ -147,7 +186,7 @@ impl<'a> Part<'a> {
 
     /// Sets or takes away the breakpoint after this part, where its kind can
     /// have one.
-    pub(crate) fn set_breakpoint(&mut self, set: bool) {
+    pub fn set_breakpoint(&mut self, set: bool) {
         if let Self::Text { cache_control, .. } | Self::ToolResult { cache_control, .. } = self {
             *cache_control = set.then_some(CacheControl::Ephemeral);
         }

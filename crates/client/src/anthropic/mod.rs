@@ -10,23 +10,21 @@ mod surrogates;
 mod wire;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::{Either, select};
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, StatusCode};
 
-pub(crate) use request::{
+pub use request::{
     CacheControl, Message, OutputConfig, Part, Request, Role, SystemText, Thinking, ToolChoice,
     ToolSpec,
 };
-pub(crate) use stream::MessageStream;
-pub(crate) use surrogates::mend;
-pub(crate) use wire::{Block, Delta, StopReason, StreamEvent, Usage};
+pub use stream::MessageStream;
+pub use surrogates::mend;
+pub use wire::{Block, Delta, StopReason, StreamEvent, Usage};
 
-use super::api::{Api, Ask, Dialect};
-use super::{Failure, Service, UpstreamError};
-use crate::AppState;
-use crate::config::Secret;
+use crate::{Api, ApiRequest, ApiSpec, Failure, Origin, Secret, Service, Transport, UpstreamError};
 use spinlane_core::limit::{Answered, Inspect, Observer};
 use spinlane_core::ports::{Clock, HttpError, TimeoutPhase};
 
@@ -48,30 +46,52 @@ static SERVICE: Service = Service {
     ),
 };
 
-static DIALECT: Dialect = Dialect {
+static SPEC: ApiSpec = ApiSpec {
     service: &SERVICE,
     lane: "anthropic",
     inspect: Inspect::Start {
         limit: start::LIMIT,
         read: start::beginning,
     },
-    complaint: reported::complaint,
+    read_error: reported::own_error,
 };
 
+/// How long an answer may go without progress, unless it is said otherwise.
+const PROGRESS: Duration = Duration::from_secs(120);
+
 /// The Messages API with a key.
-pub(crate) struct Client {
+#[derive(Clone, Debug)]
+pub struct Client {
     api: Api,
     api_key: Secret,
+    /// How long an answer may go without a part of it.
+    progress: Duration,
 }
 
 impl Client {
-    /// The service as configured, called with `api_key`.
+    /// The service at `base_url`, called with `api_key`, in the lane `anthropic`.
     /// `observer` is told how its calls go.
-    pub(crate) fn new(app: &AppState, api_key: Secret, observer: Arc<dyn Observer>) -> Self {
-        let api = Api::new(app, &DIALECT, &app.config.anthropic().base_url, observer);
+    pub fn new(
+        transport: &Transport,
+        base_url: &Origin,
+        api_key: Secret,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
+        let api = Api::new(transport, &SPEC, base_url, observer);
         Self {
             api: api.hiding(&api_key),
             api_key,
+            progress: PROGRESS,
+        }
+    }
+
+    /// The same, for answers that may go without a part of it for so long (120 s at
+    /// first). Pings do not count.
+    #[must_use]
+    pub fn progress(self, limit: Duration) -> Self {
+        Self {
+            progress: limit,
+            ..self
         }
     }
 
@@ -80,19 +100,16 @@ impl Client {
     ///
     /// # Errors
     /// When there is no answer, or one that is not a stream of events.
-    pub(crate) async fn stream(
-        &self,
-        request: &Request<'_>,
-    ) -> Result<MessageStream, UpstreamError> {
+    pub async fn stream(&self, request: &Request<'_>) -> Result<MessageStream, UpstreamError> {
         // May be repeated: nothing of its answer is handed on before it has
         // something to say. And may use the reserve: whatever the tools of a run have
         // used, the model still answers.
-        let ask = Ask::post("answer", "/v1/messages")
+        let ask = ApiRequest::post("answer", "/v1/messages")
             .header(X_API_KEY, self.api_key.expose())
             .header(ANTHROPIC_VERSION, VERSION)
             .header(ACCEPT, "text/event-stream")
             .json(request)
-            .progress(self.api.app.config.anthropic().progress)
+            .progress(self.progress)
             .repeatable()
             .overhead();
         let answered = match self.api.send(&ask).await {
@@ -105,19 +122,18 @@ impl Client {
             return Err(self.api.refused(verdict, &head, body).await);
         }
         check_media_type(&head.headers).map_err(|failure| self.api.fail(failure))?;
-        Ok(MessageStream::new(body, self.api.clone()))
+        Ok(MessageStream::new(body, self.api.clone(), self.progress))
     }
 
     /// Asks again after an answer that has stalled before it said anything, for
     /// half as long: whoever waits has waited for all of that time.
     async fn once_more(
         &self,
-        ask: &Ask,
+        ask: &ApiRequest,
         stalled: UpstreamError,
     ) -> Result<Answered, UpstreamError> {
         self.api.repeating();
-        let app = &self.api.app;
-        let end = app.ports.clock.sleep(app.config.anthropic().progress / 2);
+        let end = self.api.transport.clock.sleep(self.progress / 2);
         match select(Box::pin(self.api.send(ask)), end).await {
             Either::Left((answered, _)) => answered,
             Either::Right(_) => Err(stalled),
@@ -125,14 +141,12 @@ impl Client {
     }
 
     /// Runs what need not be waited for, beside the request and after it.
-    pub(crate) fn spawn<F>(&self, work: impl FnOnce(Arc<dyn Clock>) -> F)
+    pub fn spawn<F>(&self, work: impl FnOnce(Arc<dyn Clock>) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let ports = &self.api.app.ports;
-        ports
-            .spawner
-            .spawn(Box::pin(work(Arc::clone(&ports.clock))));
+        let Transport { clock, spawner, .. } = &self.api.transport;
+        spawner.spawn(Box::pin(work(Arc::clone(clock))));
     }
 }
 

@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use crate::clients::api::{Complaint, Meaning, spoken};
-use crate::error::Code;
+use crate::words::spoken;
+use crate::{Meaning, ServiceError};
+use spinlane_core::error::{Code, code};
 use spinlane_core::limit::Verdict;
 
 /// How deep words are looked for.
@@ -11,10 +12,10 @@ const DEPTH: usize = 3;
 
 /// The service's own error, in a stream or as a whole answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ApiError {
+pub struct ApiError {
     /// `overloaded_error`; empty where it has no name.
-    pub(crate) kind: String,
-    pub(crate) message: String,
+    pub kind: String,
+    pub message: String,
 }
 
 /// What an error means.
@@ -134,12 +135,12 @@ impl ApiError {
 impl Kind {
     pub(super) const fn code(self) -> Code {
         match self {
-            Self::Overloaded => Code::Overloaded,
-            Self::RateLimited => Code::RateLimited,
-            Self::Auth => Code::UpstreamAuth,
-            Self::Rejected => Code::UpstreamRejected,
-            Self::Timeout => Code::UpstreamTimeout,
-            Self::Failed => Code::UpstreamError,
+            Self::Overloaded => code::OVERLOADED,
+            Self::RateLimited => code::RATE_LIMITED,
+            Self::Auth => code::UPSTREAM_AUTH,
+            Self::Rejected => code::UPSTREAM_REJECTED,
+            Self::Timeout => code::UPSTREAM_TIMEOUT,
+            Self::Failed => code::UPSTREAM_ERROR,
         }
     }
 
@@ -154,15 +155,15 @@ impl Kind {
 }
 
 /// What the body of a whole answer says, where it is the service's own.
-pub(super) fn complaint(body: &[u8]) -> Option<Complaint> {
+pub(super) fn own_error(body: &[u8]) -> Option<ServiceError> {
     let document: Map<String, Value> = serde_json::from_slice(body).ok()?;
     let message = document.get("error")?.get("message")?.as_str()?;
     let error = ApiError::read(&document);
     let kind = error.known()?;
-    Some(Complaint {
+    Some(ServiceError {
         // The status alone does not tell a key that may not do this from a
         // network that may not call.
-        meaning: (kind == Kind::Auth).then_some(Meaning::Code(Code::UpstreamAuth)),
+        meaning: (kind == Kind::Auth).then_some(Meaning::Code(code::UPSTREAM_AUTH)),
         message: message.to_owned(),
     })
 }
@@ -241,8 +242,8 @@ mod tests {
     fn only_the_services_own_words_tell_what_is_wrong_with_a_key() {
         let own =
             r#"{"type":"error","error":{"type":"permission_error","message":"not this one"}}"#;
-        let own = complaint(own.as_bytes()).unwrap();
-        assert_eq!(own.meaning, Some(Meaning::Code(Code::UpstreamAuth)));
+        let own = own_error(own.as_bytes()).unwrap();
+        assert_eq!(own.meaning, Some(Meaning::Code(code::UPSTREAM_AUTH)));
         assert_eq!(own.message, "not this one");
         for body in [
             r#""forbidden""#,
@@ -253,7 +254,7 @@ mod tests {
             "<html>",
             "[]",
         ] {
-            assert_eq!(complaint(body.as_bytes()), None, "{body}");
+            assert_eq!(own_error(body.as_bytes()), None, "{body}");
         }
     }
 }

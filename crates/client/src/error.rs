@@ -6,46 +6,49 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::error::{Code, ErrorObject};
-use crate::millis;
+use spinlane_core::error::{Code, ErrorObject, code};
 use spinlane_core::limit::CallError;
+use spinlane_core::log::millis;
 use spinlane_core::ports::HttpError;
 
 /// An upstream, as its errors speak of it.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Service {
+pub struct Service {
     /// For programs: `anthropic`.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// For a person: `Anthropic`.
-    pub(crate) title: &'static str,
+    pub title: &'static str,
     /// The variable that holds its key; `None` where it takes none.
-    pub(crate) key_variable: Option<&'static str>,
+    pub key_variable: Option<&'static str>,
     /// The variable that holds its address.
-    pub(crate) url_variable: &'static str,
+    pub url_variable: &'static str,
     /// What to check when the service does not know what was asked for.
-    pub(crate) not_found: &'static str,
+    pub not_found: &'static str,
     /// What to do when the service knows the caller and refuses all the same.
-    pub(crate) forbidden: Option<&'static str>,
+    pub forbidden: Option<&'static str>,
 }
 
 /// A refusal (403) that a service gives a reason for.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    pub(crate) code: Code,
+pub struct Refusal {
+    /// What it means, for programs.
+    pub code: Code,
     /// For the user: what it means, and what to do.
-    pub(crate) message: &'static str,
+    pub message: &'static str,
 }
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// No answer, or no more of it.
     Http(HttpError),
     /// The limits did not let the call through.
     Limit(CallError),
     /// An answer that is an error.
     Status {
+        /// The answer's status.
         status: StatusCode,
+        /// When the service wants to be asked again.
         retry_after: Option<Duration>,
         /// What the service says about it, for the log.
         detail: Option<String>,
@@ -53,6 +56,7 @@ pub(crate) enum Failure {
     /// The service reports an error by a name, inside a good answer or beside a
     /// bad status.
     Reported {
+        /// What it means.
         code: Code,
         /// Where it is a bad one.
         status: Option<StatusCode>,
@@ -84,9 +88,11 @@ impl From<CallError> for Failure {
 
 /// A call to `service` that failed.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct UpstreamError {
-    pub(crate) service: &'static Service,
-    pub(crate) failure: Failure,
+pub struct UpstreamError {
+    /// Whose it is.
+    pub service: &'static Service,
+    /// What happened.
+    pub failure: Failure,
 }
 
 impl fmt::Display for UpstreamError {
@@ -115,7 +121,7 @@ impl UpstreamError {
     /// For the user: the code, and a message that says what to do. The words are
     /// our own: what the service said may name what is behind it, and is in the
     /// log.
-    pub(crate) fn object(&self) -> ErrorObject {
+    pub fn object(&self) -> ErrorObject {
         let (code, message) = match &self.failure {
             Failure::Http(error) => self.no_answer(error),
             Failure::Limit(error) => self.not_let_through(error),
@@ -125,21 +131,21 @@ impl UpstreamError {
                 ..
             } => self.error_status(*status, *retry_after),
             Failure::Reported {
-                code: Code::UpstreamAuth,
+                code: code::UPSTREAM_AUTH,
                 ..
             } => self.refused(),
             Failure::Reported { code, .. } => (*code, self.explain(*code, None)),
-            Failure::Absent(check) => (Code::UpstreamRejected, self.absent(check)),
+            Failure::Absent(check) => (code::UPSTREAM_REJECTED, self.absent(check)),
             Failure::Refused(Refusal { code, message }) => (*code, (*message).to_owned()),
             Failure::Grant => {
                 let title = self.service.title;
                 let message = format!("{title} does not accept this login any more: log in again");
-                (Code::SessionExpired, message)
+                (code::SESSION_EXPIRED, message)
             }
             Failure::NotConfigured(variable) => {
                 let title = self.service.title;
                 let message = format!("{title} cannot be asked: set the variable `{variable}`");
-                (Code::NotConfigured, message)
+                (code::NOT_CONFIGURED, message)
             }
             Failure::Protocol(reason) => {
                 let Service {
@@ -151,9 +157,9 @@ impl UpstreamError {
                     "{title} gave an answer that cannot be read ({reason}): check the variable \
                      `{url_variable}`, or try again in a moment"
                 );
-                (Code::UpstreamProtocol, message)
+                (code::UPSTREAM_PROTOCOL, message)
             }
-            Failure::Cut => (Code::UpstreamCut, self.explain(Code::UpstreamCut, None)),
+            Failure::Cut => (code::UPSTREAM_CUT, self.explain(code::UPSTREAM_CUT, None)),
         };
         let mut object = ErrorObject::new(code, message).with("upstream", self.service.name);
         let retry_after = match &self.failure {
@@ -183,27 +189,27 @@ impl UpstreamError {
                     "{title} cannot be reached: check the network and the variable \
                      `{url_variable}`, or try again in a moment"
                 );
-                (Code::UpstreamUnreachable, message)
+                (code::UPSTREAM_UNREACHABLE, message)
             }
             HttpError::Timeout(phase) => {
                 let message = format!("{title} took too long ({phase}): try again in a moment");
-                (Code::UpstreamTimeout, message)
+                (code::UPSTREAM_TIMEOUT, message)
             }
             HttpError::Denied => {
                 let message = format!(
                     "the host does not allow calls to {title}: its `allowed_outbound_hosts` must \
                      hold the value of the variable `{url_variable}`"
                 );
-                (Code::UpstreamDenied, message)
+                (code::UPSTREAM_DENIED, message)
             }
-            HttpError::Broken(_) => (Code::UpstreamCut, self.explain(Code::UpstreamCut, None)),
+            HttpError::Broken(_) => (code::UPSTREAM_CUT, self.explain(code::UPSTREAM_CUT, None)),
             HttpError::Invalid(reason) => {
                 let key = self.service.key_variable;
                 let key = key.map_or_else(String::new, |variable| format!(" and `{variable}`"));
                 let message = format!(
                     "the request to {title} cannot be sent ({reason}): check `{url_variable}`{key}"
                 );
-                (Code::UpstreamRejected, message)
+                (code::UPSTREAM_REJECTED, message)
             }
         }
     }
@@ -212,20 +218,20 @@ impl UpstreamError {
         let Service { title, .. } = self.service;
         match error {
             CallError::Budget(_) => (
-                Code::BudgetExhausted,
+                code::BUDGET_EXHAUSTED,
                 format!(
                     "this request has made all the upstream calls that it may: ask for less at \
                      once, or have the operator raise `subrequest_budget` ({error})"
                 ),
             ),
             CallError::Deadline { retry_after, .. } => {
-                let code = Code::RateLimited;
+                let code = code::RATE_LIMITED;
                 (code, self.explain(code, Some(*retry_after)))
             }
             error => {
                 let again = again(error.retry_after());
                 (
-                    Code::Busy,
+                    code::BUSY,
                     format!("all slots for {title} are taken: {again}"),
                 )
             }
@@ -239,20 +245,20 @@ impl UpstreamError {
                     title, forbidden, ..
                 } = self.service;
                 let message = format!("{title} does not allow this: {}", forbidden.unwrap_or(""));
-                return (Code::UpstreamRejected, message);
+                return (code::UPSTREAM_REJECTED, message);
             }
             401 | 403 => return self.refused(),
-            404 => return (Code::UpstreamRejected, self.absent(self.service.not_found)),
-            429 => Code::RateLimited,
-            529 => Code::Overloaded,
-            400..=499 => Code::UpstreamRejected,
-            500..=599 => Code::UpstreamError,
+            404 => return (code::UPSTREAM_REJECTED, self.absent(self.service.not_found)),
+            429 => code::RATE_LIMITED,
+            529 => code::OVERLOADED,
+            400..=499 => code::UPSTREAM_REJECTED,
+            500..=599 => code::UPSTREAM_ERROR,
             other => {
                 let message = format!(
                     "{} gave an unexpected answer (HTTP {other})",
                     self.service.title
                 );
-                return (Code::UpstreamProtocol, message);
+                return (code::UPSTREAM_PROTOCOL, message);
             }
         };
         (code, self.explain(code, retry_after))
@@ -270,14 +276,14 @@ impl UpstreamError {
         match self.service.key_variable {
             Some(variable) => {
                 let message = format!("{title} refused the key: check the variable `{variable}`");
-                (Code::UpstreamAuth, message)
+                (code::UPSTREAM_AUTH, message)
             }
             None => {
                 let message = format!(
                     "{title} refuses calls from this server's address: what it knows is left out \
                      until it takes them again, or the operator has them sent from another address"
                 );
-                (Code::UpstreamRejected, message)
+                (code::UPSTREAM_REJECTED, message)
             }
         }
     }
@@ -286,13 +292,13 @@ impl UpstreamError {
         let title = self.service.title;
         let again = again(retry_after);
         match code {
-            Code::RateLimited => format!("{title} asks for fewer requests: {again}"),
-            Code::Overloaded => format!("{title} is overloaded: {again}"),
-            Code::UpstreamTimeout => format!("{title} took too long: {again}"),
-            Code::UpstreamRejected => {
+            code::RATE_LIMITED => format!("{title} asks for fewer requests: {again}"),
+            code::OVERLOADED => format!("{title} is overloaded: {again}"),
+            code::UPSTREAM_TIMEOUT => format!("{title} took too long: {again}"),
+            code::UPSTREAM_REJECTED => {
                 format!("{title} did not accept the request; the operator's log says why")
             }
-            Code::UpstreamCut => format!("the answer of {title} was cut off: {again}"),
+            code::UPSTREAM_CUT => format!("the answer of {title} was cut off: {again}"),
             _ => format!("{title} failed: {again}"),
         }
     }
