@@ -48,6 +48,11 @@ pub(crate) fn relay_component() -> PathBuf {
     wasm(&target_dir().join("fixture"), "relay.wasm")
 }
 
+/// The benchmark's component by hand.
+pub(crate) fn bare_component() -> PathBuf {
+    wasm(&target_dir(), "bare.wasm")
+}
+
 /// Adds the wasm target when the toolchain lacks it: cargo does not.
 pub(crate) fn ensure_target() -> Result<()> {
     let sysroot = Command::new("rustc")
@@ -125,6 +130,15 @@ pub(crate) fn fixture() -> Result<()> {
         component("spinlane-fixture")
             .args(["--package", "relay"])
             .env("CARGO_TARGET_DIR", target_dir().join("fixture")),
+    )
+}
+
+/// Builds the benchmark's component by hand.
+pub(crate) fn bare() -> Result<()> {
+    ensure_target()?;
+    step(
+        "build the component (bare)",
+        &mut component("spinlane-bench-bare"),
     )
 }
 

@@ -22,6 +22,10 @@ pub(crate) fn run() -> Result<()> {
             &["--package", "spinlane-fixture", "--package", "relay"],
         ),
         (
+            "lints (wasm, bare)",
+            &["--package", "spinlane-bench-bare"],
+        ),
+        (
             "lints (wasm, Spin without counters)",
             &[
                 "--package",
