@@ -120,42 +120,53 @@ impl Host {
         };
         let listen = address.to_string();
         let upstream = format!("http://{}", stage.upstream);
-        Ok(match self.place {
+        match self.place {
             Place::Embedded | Place::AsSpin => {
-                let (manifest, component) = self.application(programs);
-                let mut command = Command::new(&programs.host);
-                command.args(["--listen", &listen, "--manifest"]);
-                command.arg(manifest).arg("--component").arg(component);
-                command.arg("--cache").arg(cache);
-                command.args((self.place == Place::AsSpin).then_some("--as-spin"));
-                with_variables(command, &variables)
+                Ok(self.embedded(programs, &listen, &variables, cache))
             }
-            Place::Spin => {
-                let program = programs.spin.as_ref().context("no spin")?;
-                let (manifest, component) = self.application(programs);
-                let folder = staged(&manifest, component, &state.join("app"))?;
-                let mut command = Command::new(program);
-                command.args(["up", "--listen", &listen, "--from"]);
-                command.arg(folder).arg("--state-dir");
-                command.arg(state.join("state")).arg("--quiet");
-                command.env("XDG_CACHE_HOME", cache);
-                with_variables(command, &variables)
-            }
-            Place::Wasmtime => wasmtime(programs, &listen, &variables, cache)?,
+            Place::Spin => self.spin(programs, &listen, &variables, state, cache),
+            Place::Wasmtime => wasmtime(programs, &listen, &variables, cache),
             Place::Axum => {
                 let mut command = Command::new(&programs.axum);
                 command.args([&upstream, &listen]);
-                command
+                Ok(command)
             }
-            Place::Workerd => {
-                let mut command = Command::new(programs.workerd().context("no workerd")?);
-                let folder = programs.peers.as_ref().context("no workerd")?;
-                command.arg("serve").arg(folder.join("workerd.capnp"));
-                command.arg(format!("--socket-addr=http={listen}"));
-                command.env("ANTHROPIC", upstream);
-                command
-            }
-        })
+            Place::Workerd => workerd(programs, &listen, &upstream),
+        }
+    }
+
+    fn embedded(
+        self,
+        programs: &Programs,
+        listen: &str,
+        variables: &[(&str, String)],
+        cache: &Path,
+    ) -> Command {
+        let (manifest, component) = self.application(programs);
+        let mut command = Command::new(&programs.host);
+        command.args(["--listen", listen, "--manifest"]);
+        command.arg(manifest).arg("--component").arg(component);
+        command.arg("--cache").arg(cache);
+        command.args((self.place == Place::AsSpin).then_some("--as-spin"));
+        with_variables(command, variables)
+    }
+
+    fn spin(
+        self,
+        programs: &Programs,
+        listen: &str,
+        variables: &[(&str, String)],
+        state: &Path,
+        cache: &Path,
+    ) -> Result<Command> {
+        let (manifest, component) = self.application(programs);
+        let folder = staged(&manifest, component, &state.join("app"))?;
+        let mut command = Command::new(programs.spin.as_ref().context("no spin")?);
+        command.args(["up", "--listen", listen, "--from"]);
+        command.arg(folder).arg("--state-dir");
+        command.arg(state.join("state")).arg("--quiet");
+        command.env("XDG_CACHE_HOME", cache);
+        Ok(with_variables(command, variables))
     }
 
     /// The manifest and the component.
@@ -189,6 +200,15 @@ fn wasmtime(
     let component = programs.wasi_component.as_ref();
     command.arg(component.context("no component for plain WASI")?);
     command.env("XDG_CACHE_HOME", cache);
+    Ok(command)
+}
+
+fn workerd(programs: &Programs, listen: &str, upstream: &str) -> Result<Command> {
+    let mut command = Command::new(programs.workerd().context("no workerd")?);
+    let folder = programs.peers.as_ref().context("no workerd")?;
+    command.arg("serve").arg(folder.join("workerd.capnp"));
+    command.arg(format!("--socket-addr=http={listen}"));
+    command.env("ANTHROPIC", upstream);
     Ok(command)
 }
 
@@ -233,7 +253,8 @@ fn staged(manifest: &Path, component: &Path, folder: &Path) -> Result<PathBuf> {
             None => format!("{line}\n"),
         });
     std::fs::write(folder.join("spin.toml"), lines.collect::<String>())?;
-    std::fs::copy(component, folder.join("component.wasm"))?;
+    std::fs::copy(component, folder.join("component.wasm"))
+        .with_context(|| format!("no component at {}", component.display()))?;
     Ok(folder.to_owned())
 }
 

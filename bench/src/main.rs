@@ -24,6 +24,7 @@ mod table;
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use spinlane_options::{BenchOptions, Measure};
+use tokio::signal::unix::{SignalKind, signal};
 
 use programs::Programs;
 
@@ -41,11 +42,20 @@ async fn main() -> Result<()> {
     tokio::select! {
         done = run(&options) => done,
         // Hosts have process groups of their own: they end with what is dropped.
-        interrupted = tokio::signal::ctrl_c() => {
-            interrupted?;
+        ended = told_to_end() => {
+            ended?;
             bail!("interrupted")
         }
     }
+}
+
+async fn told_to_end() -> Result<()> {
+    let mut terminated = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = terminated.recv() => {}
+    }
+    Ok(())
 }
 
 async fn run(options: &BenchOptions) -> Result<()> {

@@ -51,15 +51,26 @@ pub(crate) async fn all(
         options,
         failures: Vec::new(),
     };
+    bench.say_what_is_not_run();
     for case in measure::chosen(options) {
         let table = bench.table(case).await;
         println!("{table}");
         write!(report, "\n{table}")?;
     }
+    // Again, since what was said before the tables is far up by now.
+    bench.say_what_is_not_run();
     Ok(bench.failures)
 }
 
 impl Bench<'_> {
+    fn say_what_is_not_run(&self) {
+        for host in &self.hosts {
+            if let Some(reason) = host.missing(&self.stage.programs) {
+                eprintln!("==> NOT RUN here: {}: {reason}", host.name());
+            }
+        }
+    }
+
     async fn table(&mut self, case: Case) -> Table {
         let rows = self
             .hosts
@@ -89,7 +100,6 @@ impl Bench<'_> {
     /// What there is to say before anything was measured.
     fn before(&self, case: Case, host: Host) -> Row {
         if let Some(reason) = host.missing(&self.stage.programs) {
-            eprintln!("NOT RUN: {}: {reason}", host.name());
             return Row::Words(format!("NOT RUN: {reason}"));
         }
         match case.not_for(host) {

@@ -20,16 +20,7 @@ pub(crate) fn run(options: &BenchOptions) -> Result<()> {
     if options.only == [Measure::Limits] {
         return Ok(());
     }
-    let sized = options.measures(Measure::Size);
-    let on = |place| options.needs_hosts() && options.runs_on(place);
-    build::spin()?;
-    build::bare()?;
-    if sized || on(Place::Wasmtime) {
-        build::wasi()?;
-    }
-    if options.measures(Measure::Shared) {
-        build::fixture()?;
-    }
+    components(options)?;
     native()?;
     // The profile `bench` builds into the folder of `release`.
     let built = |name: &str| build::target_dir().join("release").join(name);
@@ -43,22 +34,44 @@ pub(crate) fn run(options: &BenchOptions) -> Result<()> {
         .env("BENCH_WASI_COMPONENT", build::wasi_component())
         .env("BENCH_BARE", build::bare_component())
         .env("BENCH_FIXTURE", build::fixture_component());
-    if on(Place::Spin) {
+    tools(options, &mut bench);
+    step("measure", &mut bench)
+}
+
+/// Whether anything is measured there.
+fn is_used(options: &BenchOptions, place: Place) -> bool {
+    options.needs_hosts() && options.runs_on(place)
+}
+
+fn components(options: &BenchOptions) -> Result<()> {
+    build::spin()?;
+    build::bare()?;
+    if options.measures(Measure::Size) || is_used(options, Place::Wasmtime) {
+        build::wasi()?;
+    }
+    if options.measures(Measure::Shared) {
+        build::fixture()?;
+    }
+    Ok(())
+}
+
+/// Tells `bench` where what others have made is, as far as it is needed.
+fn tools(options: &BenchOptions, bench: &mut Command) {
+    if is_used(options, Place::Spin) {
         let spin = on_path("spin").context("no `spin` on the PATH");
-        give(&mut bench, "BENCH_SPIN", spin, "Spin");
+        give(bench, "BENCH_SPIN", spin, "Spin");
     }
-    if on(Place::Wasmtime) {
+    if is_used(options, Place::Wasmtime) {
         let wasmtime = tools::wasmtime();
-        give(&mut bench, "BENCH_WASMTIME", wasmtime, "`wasmtime serve`");
+        give(bench, "BENCH_WASMTIME", wasmtime, "`wasmtime serve`");
     }
-    if on(Place::Workerd) {
-        give(&mut bench, "BENCH_PEERS", peers(), "Hono on workerd");
+    if is_used(options, Place::Workerd) {
+        give(bench, "BENCH_PEERS", peers(), "Hono on workerd");
     }
     if options.measures(Measure::Shared) {
         let redis = tools::system("redis-server", &["redis-server"]);
-        give(&mut bench, "BENCH_REDIS", redis, "shared limits on Redis");
+        give(bench, "BENCH_REDIS", redis, "shared limits on Redis");
     }
-    step("measure", &mut bench)
 }
 
 fn native() -> Result<()> {

@@ -17,7 +17,7 @@ pub(super) const COLUMNS: &[Column] = &[
     Column::compared("CPU a frame, µs", 2),
 ];
 
-const WARM_UP: Duration = Duration::from_millis(700);
+const WARM_UP: Duration = Duration::from_secs(1);
 const LENGTH: Duration = Duration::from_secs(3);
 
 /// Frames of an answer: so many that its beginning weighs little.
