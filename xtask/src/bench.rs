@@ -14,7 +14,9 @@ pub(crate) fn run(options: &BenchOptions) -> Result<()> {
     if options.measures(Measure::Limits) {
         step(
             "what a limit costs, beside governor's and tower's",
-            locked("bench").args(["--package", "spinlane-bench-limits"]),
+            locked("bench")
+                .args(["--package", "spinlane-bench-limits", "--"])
+                .args(options.quick.then_some("--quick")),
         )?;
     }
     if options.only == [Measure::Limits] {
