@@ -8,6 +8,27 @@ const app = new Hono();
 
 app.get("/health", (c) => c.json({ status: "ok" }));
 
+// A document of about the size of Spinlane's.
+app.get("/api/status", (c) => {
+  const lane = (limit) => ({ limit, held: 0 });
+  const upstream = { kind: "real", configured: true };
+  return c.json({
+    name: "relay",
+    version: "0.1.0",
+    environment: "production",
+    limits: {
+      scope: "instance",
+      globalRps: 10000,
+      lanes: { anthropic: lane(100), spotify: lane(5), deezer: lane(10) },
+      launches: { made: 0, allowed: 10000, windowMs: 1000 },
+      subrequestBudget: 950,
+      caller: null,
+    },
+    store: { keyValue: false, counters: false },
+    upstreams: { anthropic: upstream, spotify: upstream, deezer: upstream },
+  });
+});
+
 app.post("/api/chat-stream/message", async (c) => {
   const { message } = await c.req.json();
   return streamSSE(c, async (out) => {

@@ -59,7 +59,12 @@ pub(crate) struct Deezer {
 impl Deezer {
     /// The service as configured. `observer` is told how its calls go.
     pub(crate) fn new(app: &AppState, observer: Arc<dyn Observer>) -> Self {
-        let api = Api::new(app.transport(), &SPEC, &app.config.deezer().base_url, observer);
+        let api = Api::new(
+            app.transport(),
+            &SPEC,
+            &app.config.deezer().base_url,
+            observer,
+        );
         Self { api: api.bulk() }
     }
 

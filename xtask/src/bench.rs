@@ -1,62 +1,103 @@
 //! `cargo xtask bench`: numbers, in builds that are optimised for them.
 
 use std::path::PathBuf;
+use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use spinlane_options::{BenchOptions, Measure, Place};
 
 use crate::build;
-use crate::steps::{locked, program, root, step};
+use crate::steps::{locked, on_path, program, root, step};
 use crate::tools;
 
-pub(crate) fn run(as_spin: bool) -> Result<()> {
-    step(
-        "what a limit costs, beside governor's and tower's",
-        locked("bench").args(["--package", "spinlane-bench-limits"]),
-    )?;
+pub(crate) fn run(options: &BenchOptions) -> Result<()> {
+    if options.measures(Measure::Limits) {
+        step(
+            "what a limit costs, beside governor's and tower's",
+            locked("bench")
+                .args(["--package", "spinlane-bench-limits", "--"])
+                .args(options.quick.then_some("--quick")),
+        )?;
+    }
+    if options.only == [Measure::Limits] {
+        return Ok(());
+    }
+    components(options)?;
+    native()?;
+    // The profile `bench` builds into the folder of `release`.
+    let built = |name: &str| build::target_dir().join("release").join(name);
+    let mut bench = program(built("spinlane-bench"));
+    bench
+        .args(options.arguments())
+        .env("BENCH_ROOT", root())
+        .env("BENCH_HOST", built("spinlane-host"))
+        .env("BENCH_AXUM", built("axum-relay"))
+        .env("BENCH_COMPONENT", build::spin_component())
+        .env("BENCH_WASI_COMPONENT", build::wasi_component())
+        .env("BENCH_BARE", build::bare_component())
+        .env("BENCH_FIXTURE", build::fixture_component());
+    tools(options, &mut bench);
+    step("measure", &mut bench)
+}
+
+/// Whether anything is measured there.
+fn is_used(options: &BenchOptions, place: Place) -> bool {
+    options.needs_hosts() && options.runs_on(place)
+}
+
+fn components(options: &BenchOptions) -> Result<()> {
     build::spin()?;
-    build::fixture()?;
+    build::bare()?;
+    if options.measures(Measure::Size) || is_used(options, Place::Wasmtime) {
+        build::wasi()?;
+    }
+    if options.measures(Measure::Shared) {
+        build::fixture()?;
+    }
+    Ok(())
+}
+
+/// Tells `bench` where what others have made is, as far as it is needed.
+fn tools(options: &BenchOptions, bench: &mut Command) {
+    if is_used(options, Place::Spin) {
+        let spin = on_path("spin").context("no `spin` on the PATH");
+        give(bench, "BENCH_SPIN", spin, "Spin");
+    }
+    if is_used(options, Place::Wasmtime) {
+        let wasmtime = tools::wasmtime();
+        give(bench, "BENCH_WASMTIME", wasmtime, "`wasmtime serve`");
+    }
+    if is_used(options, Place::Workerd) {
+        give(bench, "BENCH_PEERS", peers(), "Hono on workerd");
+    }
+    if options.measures(Measure::Shared) {
+        let redis = tools::system("redis-server", &["redis-server"]);
+        give(bench, "BENCH_REDIS", redis, "shared limits on Redis");
+    }
+}
+
+fn native() -> Result<()> {
     step(
-        "build host, upstreams and bench, optimised (takes minutes)",
+        "build host and bench, optimised (takes minutes)",
         locked("build").args([
             "--profile",
             "bench",
             "--package",
             "spinlane-host",
             "--package",
-            "spinlane-upstreams",
-            "--package",
             "spinlane-bench",
         ]),
-    )?;
-    // The profile `bench` builds into the folder of `release`.
-    let built = |name: &str| build::target_dir().join("release").join(name);
-    let mut bench = program(built("spinlane-bench"));
-    bench
-        .env("BENCH_HOST", built("spinlane-host"))
-        .env("BENCH_UPSTREAMS", built("spinlane-upstreams"))
-        .env("BENCH_AXUM", built("axum-relay"))
-        .env("BENCH_COMPONENT", build::spin_component())
-        .env("BENCH_FIXTURE", build::fixture_component())
-        .env(
-            "BENCH_FIXTURE_MANIFEST",
-            root().join("tests/fixture/spin.toml"),
-        );
-    if as_spin {
-        bench.env("BENCH_AS_SPIN", "1");
-    }
-    match peers() {
-        Ok(folder) => {
-            bench.env("BENCH_PEERS", folder);
+    )
+}
+
+/// Tells `bench` where something is, or says what is not run without it.
+fn give(bench: &mut Command, variable: &str, found: Result<PathBuf>, what: &str) {
+    match found {
+        Ok(path) => {
+            bench.env(variable, path);
         }
-        Err(error) => eprintln!("no Hono on workerd ({error:#})"),
+        Err(error) => eprintln!("==> NOT RUN here: {what}: {error:#}"),
     }
-    match tools::system("redis-server", &["redis-server"]) {
-        Ok(redis) => {
-            bench.env("BENCH_REDIS", redis);
-        }
-        Err(error) => eprintln!("no redis-server ({error:#})"),
-    }
-    step("measure", &mut bench)
 }
 
 /// Hono and workerd, installed and built.

@@ -61,6 +61,11 @@ pub(crate) fn relay_component() -> PathBuf {
     wasm(&target_dir(), RELEASE, "relay.wasm")
 }
 
+/// The benchmark's component by hand.
+pub(crate) fn bare_component() -> PathBuf {
+    wasm(&target_dir(), "bare.wasm")
+}
+
 /// Adds the wasm target when the toolchain lacks it: cargo does not.
 pub(crate) fn ensure_target() -> Result<()> {
     let sysroot = Command::new("rustc")
@@ -134,6 +139,15 @@ pub(crate) fn fixture() -> Result<()> {
     step(
         "build the components (fixture, example)",
         component(RELEASE, FIXTURE).args(["--package", "relay"]),
+    )
+}
+
+/// Builds the benchmark's component by hand.
+pub(crate) fn bare() -> Result<()> {
+    ensure_target()?;
+    step(
+        "build the component (bare)",
+        &mut component("spinlane-bench-bare"),
     )
 }
 

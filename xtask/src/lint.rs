@@ -21,6 +21,7 @@ pub(crate) fn run() -> Result<()> {
             "lints (wasm, fixture and example)",
             &["--package", "spinlane-fixture", "--package", "relay"],
         ),
+        ("lints (wasm, bare)", &["--package", "spinlane-bench-bare"]),
         (
             "lints (wasm, Spin without counters)",
             &[

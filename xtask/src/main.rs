@@ -16,7 +16,7 @@ mod up;
 use std::process::ExitCode;
 
 use clap::Parser;
-use spinlane_options::UpOptions;
+use spinlane_options::{BenchOptions, UpOptions};
 
 /// Everything that is done with this repository.
 #[derive(Debug, Parser)]
@@ -32,12 +32,8 @@ enum Command {
         #[arg(long, value_name = "NAME")]
         filter: Option<String>,
     },
-    /// Measure what limits, and relaying an answer, cost.
-    Bench {
-        /// In a host that is slow where Spin is.
-        #[arg(long)]
-        as_spin: bool,
-    },
+    /// Measure what limits, and an application on each of its hosts, cost.
+    Bench(BenchOptions),
     /// Formatting and lints, native and wasm, where warnings are errors; sources,
     /// licences and notices of what this is built of.
     Lint,
@@ -50,7 +46,7 @@ fn main() -> ExitCode {
         Command::Up(options) => up::run(&options),
         Command::Build => build::all(),
         Command::Test { filter } => test::run(filter.as_deref()),
-        Command::Bench { as_spin } => bench::run(as_spin),
+        Command::Bench(options) => bench::run(&options),
         Command::Lint => lint::run(),
         Command::Notices => supply::write_notices(),
     };

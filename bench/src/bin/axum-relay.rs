@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::response::Sse;
 use axum::response::sse::Event;
 use axum::routing::{get, post};
+use axum::serve::ListenerExt;
 use axum::{Json, Router};
 use futures::{Stream, StreamExt, stream};
 use serde_json::{Value, json};
@@ -22,14 +23,36 @@ struct Relay {
 #[tokio::main]
 async fn main() -> Result<()> {
     let anthropic = std::env::args().nth(1).context("where the model is")?;
+    let listen = std::env::args().nth(2).context("where to listen")?;
     let client = reqwest::Client::new();
     let router = Router::new()
         .route("/health", get(|| async { Json(json!({"status": "ok"})) }))
+        .route("/api/status", get(|| async { Json(status()) }))
         .route("/api/chat-stream/message", post(message))
         .with_state(Arc::new(Relay { client, anthropic }));
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
-    println!("http://{}", listener.local_addr()?);
+    let listener = tokio::net::TcpListener::bind(listen).await?;
+    // Frames are small and must leave at once.
+    let listener = listener.tap_io(|stream| {
+        let _ = stream.set_nodelay(true);
+    });
     Ok(axum::serve(listener, router).await?)
+}
+
+/// A document of about the size of Spinlane's.
+fn status() -> Value {
+    let lane = |limit| json!({"limit": limit, "held": 0});
+    let upstream = json!({"kind": "real", "configured": true});
+    json!({
+        "name": "relay", "version": "0.1.0", "environment": "production",
+        "limits": {
+            "scope": "instance", "globalRps": 10_000,
+            "lanes": {"anthropic": lane(100), "spotify": lane(5), "deezer": lane(10)},
+            "launches": {"made": 0, "allowed": 10_000, "windowMs": 1_000},
+            "subrequestBudget": 950, "caller": null,
+        },
+        "store": {"keyValue": false, "counters": false},
+        "upstreams": {"anthropic": upstream, "spotify": upstream, "deezer": upstream},
+    })
 }
 
 async fn message(

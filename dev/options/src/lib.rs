@@ -1,6 +1,8 @@
 //! Command lines that several of the programs here have in common: `cargo xtask
 //! up` shows and checks what it then gives to another program.
 
+mod bench;
+
 use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,6 +10,8 @@ use std::path::PathBuf;
 use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
 use clap::{Arg, Args, Command, Error};
+
+pub use bench::{BenchOptions, Measure, Place};
 
 /// How an application is run in the embedded host.
 #[derive(Args, Clone, Debug)]

@@ -6,7 +6,7 @@ use utoipa::openapi::{Components, OpenApi, PathItem};
 use utoipa::{IntoResponses, OpenApi as _, ToSchema};
 
 use super::super::problem;
-use super::super::routes::Documented;
+use super::super::routes::{self, Documented};
 use super::answers::OfEveryRoute;
 use crate::auth::cookie::SESSION;
 use crate::error::{Code, code};
@@ -60,7 +60,7 @@ pub(super) fn document() -> OpenApi {
     for (path, item) in &mut document.paths.paths {
         for operation in operations(item) {
             let mut common = OfEveryRoute::responses();
-            if path == "/health" {
+            if routes::needs(path).is_empty() {
                 // It answers whatever the variables are.
                 common.remove("503");
             }
