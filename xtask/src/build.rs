@@ -63,7 +63,7 @@ pub(crate) fn relay_component() -> PathBuf {
 
 /// The benchmark's component by hand.
 pub(crate) fn bare_component() -> PathBuf {
-    wasm(&target_dir(), "bare.wasm")
+    wasm(&target_dir(), RELEASE, "bare.wasm")
 }
 
 /// Adds the wasm target when the toolchain lacks it: cargo does not.
@@ -147,7 +147,7 @@ pub(crate) fn bare() -> Result<()> {
     ensure_target()?;
     step(
         "build the component (bare)",
-        &mut component("spinlane-bench-bare"),
+        &mut component(RELEASE, "spinlane-bench-bare"),
     )
 }
 
