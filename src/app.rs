@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::FromRef;
 use bytes::Bytes;
 
 use crate::clients::spotify::AppToken;
@@ -16,7 +17,7 @@ use spinlane_core::cache::Cache;
 use spinlane_core::cache::session::Sessions;
 use spinlane_core::hex;
 use spinlane_core::limit::Orchestrator;
-use spinlane_core::ports::Ports;
+use spinlane_core::ports::{Clock, Ports};
 use spinlane_core::store::Store;
 
 /// What every handler can reach.
@@ -80,7 +81,7 @@ impl std::ops::Deref for AppState {
 pub struct App {
     pub(crate) ports: Ports,
     pub(crate) state: Result<AppState, ConfigErrors>,
-    pub(crate) router: OnceLock<Router>,
+    pub(crate) router: Arc<OnceLock<Router>>,
 }
 
 impl fmt::Debug for App {
@@ -108,7 +109,7 @@ impl App {
         Self {
             state: config.map(|config| AppState::new(ports.clone(), config)),
             ports,
-            router: OnceLock::new(),
+            router: Arc::default(),
         }
     }
 
@@ -127,7 +128,7 @@ impl App {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        api::handle(
+        api::answer(
             &self.ports,
             self.state.as_ref(),
             &self.router,
@@ -142,4 +143,11 @@ pub(crate) fn random_hex<const N: usize>(ports: &Ports) -> String {
     let mut bytes = [0; N];
     ports.entropy.fill(&mut bytes);
     hex::encode(&bytes)
+}
+
+/// Where bodies take their time from.
+impl FromRef<AppState> for Arc<dyn Clock> {
+    fn from_ref(app: &AppState) -> Self {
+        Self::clone(&app.ports.clock)
+    }
 }

@@ -1,6 +1,6 @@
 //! Upstreams written as closures, for unit tests of clients.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -164,7 +164,7 @@ impl Stage {
         App {
             ports: self.world.ports(),
             state: Ok(self.app.clone()),
-            router: OnceLock::new(),
+            router: Arc::default(),
         }
     }
 

@@ -15,13 +15,10 @@ use serde::{Deserialize, Serialize};
 use tracing::Instrument;
 use utoipa::ToSchema;
 
-use super::RequestContext;
-use super::caller::{self, Admitted, Allowance};
+use super::caller::{self, Admitted};
 use super::docs::StreamEvent;
 use super::docs::answers::{BadBody, NoSession, NoStore, NotResumed, OtherSite, TooMuchAtOnce};
-use super::json::Valid;
 use super::operator;
-use super::problem::Problem;
 use super::stream::{self as event_stream, NewRun};
 use crate::auth::MaybeSession;
 use crate::enrich::{Enrichment, Report};
@@ -30,6 +27,10 @@ use crate::run::{Run, UsageReport, Waits};
 use crate::{AppState, random_hex};
 use spinlane_core::limit::Running;
 use spinlane_core::scope;
+use spinlane_http::context::RequestContext;
+use spinlane_http::json::Valid;
+use spinlane_http::problem::Problem;
+use spinlane_http::quota::Allowance;
 
 /// A day. No track is longer.
 const MAX_DURATION_MS: u64 = 86_400_000;

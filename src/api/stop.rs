@@ -5,10 +5,10 @@ use axum::extract::{Path, State};
 use http::StatusCode;
 
 use super::docs::answers::{NoStore, NotFound, OverQuota};
-use super::problem::Problem;
 use crate::AppState;
 use crate::error::{ErrorObject, code};
 use crate::run::stop;
+use spinlane_http::problem::Problem;
 
 /// Ends a run.
 ///

@@ -7,15 +7,15 @@ use axum::response::Response;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
 
-use super::RequestContext;
-use super::caller::Allowance;
-use super::problem::Problem;
 use crate::AppState;
 use crate::error::{ErrorObject, code};
 use crate::run::{self, Run, Work};
 use spinlane_core::limit::Running;
 use spinlane_core::ports::Patience;
 use spinlane_core::sse;
+use spinlane_http::context::RequestContext;
+use spinlane_http::problem::Problem;
+use spinlane_http::quota::Allowance;
 
 /// The run's id, before the first frame says it.
 pub(super) const X_RUN_ID: HeaderName = HeaderName::from_static("x-run-id");

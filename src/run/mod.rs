@@ -18,7 +18,6 @@ use futures::future::{Either, select};
 use tracing::{Instrument, info};
 
 use super::AppState;
-use super::api::RequestContext;
 use super::error::ErrorObject;
 use spinlane_core::abort::{AbortHandle, AbortReason};
 use spinlane_core::limit::Running;
@@ -26,6 +25,7 @@ use spinlane_core::log::millis;
 use spinlane_core::ports::{BoxFuture, Instant, LastWords};
 use spinlane_core::sse::{self, Event, WriterConfig};
 use spinlane_core::{log, scope};
+use spinlane_http::context::RequestContext;
 
 pub(crate) use frame::{Frame, Reason, UsageReport};
 pub(crate) use output::{Closed, Held, Output};
