@@ -13,14 +13,15 @@ use super::docs::StreamEvent;
 use super::docs::answers::{BadBody, NoSession, NoStore, NotResumed, OtherSite, TooMuchAtOnce};
 use super::operator;
 use super::playlist::{self, PlaylistField};
-use super::stream::{self, NewRun};
+use super::stream;
 use crate::auth::MaybeSession;
 use crate::chat::{Chat, HistoryEntry, Mode, Prompt, is_blank};
-use crate::run::Run;
 use crate::{AppState, random_hex};
 use spinlane_http::context::RequestContext;
 use spinlane_http::json::Valid;
 use spinlane_http::problem::Problem;
+use spinlane_http::run::NewRun;
+use spinlane_http::run::Run;
 
 /// A prompt, and what led to it. Unknown fields are ignored, and
 /// `null` is as left out.

@@ -3,7 +3,6 @@
 use http::header::RETRY_AFTER;
 use http::{HeaderName, HeaderValue};
 
-use super::stream::X_RUN_ID;
 use super::{is_beneath, routes};
 use crate::AppState;
 use crate::config::{ConfigErrors, Frontend};
@@ -12,6 +11,7 @@ use spinlane_core::trace::TRACEPARENT;
 use spinlane_http::access_log::SERVER_TIMING;
 use spinlane_http::cors::{Cors, Pages};
 use spinlane_http::quota::{RATE_LIMIT, RATE_LIMIT_POLICY};
+use spinlane_http::run::X_RUN_ID;
 
 /// What a page may read beyond what every page may.
 pub(super) static READ: [HeaderName; 7] = [

@@ -4,6 +4,7 @@
 mod access_log;
 mod cors;
 mod panic;
+mod stop;
 
 use axum::body::Body;
 use bytes::Bytes;

@@ -16,6 +16,7 @@
 //! - [`json`]: bodies, read with every fault named.
 //! - [`problem`]: errors outside a stream (RFC 9457).
 //! - [`quota`]: how often a caller may ask.
+//! - [`run`]: work that is done while its answer is being streamed.
 
 pub mod access_log;
 pub mod context;
@@ -25,4 +26,5 @@ pub mod methods;
 pub mod panic;
 pub mod problem;
 pub mod quota;
+pub mod run;
 pub mod target;

@@ -9,7 +9,7 @@ use super::super::routes::Documented;
 use super::answers::OfEveryRoute;
 use crate::auth::cookie::SESSION;
 use crate::error::{Code, code};
-use crate::run::Frame;
+use crate::frames::Frame;
 use spinlane_http::problem;
 
 /// The name under which an operation names the operator's token.
