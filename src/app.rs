@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::FromRef;
 use bytes::Bytes;
 
 use crate::clients::spotify::AppToken;
@@ -16,7 +17,7 @@ use spinlane_core::cache::Cache;
 use spinlane_core::cache::session::Sessions;
 use spinlane_core::hex;
 use spinlane_core::limit::Orchestrator;
-use spinlane_core::ports::Ports;
+use spinlane_core::ports::{Clock, Ports};
 use spinlane_core::store::Store;
 
 /// What every handler can reach.
@@ -92,7 +93,7 @@ impl std::ops::Deref for AppState {
 /// nothing is built before it is needed.
 pub struct App {
     pub(crate) state: AppState,
-    pub(crate) router: OnceLock<Router>,
+    pub(crate) router: Arc<OnceLock<Router>>,
 }
 
 impl fmt::Debug for App {
@@ -113,7 +114,7 @@ impl App {
     ) -> Self {
         Self {
             state: AppState::new(ports, Config::new(source)),
-            router: OnceLock::new(),
+            router: Arc::default(),
         }
     }
 
@@ -127,7 +128,7 @@ impl App {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        api::handle(&self.state, &self.router, request.map(Body::new)).await
+        api::answer(&self.state, &self.router, request.map(Body::new)).await
     }
 }
 
@@ -136,4 +137,11 @@ pub(crate) fn random_hex<const N: usize>(ports: &Ports) -> String {
     let mut bytes = [0; N];
     ports.entropy.fill(&mut bytes);
     hex::encode(&bytes)
+}
+
+/// Where bodies take their time from.
+impl FromRef<AppState> for Arc<dyn Clock> {
+    fn from_ref(app: &AppState) -> Self {
+        Self::clone(&app.ports.clock)
+    }
 }

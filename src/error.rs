@@ -7,8 +7,6 @@ pub mod code {
     pub use spinlane_core::error::code::*;
 
     spinlane_core::codes! {
-        /// The request wants to go on with a run, which cannot be done yet.
-        NOT_RESUMABLE = "not_resumable",
         /// The route needs a user who has connected Spotify.
         SESSION_REQUIRED = "session_required",
         /// There is no such session, or it was ended.

@@ -8,7 +8,7 @@
 //! - `chat`: the agent, its turns with the model, and its tools.
 //! - `enrich`: tempo and tags of many tracks.
 //! - `auth`: logins, sessions and what a session may do.
-//! - `run`: work whose answer is streamed.
+//! - `frames`: what a stream says.
 //! - `clients`: the upstream services, as typed calls.
 //! - [`config`]: the typed environment.
 //!
@@ -24,9 +24,9 @@ mod component;
 pub mod config;
 mod enrich;
 pub mod error;
+mod frames;
 mod limits;
 mod music;
-mod run;
 mod seal;
 mod stored;
 #[cfg(test)]

@@ -8,11 +8,11 @@ use std::time::Duration;
 use super::AppState;
 use super::api::notices;
 use super::auth::code;
-use super::run::stop;
 use spinlane_core::cache::session::{SessionLimits, Sessions};
 use spinlane_core::cache::{Flags, Kind, Policy};
 use spinlane_core::limit::CallerLimit;
 use spinlane_core::store::Store;
+use spinlane_http::run::stop;
 
 /// That several instances ask for the same at the same time is rare, and does
 /// no harm: it is not worth an increment for each of hundreds of tracks.
@@ -119,7 +119,7 @@ mod tests {
                 sessions.revoke(token.expose()).await.unwrap();
                 sessions.create(&1).await.unwrap();
             }
-            stop::request(app, &"0".repeat(32)).await.unwrap();
+            stops(&app.store).raise(&"0".repeat(32)).await.unwrap();
             notices(&app.store).raise("one").await.unwrap();
             let limits = app.caller_limits().unwrap();
             for _ in 0..=limits.requests.quota().requests.get() {

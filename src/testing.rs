@@ -1,7 +1,7 @@
 //! Upstreams written as closures, for unit tests of clients.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -165,7 +165,7 @@ impl Stage {
     pub(crate) fn api(&self) -> App {
         App {
             state: self.app.clone(),
-            router: OnceLock::new(),
+            router: Arc::default(),
         }
     }
 

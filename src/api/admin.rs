@@ -8,14 +8,14 @@ use utoipa::ToSchema;
 
 use super::caller::Admitted;
 use super::docs::answers::{NoStore, NotAdmin, NotFound, OverQuota};
-use super::json::Json;
 use super::no_route;
 use super::operator;
-use super::problem::Problem;
 use crate::error::{ErrorObject, code};
 use crate::{AppState, stored};
 use spinlane_core::ports::StoreError;
 use spinlane_core::store::Swept;
+use spinlane_http::json::Json;
+use spinlane_http::problem::Problem;
 
 /// What a whole sweep has found and done.
 #[derive(Debug, Serialize, ToSchema)]

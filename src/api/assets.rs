@@ -15,8 +15,9 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 
 use super::docs::answers::{NotFound, NotModified};
-use super::problem::Problem;
-use super::{is_beneath, method_not_allowed, not_found};
+use super::{is_beneath, not_found};
+use spinlane_http::methods;
+use spinlane_http::problem::Problem;
 
 /// A finished answer.
 struct Asset {
@@ -113,7 +114,7 @@ pub(super) async fn fallback(
     }
     if !matches!(method, Method::GET | Method::HEAD) {
         let allow = (ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return Err(method_not_allowed(method).await.with_headers([allow]));
+        return Err(methods::not_allowed(method).await.with_headers([allow]));
     }
     Ok(page("/index.html", &headers))
 }

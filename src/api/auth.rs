@@ -19,8 +19,6 @@ use super::docs::answers::{
     BadBody, BadCode, BadParameter, NoLogin, NoSession, NoStore, OtherSite, OverQuota,
     TooManyCredentials,
 };
-use super::json::{Json, Valid};
-use super::problem::Problem;
 use super::query::Query;
 use crate::AppState;
 use crate::auth;
@@ -36,6 +34,8 @@ use crate::config::{Config, Secret};
 use crate::error::{ErrorObject, code};
 use spinlane_client::{Failure, UpstreamError, host};
 use spinlane_core::cache::session::SessionError;
+use spinlane_http::json::{Json, Valid};
+use spinlane_http::problem::Problem;
 
 /// Marks a login that was sent to `public_url` already. A proxy may rewrite the
 /// host name, and then it would be sent there for ever.

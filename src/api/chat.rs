@@ -8,19 +8,20 @@ use http::HeaderMap;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::RequestContext;
 use super::caller::{self, Admitted};
 use super::docs::StreamEvent;
 use super::docs::answers::{BadBody, NoSession, NoStore, NotResumed, OtherSite, TooMuchAtOnce};
-use super::json::Valid;
 use super::operator;
 use super::playlist::{self, PlaylistField};
-use super::problem::Problem;
-use super::stream::{self, NewRun};
+use super::stream;
 use crate::auth::MaybeSession;
 use crate::chat::{Chat, HistoryEntry, Mode, Prompt, is_blank};
-use crate::run::Run;
 use crate::{AppState, random_hex};
+use spinlane_http::context::RequestContext;
+use spinlane_http::json::Valid;
+use spinlane_http::problem::Problem;
+use spinlane_http::run::NewRun;
+use spinlane_http::run::Run;
 
 /// A prompt, and what led to it. Unknown fields are ignored, and
 /// `null` is as left out.

@@ -15,21 +15,24 @@ use serde::{Deserialize, Serialize};
 use tracing::Instrument;
 use utoipa::ToSchema;
 
-use super::RequestContext;
-use super::caller::{self, Admitted, Allowance};
+use super::caller::{self, Admitted};
 use super::docs::StreamEvent;
 use super::docs::answers::{BadBody, NoSession, NoStore, NotResumed, OtherSite, TooMuchAtOnce};
-use super::json::Valid;
 use super::operator;
-use super::problem::Problem;
-use super::stream::{self as event_stream, NewRun};
+use super::stream as event_stream;
 use crate::auth::MaybeSession;
 use crate::enrich::{Enrichment, Report};
+use crate::frames::{UsageReport, Waits};
 use crate::music::{self, ArtistRef, Track};
-use crate::run::{Run, UsageReport, Waits};
 use crate::{AppState, random_hex};
 use spinlane_core::limit::Running;
 use spinlane_core::scope;
+use spinlane_http::context::RequestContext;
+use spinlane_http::json::Valid;
+use spinlane_http::problem::Problem;
+use spinlane_http::quota::Allowance;
+use spinlane_http::run::NewRun;
+use spinlane_http::run::Run;
 
 /// A day. No track is longer.
 const MAX_DURATION_MS: u64 = 86_400_000;

@@ -3,9 +3,9 @@
 use http::{HeaderMap, HeaderName};
 
 use super::caller::{self, Admitted};
-use super::problem::Problem;
 use crate::AppState;
 use crate::config::{AdminToken, Environment, Secret};
+use spinlane_http::problem::Problem;
 
 /// Carries the operator's token.
 pub(super) const X_ADMIN_TOKEN: HeaderName = HeaderName::from_static("x-admin-token");

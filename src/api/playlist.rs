@@ -3,9 +3,9 @@
 use serde::{Deserialize, Deserializer};
 
 use super::chat::ChatRequest;
-use super::problem::{FieldError, Problem};
 use crate::chat::Mode;
 use crate::clients::spotify::{NoPlaylist, PlaylistId};
+use spinlane_http::problem::{FieldError, Problem};
 
 /// What the field `playlistId` says. Empty is none.
 #[derive(Clone, Debug, Default)]

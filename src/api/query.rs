@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use http::{StatusCode, Uri};
 
-use super::problem::Problem;
 use crate::error::{ErrorObject, code};
+use spinlane_http::problem::Problem;
 
 /// Names and values, decoded.
 pub(super) struct Query<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);

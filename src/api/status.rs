@@ -9,13 +9,13 @@ use utoipa::ToSchema;
 
 use super::caller::Admitted;
 use super::docs::answers::{NotReady, OverQuota};
-use super::json::Json;
-use super::problem::Problem;
 use super::{notices, operator};
 use crate::AppState;
 use crate::config::{Config, Origin, real};
 use spinlane_core::limit::LaneStatus;
 use spinlane_core::log::millis;
+use spinlane_http::json::Json;
+use spinlane_http::problem::Problem;
 
 /// Liveness.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]

@@ -5,10 +5,10 @@ use axum::extract::{Path, State};
 use http::StatusCode;
 
 use super::docs::answers::{NoStore, NotFound, OverQuota};
-use super::problem::Problem;
-use crate::AppState;
 use crate::error::{ErrorObject, code};
-use crate::run::stop;
+use crate::{AppState, stored};
+use spinlane_http::problem::Problem;
+use spinlane_http::run::stop;
 
 /// Ends a run.
 ///
@@ -45,12 +45,15 @@ pub(super) async fn stop(
         let error = ErrorObject::new(code::NOT_FOUND, message);
         return Err(Problem::new(StatusCode::NOT_FOUND, error));
     };
-    stop::request(&app, &run).await.map_err(|error| {
-        tracing::warn!(%error, "a run could not be told to stop");
-        Problem::store_unavailable(
-            "the key-value store does not answer, and the run is told by it: try again in a \
+    stored::stops(&app.store)
+        .raise(&run)
+        .await
+        .map_err(|error| {
+            tracing::warn!(%error, "a run could not be told to stop");
+            Problem::store_unavailable(
+                "the key-value store does not answer, and the run is told by it: try again in a \
              moment, or close the stream's connection, which ends the run as well",
-        )
-    })?;
+            )
+        })?;
     Ok(StatusCode::NO_CONTENT)
 }

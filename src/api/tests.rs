@@ -1,6 +1,11 @@
 //! The API as a client sees it, streams left out (they are tested with the
 //! chat).
 
+mod access_log;
+mod cors;
+mod panic;
+mod stop;
+
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};

@@ -11,8 +11,8 @@ use http::header::{ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 use sha2::{Digest, Sha256};
 
-use crate::api::problem::Problem;
 use crate::error::code;
+use spinlane_http::problem::Problem;
 
 /// The page's paper and ink: this is the same application.
 const STYLE: &str = "\

@@ -9,12 +9,12 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::{UserSession, cookie, same_site};
 use crate::AppState;
-use crate::api::RequestContext;
-use crate::api::problem::Problem;
 use crate::clients::spotify::Access;
 use crate::config::Secret;
 use crate::error::{Code, ErrorObject, code};
 use spinlane_core::cache::session::SessionError;
+use spinlane_http::context::RequestContext;
+use spinlane_http::problem::Problem;
 
 /// What a request brings to show whose it is.
 #[derive(Clone, Debug)]

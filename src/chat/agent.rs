@@ -12,11 +12,12 @@ use super::tools::{Desk, Toolbox};
 use super::turn::{Said, TooLong};
 use super::usage::Progress;
 use crate::error::{ErrorObject, code};
-use crate::run::{Closed, Ending, Output, Reason};
+use crate::frames::{Ending, Output, Reason};
 use spinlane_client::anthropic::{
     CacheControl, Client, Part, Request, StopReason, SystemText, ToolChoice,
 };
 use spinlane_core::ports::Clock;
+use spinlane_http::run::Closed;
 
 /// How often the model is asked in one run.
 pub(super) const MAX_TURNS: u32 = 5;

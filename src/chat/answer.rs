@@ -4,9 +4,10 @@ use tracing::info;
 
 use super::turn::Turn;
 use super::usage::Progress;
-use crate::run::{Closed, Held, Output};
+use crate::frames::Output;
 use spinlane_client::UpstreamError;
 use spinlane_client::anthropic::{Block, Client, Delta, Request, StopReason, StreamEvent};
+use spinlane_http::run::{Closed, Held};
 
 /// Why relaying ended before the model did.
 #[derive(Debug)]

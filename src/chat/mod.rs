@@ -23,13 +23,14 @@ use super::AppState;
 use super::clients::spotify::{Access, PlaylistId};
 use super::config::Secret;
 use super::error::ErrorObject;
-use super::run::{Ending, Output, Reason, UsageReport, Waits, Work};
+use crate::frames::{Dj, Ending, Output, Reason, UsageReport, Waits};
 use agent::Agent;
 use conversation::Conversation;
 use ids::Ids;
 use reasoning::Reasoning;
 use spinlane_client::anthropic::Client;
 use spinlane_core::ports::BoxFuture;
+use spinlane_http::run::Work;
 use tools::{Desk, Toolbox};
 use usage::Progress;
 
@@ -95,7 +96,7 @@ impl Chat {
     }
 }
 
-impl Work for Chat {
+impl Work<Dj> for Chat {
     fn opening(&self) -> Option<&'static str> {
         Some("Asking the model")
     }

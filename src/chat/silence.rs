@@ -1,7 +1,7 @@
 //! A run that ends and has said nothing: in words for who has asked.
 
 use crate::error::{ErrorObject, code};
-use crate::run::Reason;
+use crate::frames::Reason;
 
 /// The model has ended by itself, twice, without a word.
 pub(super) fn empty() -> ErrorObject {

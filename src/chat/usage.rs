@@ -1,7 +1,7 @@
 //! What a run has used of the model.
 
 use super::prompt::is_blank;
-use crate::run::UsageReport;
+use crate::frames::UsageReport;
 use spinlane_client::anthropic::Usage;
 
 /// What has happened until now. Outlives the work, which may be dropped at any

@@ -7,10 +7,11 @@ use futures::FutureExt;
 
 use super::{Report, enrich_until};
 use crate::AppState;
+use crate::frames::{Dj, Ending, Frame, Output, Reason, UsageReport, Waits};
 use crate::music::Track;
-use crate::run::{Ending, Output, Reason, UsageReport, Waits, Work};
 use spinlane_core::limit::Observer;
 use spinlane_core::ports::{BoxFuture, Instant};
+use spinlane_http::run::Work;
 
 /// The longest time that is kept for saying what came of it, before a request
 /// has to end; a short one keeps a tenth of it.
@@ -49,12 +50,12 @@ impl Enrichment {
     }
 }
 
-impl Work for Enrichment {
+impl Work<Dj> for Enrichment {
     fn work<'a>(&'a mut self, output: &'a Output, waits: &'a Arc<Waits>) -> BoxFuture<'a, Ending> {
         async move {
             let progress = |done, total, label: &str| output.progress(done, total, label);
             let report = self.report(waits, &progress).await;
-            match output.result(&report).await {
+            match output.feed(&Frame::Result(&report)).await {
                 Err(_) => Ending::Gone,
                 Ok(()) if report.ended_early() => Ending::Incomplete(Reason::Deadline),
                 Ok(()) => Ending::Whole,

@@ -6,6 +6,8 @@
 //!   through which they reach the world.
 //! - `client` (feature `client`): typed calls of upstream APIs; with the feature
 //!   `anthropic` the Messages API, streaming.
+//! - `http` (feature `http`): what a streaming API on axum needs, as layers and
+//!   extractors.
 //! - `host` (wasm only): the ports on Spin (feature `spin`) and on plain WASI
 //!   (feature `wasi`).
 //! - `export!` (wasm only): makes a handler the component's.
@@ -16,6 +18,8 @@
 #[cfg(feature = "client")]
 pub use spinlane_client as client;
 pub use spinlane_core as core;
+#[cfg(feature = "http")]
+pub use spinlane_http as http;
 
 #[cfg(target_family = "wasm")]
 pub mod host;

@@ -9,8 +9,8 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{Header, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoResponses, ToSchema};
 
-use super::super::problem::{Document, MEDIA_TYPE};
 use crate::error::{Code, code};
+use spinlane_http::problem::{Document, MEDIA_TYPE};
 
 type Responses = BTreeMap<String, RefOr<Response>>;
 

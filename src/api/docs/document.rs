@@ -5,12 +5,12 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::openapi::{Components, OpenApi, PathItem};
 use utoipa::{IntoResponses, OpenApi as _, ToSchema};
 
-use super::super::problem;
 use super::super::routes::{self, Documented};
 use super::answers::OfEveryRoute;
 use crate::auth::cookie::SESSION;
 use crate::error::{Code, code};
-use crate::run::Frame;
+use crate::frames::Frame;
+use spinlane_http::problem;
 
 /// The name under which an operation names the operator's token.
 pub(in crate::api) const ADMIN_TOKEN: &str = "adminToken";

@@ -8,7 +8,7 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::run::Frame;
+use crate::frames::Frame;
 
 /// An event, as a reader of `text/event-stream` gives it: OpenAPI describes a
 /// stream by the schema of one event.

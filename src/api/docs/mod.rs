@@ -15,10 +15,10 @@ use sha2::{Digest, Sha256};
 
 pub(super) use event::StreamEvent;
 
-use super::problem::Problem;
 use super::{assets, not_found};
 use crate::error::code;
 use spinlane_core::hex;
+use spinlane_http::problem::Problem;
 
 /// This document.
 #[utoipa::path(

@@ -7,14 +7,11 @@ mod login;
 mod renewal;
 mod session;
 
-use std::sync::OnceLock;
-
 use axum::body::Body;
 use http::{HeaderMap, Request};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
-use crate::App;
 use crate::testing::{Reply, Seen, Stage};
 
 const SESSION: &str = "__Host-spinlane-session";
@@ -181,12 +178,8 @@ impl<'a> Browser<'a> {
 
 /// A new instance answers.
 async fn send(stage: &Stage, request: http::request::Builder, body: &str) -> Answer {
-    let app = App {
-        state: stage.app.clone(),
-        router: OnceLock::new(),
-    };
     let request = request.body(Body::from(body.to_owned())).unwrap();
-    let (head, body) = app.handle(request).await.into_parts();
+    let (head, body) = stage.api().handle(request).await.into_parts();
     // Streams are not read: their head is what matters here.
     let is_stream = head
         .headers

@@ -8,10 +8,11 @@ use super::report::{LIMIT, SHOWN, size};
 use super::{Desk, Spec, Tool, schema, unfit};
 use crate::chat::turn::ToolCall;
 use crate::error::{ErrorObject, code};
-use crate::run::Closed;
+use crate::frames::Frame;
 use spinlane_client::anthropic::{CacheControl, Part, ToolSpec};
 use spinlane_core::log::millis;
 use spinlane_core::ports::Clock;
+use spinlane_http::run::Closed;
 
 /// How often a call is run with the same input.
 const MAX_SAME: u32 = 2;
@@ -215,7 +216,12 @@ impl Toolbox {
             Ok(job) => job.input.clone(),
             Err(_) => Value::Object(call.input.clone().unwrap_or_default()),
         };
-        desk.output.tool_start(&tool, &args, &id).await?;
+        let start = Frame::ToolStart {
+            tool: &tool,
+            args: &args,
+            id: &id,
+        };
+        desk.output.feed(&start).await?;
         let begin = clock.now();
         let found = match job.clone() {
             Ok(Job { tool, input }) => (self.tools[tool].call)(input, desk).await,
@@ -247,7 +253,14 @@ impl Toolbox {
             }
         }
         let error = outcome.is_err();
-        desk.output.tool_end(&tool, &shown, &id, ms, error).await?;
+        let end = Frame::ToolEnd {
+            tool: &tool,
+            result: &shown,
+            id: &id,
+            ms,
+            error,
+        };
+        desk.output.feed(&end).await?;
         Ok(outcome.map(|(result, _)| result))
     }
 

@@ -89,6 +89,8 @@ codes! {
     URI_TOO_LONG = "uri_too_long",
     /// The route does not have this method.
     METHOD_NOT_ALLOWED = "method_not_allowed",
+    /// The request wants to go on with a run, which cannot be done yet.
+    NOT_RESUMABLE = "not_resumable",
     /// There is no such route.
     NOT_FOUND = "not_found",
     /// The route is the operator's, and the request does not have its token.

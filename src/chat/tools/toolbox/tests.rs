@@ -13,7 +13,7 @@ use crate::chat::tools::Report;
 use crate::chat::tools::report::Entry;
 use crate::clients::spotify::Access;
 use crate::config::Config;
-use crate::run::{Output, Waits};
+use crate::frames::{Output, Waits};
 use spinlane_core::sse::{self, Decoder, WriterConfig};
 use spinlane_core::testing::World;
 
@@ -100,7 +100,7 @@ impl Bench {
         let output = Output::new(writer);
         let begin = clock.now();
         let parts = {
-            let waits = Arc::new(Waits::new(output.clone()));
+            let waits = Arc::new(Waits::new(output.clone(), crate::frames::whose));
             let desk = Desk::new(&self.app, Access::App, &output, &waits, self.playlist);
             self.world.run(self.toolbox.run(calls, &desk, &clock))
         };
@@ -323,7 +323,7 @@ fn nothing_runs_on_for_a_client_that_has_gone() {
     let clock = bench.world.clock.clone();
     let (writer, body) = sse::channel(Arc::new(clock.clone()), WriterConfig::default(), None);
     let output = Output::new(writer);
-    let waits = Arc::new(Waits::new(output.clone()));
+    let waits = Arc::new(Waits::new(output.clone(), crate::frames::whose));
     let desk = Desk::new(&bench.app, Access::App, &output, &waits, None);
     drop(body);
     let ended = bench

@@ -3,8 +3,10 @@
 mod arrive;
 mod read;
 
+use std::sync::Arc;
+
 use axum::body::Body;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRef, FromRequest, Request};
 use axum::response::{IntoResponse, Response};
 use garde::Validate;
 use http::header::{
@@ -15,16 +17,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::problem::{FieldError, Problem};
-use crate::AppState;
-use crate::error::{ErrorObject, code};
+use crate::problem::{FieldError, Problem};
+use spinlane_core::error::{ErrorObject, code};
+use spinlane_core::ports::Clock;
 
 /// The largest body that a route reads, in bytes.
 pub const MAX_BODY: usize = 512 * 1024;
 
 /// A JSON answer.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Json<T>(pub(super) T);
+pub struct Json<T>(pub T);
 
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
@@ -42,22 +44,25 @@ impl<T: Serialize> IntoResponse for Json<T> {
 /// A JSON body, read into `T` and checked against its rules.
 ///
 /// Anything else is answered with 415 (media type, encoding), 413 (size), 408 (too slow),
-/// 400 (not JSON) or 422 (wrong type or range, every bad field named).
+/// 400 (not JSON) or 422 (wrong type or range, every bad field named). The
+/// application's state gives the clock that "too slow" goes by.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Valid<T>(pub(super) T);
+pub struct Valid<T>(pub T);
 
-impl<T> FromRequest<AppState> for Valid<T>
+impl<S, T> FromRequest<S> for Valid<T>
 where
+    S: Send + Sync,
+    Arc<dyn Clock>: FromRef<S>,
     T: DeserializeOwned + Validate<Context = ()>,
 {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &AppState) -> Result<Self, Problem> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
         check_media_type(&parts.headers)?;
         check_encoding(&parts.headers)?;
         check_announced_length(&parts.headers)?;
-        let body = arrive::whole(body, &*state.ports.clock).await?;
+        let body = arrive::read_all(body, &*Arc::<dyn Clock>::from_ref(state)).await?;
         parse(&body).map(Self)
     }
 }

@@ -23,7 +23,7 @@ const PER_KIB: Duration = Duration::from_secs(1);
 /// # Errors
 /// 413 when it is larger than [`MAX_BODY`], 408 when it is too slow, 400 when it
 /// breaks off.
-pub(super) async fn whole(body: Body, clock: &dyn Clock) -> Result<Bytes, Problem> {
+pub(super) async fn read_all(body: Body, clock: &dyn Clock) -> Result<Bytes, Problem> {
     let begun = clock.now();
     let mut body = Limited::new(body, MAX_BODY);
     let mut whole = BytesMut::new();
@@ -74,7 +74,7 @@ mod tests {
             }
         });
         let begun = clock.now();
-        let got = world.run(whole(Body::from_stream(pieces), &*clock));
+        let got = world.run(read_all(Body::from_stream(pieces), &*clock));
         let took = clock.now() - begun;
         match got {
             Ok(body) => (200, body.len(), took),

@@ -3,18 +3,17 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use serde_json::Value;
+use std::marker::PhantomData;
 
-use super::frame::{Frame, UsageReport};
-use crate::enrich::Report;
+use super::frames::{Frames, Said};
 use spinlane_core::log::{Record, Sink};
 use spinlane_core::sse::{Event, EventError, FeedError, Writer};
 
-pub(crate) use spinlane_core::sse::Closed;
+pub use spinlane_core::sse::Closed;
 
 /// The most that the frames of one run take, in bytes: an upstream that never ends
 /// ends here.
-pub(crate) const MAX_FRAMES: u64 = 8 * 1024 * 1024;
+pub const MAX_FRAMES: u64 = 8 * 1024 * 1024;
 
 /// What of that is kept for the last two frames.
 const RESERVED: u64 = 64 * 1024;
@@ -30,26 +29,29 @@ const ESCAPED: usize = 6;
 /// Once they have taken [`MAX_FRAMES`] it answers [`Closed`], as it does when the
 /// client has gone, and [`is_full`](Self::is_full) tells the one from the other.
 #[derive(Clone, Debug)]
-pub(crate) struct Output {
+pub struct Output<F> {
     writer: Writer,
     full: Arc<AtomicBool>,
+    frames: PhantomData<F>,
 }
 
 /// Content of one upstream read that found the queue full, and its length in bytes.
 #[derive(Debug, Default)]
-pub(crate) struct Held(Vec<Event>, usize);
+pub struct Held(Vec<Event>, usize);
 
-impl Output {
-    pub(crate) fn new(writer: Writer) -> Self {
+impl<F: Frames> Output<F> {
+    /// Frames into `writer`.
+    pub fn new(writer: Writer) -> Self {
         Self {
             writer,
             full: Arc::default(),
+            frames: PhantomData,
         }
     }
 
     /// Whether something could not be written for want of room: the run's frames
     /// are as many as they may be.
-    pub(crate) fn is_full(&self) -> bool {
+    pub fn is_full(&self) -> bool {
         self.full.load(Ordering::Relaxed)
     }
 
@@ -75,8 +77,9 @@ impl Output {
 
     /// The first frames, which leave with the head. Resolves when the host has
     /// taken them: what comes after cannot delay the head.
-    pub(crate) async fn run(&self, id: &str, opening: Option<&str>) -> Result<(), Closed> {
-        self.feed(&Frame::Run { id }).await?;
+    pub(super) async fn begin(&self, id: &str, opening: Option<&str>) -> Result<(), Closed> {
+        let first = self.feed(&frame::<F>(Said::Run(id)));
+        first.await?;
         if let Some(line) = opening {
             self.thinking(line);
         }
@@ -86,8 +89,8 @@ impl Output {
     /// A piece of the answer. Never waits: with the queue full it is held, in
     /// order, until [`release`](Self::release). A reader's callback uses it, so
     /// that all pieces of one upstream read leave in one write.
-    pub(crate) fn content(&self, text: &str, held: &mut Held) -> Result<(), Closed> {
-        let frame = Frame::Content(text);
+    pub fn content(&self, text: &str, held: &mut Held) -> Result<(), Closed> {
+        let frame = frame::<F>(Said::Content(text));
         // To know the very length costs more than to write it, so only where it
         // matters.
         if !self.has_room(AROUND + ESCAPED * text.len() + held.1) {
@@ -112,7 +115,7 @@ impl Output {
 
     /// Queues what was held, as room comes. Whoever reads an upstream waits
     /// here: this is where its back-pressure comes from.
-    pub(crate) async fn release(&self, held: Held) -> Result<(), Closed> {
+    pub async fn release(&self, held: Held) -> Result<(), Closed> {
         for event in held.0 {
             self.writer.feed(event).await?;
         }
@@ -121,58 +124,34 @@ impl Output {
 
     /// A line of progress. Under back-pressure the newest one waits, and the
     /// others are dropped.
-    pub(crate) fn thinking(&self, line: &str) {
-        if let Ok(event) = Event::json(&Frame::Thinking(line)) {
+    pub fn thinking(&self, line: &str) {
+        if let Ok(event) = Event::json(&frame::<F>(Said::Thinking(line))) {
             self.post(event.coalesce("thinking"));
         }
     }
 
     /// How far a long piece of work has come. Under back-pressure the newest
     /// one waits, and the others are dropped.
-    pub(crate) fn progress(&self, done: usize, total: usize, label: &str) {
-        if let Ok(event) = Event::json(&Frame::Progress { done, total, label }) {
+    pub fn progress(&self, done: usize, total: usize, label: &str) {
+        if let Ok(event) = Event::json(&frame::<F>(Said::Progress { done, total, label })) {
             self.post(event.coalesce("progress"));
         }
     }
 
-    /// All that an enrichment has found out.
-    pub(crate) async fn result(&self, report: &Report) -> Result<(), Closed> {
-        self.feed(&Frame::Result(report)).await
-    }
-
-    /// A tool begins.
-    pub(crate) async fn tool_start(
-        &self,
-        tool: &str,
-        args: &Value,
-        id: &str,
-    ) -> Result<(), Closed> {
-        self.feed(&Frame::ToolStart { tool, args, id }).await
-    }
-
-    /// A tool has ended.
-    pub(crate) async fn tool_end(
-        &self,
-        tool: &str,
-        result: &Value,
-        id: &str,
-        ms: u64,
-        error: bool,
-    ) -> Result<(), Closed> {
-        let frame = Frame::ToolEnd {
-            tool,
-            result,
-            id,
-            ms,
-            error,
-        };
-        self.feed(&frame).await
-    }
-
-    async fn feed(&self, frame: &Frame<'_>) -> Result<(), Closed> {
-        let event = Event::json(frame).or_else(|error| give_up(&error))?;
-        self.take_room(AROUND + event.size())?;
-        self.writer.feed(event).await
+    /// A frame of the application's own. Waits while the queue is full.
+    ///
+    /// # Errors
+    /// [`Closed`] when the client has gone, or there is no room for more.
+    pub fn feed<'a>(
+        &'a self,
+        frame: &F::Frame<'_>,
+    ) -> impl Future<Output = Result<(), Closed>> + Send + use<'a, F> {
+        let event = Event::json(frame).or_else(|error| give_up(&error));
+        async move {
+            let event = event?;
+            self.take_room(AROUND + event.size())?;
+            self.writer.feed(event).await
+        }
     }
 
     /// What nobody misses is left out where there is no room for it.
@@ -183,25 +162,25 @@ impl Output {
     }
 
     /// Where the request's log goes.
-    pub(crate) fn log_sink(&self) -> Sink {
+    pub fn log_sink(&self) -> Sink {
         let this = self.clone();
         Arc::new(move |record: &Record| {
-            if let Ok(event) = Event::json(&Frame::Log(record.into())) {
+            if let Ok(event) = Event::json(&frame::<F>(Said::Log(record))) {
                 this.post(event);
             }
         })
     }
 
     /// The end: what was used, then the terminal frame, then nothing more.
-    pub(crate) async fn end(
-        &self,
-        usage: &UsageReport,
-        terminal: &Frame<'_>,
-    ) -> Result<(), Closed> {
-        let frame = |frame| Event::json(&frame).or_else(|error| give_up(&error));
-        self.writer.feed(frame(Frame::Usage(usage))?).await?;
-        self.writer.end(frame(*terminal)?).await
+    pub(super) async fn end(&self, usage: &F::Usage, terminal: Said<'_, F>) -> Result<(), Closed> {
+        let event = |said| Event::json(&frame::<F>(said)).or_else(|error| give_up(&error));
+        self.writer.feed(event(Said::Usage(usage))?).await?;
+        self.writer.end(event(terminal)?).await
     }
+}
+
+fn frame<F: Frames>(said: Said<'_, F>) -> F::Frame<'_> {
+    said.into()
 }
 
 /// A frame without a JSON form cannot be (string keys, finite numbers); should

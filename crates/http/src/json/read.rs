@@ -20,7 +20,7 @@ use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, Visit
 use serde::forward_to_deserialize_any;
 use serde_json::{Map, Value};
 
-use crate::api::problem::FieldError;
+use crate::problem::FieldError;
 
 /// More faults than a person would read.
 pub(super) const MAX_FAULTS: usize = 50;

@@ -11,10 +11,8 @@ use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use utoipa::ToSchema;
 
-use crate::config::ConfigErrors;
-use crate::error::{Code, ErrorObject, code};
+use spinlane_core::error::{Code, ErrorObject, code};
 
 /// The media type of problem documents.
 pub const MEDIA_TYPE: &str = "application/problem+json";
@@ -23,7 +21,8 @@ pub const MEDIA_TYPE: &str = "application/problem+json";
 const STORE_PAUSE_MS: u64 = 5_000;
 
 /// One field of a request that is not as it must be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct FieldError {
     /// JSON pointer (RFC 6901) to the field; `""` is the whole body.
     pub pointer: String,
@@ -78,14 +77,6 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, error)
     }
 
-    /// 503: nothing can be served before the variables are put right.
-    pub fn misconfigured(errors: &ConfigErrors) -> Self {
-        let names: Vec<&str> = errors.variables.iter().map(|error| error.name).collect();
-        let message = format!("the configuration is not valid: {errors}");
-        let error = ErrorObject::new(code::MISCONFIGURED, message).with("variables", names);
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, error)
-    }
-
     /// 503: the route cannot do without the key-value store, which fails.
     /// `message` says what that comes to.
     pub fn store_unavailable(message: &str) -> Self {
@@ -135,18 +126,22 @@ impl Problem {
 
 /// Why there is no other answer (RFC 9457), with the members of the error object
 /// that streams have.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
-#[schema(as = Problem)]
-pub(super) struct Document<'a> {
+#[cfg_attr(feature = "utoipa", schema(as = Problem))]
+pub struct Document<'a> {
     /// Leads to the documentation, on the server that answered.
     #[serde(rename = "type")]
-    #[schema(format = "uri-reference", pattern = "^/problems/[a-z_]+$")]
+    #[cfg_attr(
+        feature = "utoipa",
+        schema(format = "uri-reference", pattern = "^/problems/[a-z_]+$")
+    )]
     kind: String,
     /// The status, in words.
     title: &'a str,
     /// The response's status.
-    #[schema(minimum = 400, maximum = 599)]
+    #[cfg_attr(feature = "utoipa", schema(minimum = 400, maximum = 599))]
     status: u16,
     /// For a person; says what to do where something can be done.
     detail: &'a str,
@@ -158,7 +153,7 @@ pub(super) struct Document<'a> {
     message: &'a str,
     /// What the error is about: the upstream, the variable, the route.
     #[serde(skip_serializing_if = "Map::is_empty")]
-    #[schema(value_type = Object)]
+    #[cfg_attr(feature = "utoipa", schema(value_type = Object))]
     context: &'a Map<String, Value>,
     /// When trying again makes sense, in milliseconds from now.
     #[serde(skip_serializing_if = "Option::is_none")]

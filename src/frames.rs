@@ -1,14 +1,19 @@
-//! What a run's stream says: `data: {"type":T,"data":D}`.
+//! What a run's stream says: `data: {"type":T,"data":D}`; and how its run is set up.
+
+use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
+use tracing::info;
 use utoipa::ToSchema;
 
 use crate::enrich::Report;
 use crate::error::ErrorObject;
+use crate::{AppState, stored};
 use spinlane_core::log::Record;
 use spinlane_core::log::millis;
 use spinlane_core::{cache, scope};
+use spinlane_http::run::{self, Cut, Frames, Runs, Said};
 
 /// One frame's data. The last one of every stream is `Done` or `Error`.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
@@ -53,6 +58,79 @@ pub(crate) enum Frame<'a> {
     Done(Option<Incomplete>),
     /// There is no answer, and why.
     Error(&'a ErrorObject),
+}
+
+/// The DJ's frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Dj;
+
+pub(crate) type Ending = run::Ending<Dj>;
+pub(crate) type Output = run::Output<Dj>;
+pub(crate) type Waits = run::Waits<Dj>;
+
+impl Frames for Dj {
+    type Reason = Reason;
+    type Usage = UsageReport;
+    type Frame<'a> = Frame<'a>;
+
+    fn usage() -> UsageReport {
+        UsageReport::of_request()
+    }
+
+    fn ended(outcome: &'static str, took: Duration, usage: &UsageReport) {
+        info!(
+            outcome,
+            duration_ms = millis(took),
+            input_tokens = usage.input_tokens,
+            output_tokens = usage.output_tokens,
+            upstream_calls = usage.upstream_calls,
+            budget_left = usage.budget_left,
+            lane_wait_ms = usage.lane_wait_ms,
+            "the run has ended"
+        );
+    }
+}
+
+impl<'a> From<Said<'a, Dj>> for Frame<'a> {
+    fn from(said: Said<'a, Dj>) -> Self {
+        match said {
+            Said::Run(id) => Self::Run { id },
+            Said::Content(text) => Self::Content(text),
+            Said::Thinking(line) => Self::Thinking(line),
+            Said::Progress { done, total, label } => Self::Progress { done, total, label },
+            Said::Log(record) => Self::Log(record.into()),
+            Said::Usage(usage) => Self::Usage(usage),
+            Said::Done(reason) => Self::Done(reason.map(Incomplete::from)),
+            Said::Error(error) => Self::Error(error),
+        }
+    }
+}
+
+/// How the application's runs are set up.
+pub(crate) fn runs(app: &AppState) -> Runs {
+    let mut runs = Runs::new(&app.ports.clock, &app.ports.spawner);
+    runs.heartbeat = app.config.streams().heartbeat;
+    runs.stall = app.config.streams().client_stall;
+    runs.deadline = app.config.streams().request_deadline;
+    // Nobody else could say it to a run where there is no store.
+    runs.stops = app
+        .ports
+        .key_value
+        .is_some()
+        .then(|| stored::stops(&app.store));
+    runs.whose = whose;
+    runs
+}
+
+/// Who is behind a lane, for a person.
+pub(crate) fn whose(lane: &str) -> &str {
+    match lane {
+        "anthropic" => "the model",
+        "spotify" | "spotify-accounts" => "Spotify",
+        "deezer" => "Deezer",
+        "lastfm" => "Last.fm",
+        other => other,
+    }
 }
 
 /// One event of the log.
@@ -112,6 +190,22 @@ pub(crate) enum Reason {
     Deadline,
 }
 
+impl From<Cut> for Reason {
+    fn from(cut: Cut) -> Self {
+        match cut {
+            Cut::Upstream => Self::UpstreamCut,
+            Cut::Stopped => Self::Stopped,
+            Cut::Deadline => Self::Deadline,
+        }
+    }
+}
+
+impl From<Reason> for &'static str {
+    fn from(reason: Reason) -> Self {
+        reason.as_str()
+    }
+}
+
 impl Serialize for Reason {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
@@ -119,11 +213,6 @@ impl Serialize for Reason {
 }
 
 impl Reason {
-    /// Whether somebody wanted the end, who then needs no answer.
-    pub(crate) const fn was_asked_for(self) -> bool {
-        matches!(self, Self::Stopped)
-    }
-
     /// As it is written in frames and in the log.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {

@@ -1,0 +1,79 @@
+//! What a run says, as far as a run knows: the frames themselves are the application's.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+use tracing::info;
+
+use spinlane_core::error::ErrorObject;
+use spinlane_core::log::{Record, millis};
+
+/// The frames of an application.
+pub trait Frames: Clone + Copy + fmt::Debug + Default + Send + Sync + 'static {
+    /// Why an answer is not whole; beside those of every run ([`Cut`]) the
+    /// application's own.
+    type Reason: Clone
+        + Copy
+        + fmt::Debug
+        + PartialEq
+        + Send
+        + Sync
+        + From<Cut>
+        + Into<&'static str>;
+
+    /// What a run has used.
+    type Usage: Send + Sync;
+
+    /// A frame's data.
+    type Frame<'a>: Serialize + From<Said<'a, Self>>;
+
+    /// What the request that is being polled has used, as far as its scope knows.
+    fn usage() -> Self::Usage;
+
+    /// Leaves a line in the log when a run has ended. `outcome` is `done`,
+    /// `client_gone`, a reason or an error's code.
+    fn ended(outcome: &'static str, took: Duration, usage: &Self::Usage) {
+        let _ = usage;
+        info!(outcome, duration_ms = millis(took), "the run has ended");
+    }
+}
+
+/// Something that a run says, for the application to make a frame of.
+#[derive(Clone, Copy, Debug)]
+pub enum Said<'a, F: Frames> {
+    /// First: the run's id, by which it can be stopped.
+    Run(&'a str),
+    /// A piece of the answer.
+    Content(&'a str),
+    /// A line of progress for a person.
+    Thinking(&'a str),
+    /// How far a long piece of work has come.
+    Progress {
+        /// What is done.
+        done: usize,
+        /// What there is to do.
+        total: usize,
+        /// What of, for a person.
+        label: &'a str,
+    },
+    /// An event of the request's log.
+    Log(&'a Record),
+    /// Once, before the end.
+    Usage(&'a F::Usage),
+    /// The answer is over; without a reason it is whole.
+    Done(Option<F::Reason>),
+    /// There is no answer, and why.
+    Error(&'a ErrorObject),
+}
+
+/// Why the answer of any run may not be whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// The upstream failed after it had begun to answer, or would not end.
+    Upstream,
+    /// Somebody asked for the end.
+    Stopped,
+    /// The request's own deadline.
+    Deadline,
+}

@@ -1,0 +1,61 @@
+//! Ending a run from another request, which is another instance.
+//!
+//! Whoever knows a run's id raises a flag; the run looks for it. Losing the
+//! client is something else: it is noticed by the response itself, and ends a
+//! run without a word.
+
+use std::time::Duration;
+
+use super::Runs;
+
+/// How often a run looks: it learns of its end within a second.
+const LOOK: Duration = Duration::from_millis(800);
+
+/// A flag that nobody has seen for so long belongs to a run that has ended, or
+/// never was. A store in trouble is left alone for a few seconds.
+pub const LASTS: Duration = Duration::from_secs(60);
+
+/// Whether `id` may name a run: 128 bits in lower-case hexadecimal.
+pub fn is_run_id(id: &str) -> bool {
+    let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    id.len() == 32 && id.bytes().all(digit)
+}
+
+/// Resolves when somebody has asked the run called `id` to end; never, where
+/// nobody does, or there is no store to say it in. A store in trouble is asked again later.
+pub async fn stopped(runs: &Runs, id: &str) {
+    let Some(flags) = runs.stops.clone() else {
+        return futures::future::pending().await;
+    };
+    loop {
+        runs.clock.sleep(LOOK).await;
+        if flags.is_raised(id).await == Ok(true) {
+            // The run need not wait for it. Where it fails it is swept later.
+            let id = id.to_owned();
+            runs.spawner.after_response(Box::pin(async move {
+                let _ = flags.lower(&id).await;
+            }));
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn run_ids() {
+        assert!(is_run_id("0123456789abcdef0123456789abcdef"));
+        for id in [
+            "",
+            "0123456789abcdef0123456789abcde",
+            "0123456789abcdef0123456789abcdef0",
+            "0123456789ABCDEF0123456789abcdef",
+            "0123456789abcdef0123456789abcde/",
+            "éééééééééééééééé",
+        ] {
+            assert!(!is_run_id(id), "{id}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What is answered in the place of an answer that panics.
+
+use std::sync::{Arc, Mutex};
+
+use axum::body::Body;
+use http::{HeaderMap, Request, StatusCode};
+use serde_json::json;
+
+use crate::App;
+use spinlane_core::log::{self, Record, Sink};
+use spinlane_core::ports::Fallback;
+use spinlane_core::testing::World;
+
+fn variables(name: &str) -> Option<String> {
+    match name {
+        "anthropic_api_key" => Some("sk-test".into()),
+        "frontend_url" => Some("https://dj.example".into()),
+        _ => None,
+    }
+}
+
+/// What the application leaves with its host, and the head that it answers
+/// with when it does not panic.
+fn answered(path: &str, origin: &str) -> (Fallback, HeaderMap) {
+    let world = World::new();
+    let fallback = Fallback::default();
+    let request = Request::get(path)
+        .header("x-request-id", "mine")
+        .header("origin", origin)
+        .extension(fallback.clone());
+    let request = request.body(Body::empty()).unwrap();
+    let app = App::new(world.ports(), variables);
+    let answer = world.run(app.handle(request));
+    world.drain();
+    (fallback, answer.into_parts().0.headers)
+}
+
+#[test]
+fn an_answer_in_its_place_has_what_its_own_has() {
+    for (path, origin) in [
+        ("/api/status", "https://dj.example"),
+        ("/api/status", "https://evil.example"),
+        ("/", "https://dj.example"),
+    ] {
+        let (fallback, own) = answered(path, origin);
+        let in_place = fallback.get().unwrap();
+        assert_eq!(in_place.request_id(), "mine");
+        let mut headers = in_place.headers();
+        assert_eq!(
+            headers.remove("traceparent"),
+            own.get("traceparent").cloned()
+        );
+        let cross_origin = |name: &str| name.starts_with("access-control-") || name == "vary";
+        let own = own.iter().filter(|(name, _)| cross_origin(name.as_str()));
+        let own: HeaderMap = own
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        assert_eq!(own.is_empty(), path == "/", "{path}");
+        assert_eq!(headers, own, "{path} {origin}");
+    }
+}
+
+#[test]
+fn it_has_a_line_as_every_answer() {
+    log::install_for_tests();
+    let (fallback, _) = answered("/api/status", "https://dj.example");
+    let records: Arc<Mutex<Vec<Record>>> = Arc::default();
+    let sink: Sink = {
+        let records = Arc::clone(&records);
+        Arc::new(move |record| records.lock().unwrap().push(record.clone()))
+    };
+    let panicked = log::with_sink(Some(sink), async {
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        fallback.get().unwrap().panicked(status, Some(7));
+    });
+    futures::executor::block_on(panicked);
+    let records = records.lock().unwrap();
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0].message, "answered");
+    for (name, expected) in [
+        ("http.route", json!("/api/status")),
+        ("http.response.status_code", json!(500)),
+        ("http.response.body.size", json!(7)),
+        ("error.type", json!("internal")),
+        ("spinlane.outcome", json!("panicked")),
+    ] {
+        assert_eq!(records[0].fields[name], expected, "{name}");
+    }
+}
