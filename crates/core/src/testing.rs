@@ -9,6 +9,7 @@ mod clock;
 mod doubles;
 mod store;
 pub mod suite;
+mod unopened;
 mod upstream;
 
 use std::collections::VecDeque;
@@ -24,6 +25,7 @@ use futures::channel::oneshot;
 pub use clock::{SkewedClock, VirtualClock};
 pub use doubles::StoreDouble;
 pub use store::MemoryStore;
+pub use unopened::Unopened;
 pub use upstream::ScriptedHttp;
 
 use super::ports::{BoxFuture, Entropy, Ports, Spawner};

@@ -32,7 +32,6 @@ mod index;
 mod period;
 mod stamp;
 mod sweep;
-mod unopened;
 mod upkeep;
 mod whole;
 
@@ -45,7 +44,6 @@ pub use claim::{Claim, Claimed};
 pub(crate) use header::{Header, Is, Times};
 pub use period::PeriodCounter;
 pub(crate) use stamp::Stamp;
-pub use unopened::Unopened;
 pub use whole::Swept;
 
 use super::cache::Count;

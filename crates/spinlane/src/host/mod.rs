@@ -46,8 +46,7 @@ use spinlane_core::ports::{Fallback, Ports};
 #[doc(hidden)]
 pub use wasip2;
 
-/// The ports of this instance. The store is opened here, once: at most 256 may
-/// be open in an instance at a time.
+/// The ports of this instance.
 fn ports() -> Ports {
     let (key_value, counters) = platform::stores();
     Ports {

@@ -1,13 +1,11 @@
 //! What Spin gives beyond WASI: variables, the store, atomic counters.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use futures::FutureExt;
 use spin_sdk::key_value::{Error, Store};
 
 use spinlane_core::ports::{BoxFuture, COUNTER_PREFIX, Counters, KeyValue, StoreError, check_key};
-#[cfg(feature = "counters")]
-use spinlane_core::store::Unopened;
 
 /// The Spin variable `name`; `None` when it is not declared or has no value.
 pub fn variable(name: &str) -> Option<String> {
@@ -19,24 +17,39 @@ const STORE: &str = "default";
 
 type Stores = (Option<Arc<dyn KeyValue>>, Option<Arc<dyn Counters>>);
 
-/// Opens the store. In a build with counters one that does not open is a store in
-/// trouble, and not a host without: what it protects must not be left open.
+/// The store, which is opened when it is first used: most routes do without. In a
+/// build with counters one that does not open is a store in trouble, and not a host
+/// without: what it protects must not be left open.
+#[cfg(feature = "counters")]
 pub(super) fn stores() -> Stores {
-    let store = Store::open(STORE)
-        .map(|store| Arc::new(SpinStore(store)) as Arc<dyn KeyValue>)
-        .map_err(unavailable)
-        .inspect_err(|error| tracing::warn!(%error, "no key-value store"));
-    #[cfg(feature = "counters")]
-    let stores = (
-        Some(store.unwrap_or_else(|error| Arc::new(Unopened(error)))),
-        Some(counters::open().unwrap_or_else(|error| Arc::new(Unopened(error)))),
-    );
-    #[cfg(not(feature = "counters"))]
-    let stores = (store.ok(), None);
-    stores
+    let store = SpinStore(Lazy::new(open));
+    (Some(Arc::new(store)), Some(counters::stored()))
 }
 
-struct SpinStore(Store);
+/// The store, if there is one.
+#[cfg(not(feature = "counters"))]
+pub(super) fn stores() -> Stores {
+    let store = Lazy::new(open as fn() -> _);
+    let is_there = store.as_ref().is_ok();
+    (is_there.then(|| Arc::new(SpinStore(store)) as _), None)
+}
+
+/// Opened once in an instance: at most 256 may be open in it at a time.
+type Lazy<T> = LazyLock<Result<T, StoreError>>;
+
+fn open() -> Result<Store, StoreError> {
+    Store::open(STORE)
+        .map_err(unavailable)
+        .inspect_err(|error| tracing::warn!(%error, "no key-value store"))
+}
+
+struct SpinStore(Lazy<Store>);
+
+impl SpinStore {
+    fn store(&self) -> Result<&Store, StoreError> {
+        self.0.as_ref().map_err(Clone::clone)
+    }
+}
 
 /// What Spin says of its store, in our words. It takes a value, as `map_err` gives it.
 #[allow(clippy::needless_pass_by_value)]
@@ -49,7 +62,7 @@ impl KeyValue for SpinStore {
     fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, StoreError>> {
         async move {
             check_key(key)?;
-            self.0.get(key).map_err(unavailable)
+            self.store()?.get(key).map_err(unavailable)
         }
         .boxed()
     }
@@ -57,7 +70,7 @@ impl KeyValue for SpinStore {
     fn set<'a>(&'a self, key: &'a str, value: &'a [u8]) -> BoxFuture<'a, Result<(), StoreError>> {
         async move {
             check_key(key)?;
-            self.0.set(key, value).map_err(unavailable)
+            self.store()?.set(key, value).map_err(unavailable)
         }
         .boxed()
     }
@@ -65,14 +78,14 @@ impl KeyValue for SpinStore {
     fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
         async move {
             check_key(key)?;
-            self.0.delete(key).map_err(unavailable)
+            self.store()?.delete(key).map_err(unavailable)
         }
         .boxed()
     }
 
     fn keys(&self) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
         async move {
-            let mut keys = self.0.get_keys().map_err(unavailable)?;
+            let mut keys = self.store()?.get_keys().map_err(unavailable)?;
             keys.retain(|key| !key.starts_with(COUNTER_PREFIX));
             Ok(keys)
         }
@@ -82,7 +95,7 @@ impl KeyValue for SpinStore {
 
 #[cfg(feature = "counters")]
 mod counters {
-    use super::{Arc, BoxFuture, COUNTER_PREFIX, Counters, FutureExt, STORE, StoreError};
+    use super::{Arc, BoxFuture, COUNTER_PREFIX, Counters, FutureExt, Lazy, STORE, StoreError};
     use bindings::wasi::keyvalue0_2_0_draft2::atomics;
     use bindings::wasi::keyvalue0_2_0_draft2::store::{self, Bucket, Error};
 
@@ -102,13 +115,23 @@ mod counters {
         });
     }
 
-    struct SpinCounters(Bucket);
+    struct SpinCounters(Lazy<Bucket>);
 
-    pub(super) fn open() -> Result<Arc<dyn Counters>, StoreError> {
-        let bucket = store::open(STORE)
+    /// Those of the store.
+    pub(super) fn stored() -> Arc<dyn Counters> {
+        Arc::new(SpinCounters(Lazy::new(open)))
+    }
+
+    fn open() -> Result<Bucket, StoreError> {
+        store::open(STORE)
             .map_err(StoreError::from)
-            .inspect_err(|error| tracing::warn!(%error, "no atomic counters"))?;
-        Ok(Arc::new(SpinCounters(bucket)))
+            .inspect_err(|error| tracing::warn!(%error, "no atomic counters"))
+    }
+
+    impl SpinCounters {
+        fn bucket(&self) -> Result<&Bucket, StoreError> {
+            self.0.as_ref().map_err(Clone::clone)
+        }
     }
 
     impl From<Error> for StoreError {
@@ -131,17 +154,23 @@ mod counters {
             name: &'a str,
             delta: i64,
         ) -> BoxFuture<'a, Result<i64, StoreError>> {
-            async move { atomics::increment(&self.0, &key(name), delta).map_err(StoreError::from) }
-                .boxed()
+            async move {
+                atomics::increment(self.bucket()?, &key(name), delta).map_err(StoreError::from)
+            }
+            .boxed()
         }
 
         fn remove<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
-            async move { self.0.delete(&key(name)).map_err(StoreError::from) }.boxed()
+            async move { self.bucket()?.delete(&key(name)).map_err(StoreError::from) }.boxed()
         }
 
         fn names(&self) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
             async move {
-                let keys = self.0.list_keys(None).map_err(StoreError::from)?.keys;
+                let keys = self
+                    .bucket()?
+                    .list_keys(None)
+                    .map_err(StoreError::from)?
+                    .keys;
                 Ok(keys
                     .iter()
                     .filter_map(|key| key.strip_prefix(COUNTER_PREFIX))

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures::future::{join, join_all, select};
 
 use super::*;
-use crate::testing::{StoreDouble, World, all};
+use crate::testing::{StoreDouble, Unopened, World, all};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
