@@ -10,6 +10,7 @@ pub(crate) mod chat;
 mod cors;
 mod docs;
 pub(crate) mod enrich;
+mod enrichment;
 pub(crate) mod notices;
 mod operator;
 mod playlist;
@@ -53,6 +54,7 @@ pub(crate) async fn answer(
     request: Request,
 ) -> Response {
     let cors = cors::rules(state);
+    let template: caller::Template = routes::template;
     let around = ServiceBuilder::new()
         .layer(from_fn_with_state(contexts(ports, state), context::begin))
         .layer(from_fn_with_state(log(ports), access_log::write))
@@ -63,7 +65,10 @@ pub(crate) async fn answer(
         Ok(app) => {
             let admitted = ServiceBuilder::new()
                 .layer(from_fn(target::bound))
-                .layer(from_fn_with_state(app.clone(), caller::count_first))
+                .layer(from_fn_with_state(
+                    (app.clone(), template),
+                    caller::count_first,
+                ))
                 .layer(from_fn_with_state(app.clone(), notices::note))
                 .service(routed(app, routes));
             run(around.service(admitted), request).await
