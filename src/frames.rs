@@ -244,38 +244,7 @@ pub(crate) struct UsageReport {
     pub(crate) budget_left: u32,
     /// Time spent waiting for slots and tokens, in vain as well.
     pub(crate) lane_wait_ms: u64,
-    pub(crate) cache: CacheReport,
-}
-
-/// What the cache has done for the request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct CacheReport {
-    /// Values found, and fresh.
-    hits: u32,
-    /// Values served although they are to be refreshed.
-    stale_hits: u32,
-    /// Values that an upstream had to be asked for.
-    misses: u32,
-    /// Known already: there is no such value.
-    negative_hits: u32,
-    /// Values that another was asking for already.
-    shared: u32,
-    /// Calls of the key-value store that failed.
-    store_errors: u32,
-}
-
-impl From<cache::Report> for CacheReport {
-    fn from(report: cache::Report) -> Self {
-        Self {
-            hits: report.hits,
-            stale_hits: report.stale_hits,
-            misses: report.misses,
-            negative_hits: report.negative_hits,
-            shared: report.shared,
-            store_errors: report.store_errors,
-        }
-    }
+    pub(crate) cache: cache::Report,
 }
 
 impl UsageReport {
@@ -291,7 +260,8 @@ impl UsageReport {
                 .map_or(0, |scope| millis(scope.waited.total())),
             cache: scope
                 .as_ref()
-                .map_or_else(CacheReport::default, |scope| scope.cache.report().into()),
+                .map(|scope| scope.cache.report())
+                .unwrap_or_default(),
             ..Self::default()
         }
     }

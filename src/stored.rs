@@ -6,8 +6,6 @@
 use std::time::Duration;
 
 use super::AppState;
-use super::api::notices;
-use super::auth::code;
 use spinlane_core::cache::session::{SessionLimits, Sessions};
 use spinlane_core::cache::{Flags, Kind, Policy};
 use spinlane_core::limit::CallerLimit;
@@ -44,11 +42,17 @@ pub(crate) fn sessions(store: &Store) -> Sessions {
     Sessions::new(store, "session", SessionLimits::default())
 }
 
+/// How long a code is good.
+pub(crate) const CODE_LASTS: Duration = Duration::from_secs(60);
+
+/// How long a notice is remembered, and not said again.
+const NOTICE_LASTS: Duration = Duration::from_secs(24 * 3_600);
+
 /// What one-time codes stand for.
 pub(crate) fn codes(store: &Store) -> Sessions {
     let limits = SessionLimits {
-        idle: code::LASTS,
-        absolute: code::LASTS,
+        idle: CODE_LASTS,
+        absolute: CODE_LASTS,
     };
     Sessions::new(store, "code", limits)
 }
@@ -60,7 +64,7 @@ pub(crate) fn stops(store: &Store) -> Flags {
 
 /// What the operator should know, as requests have shown it.
 pub(crate) fn notices(store: &Store) -> Flags {
-    Flags::new(store, "notice", notices::LASTS)
+    Flags::new(store, "notice", NOTICE_LASTS)
 }
 
 /// The namespaces of everything here.

@@ -8,7 +8,6 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, Method};
 
-use super::routes;
 use crate::AppState;
 use crate::auth::{Credentials, MaybeSession, UserSession};
 use crate::config::Config;
@@ -20,6 +19,12 @@ use spinlane_http::quota::{self, Allowance, SPIN_CLIENT_ADDR, caller_of};
 /// What is counted, as the quotas are called.
 const REQUESTS: &str = "requests";
 const STOPS: &str = "stops";
+
+/// The route by which runs are ended, which has a count of its own.
+const STOP: &str = "/api/chat-stream/{run}/stop";
+
+/// Tells the template of the route that a path belongs to.
+pub(super) type Template = fn(&str) -> Option<&'static str>;
 
 /// How a request was counted before anything but its head was looked at.
 #[derive(Clone, Copy, Debug)]
@@ -37,12 +42,12 @@ pub(super) enum Admitted {
 /// The layer: it counts the address that a request comes from before anything else of
 /// it is read, and refuses who has used up its quota.
 pub(super) async fn count_first(
-    State(app): State<AppState>,
+    State((app, template)): State<(AppState, Template)>,
     mut request: Request,
     next: Next,
 ) -> Response {
     let (method, path) = (request.method(), request.uri().path());
-    match admit(&app, method, path, request.headers()).await {
+    match admit(&app, template, method, path, request.headers()).await {
         Ok(admitted) => request.extensions_mut().insert(admitted),
         Err(problem) => return problem.into_response(),
     };
@@ -55,11 +60,12 @@ pub(super) async fn count_first(
 /// 429 when it has used its quota, 503 when the store does not say.
 async fn admit(
     app: &AppState,
+    template: Template,
     method: &Method,
     path: &str,
     headers: &HeaderMap,
 ) -> Result<Admitted, Problem> {
-    let route = routes::template(path).filter(|_| method == Method::POST);
+    let route = template(path).filter(|_| method == Method::POST);
     let Some(route) = route else {
         return Ok(Admitted::Freely);
     };
@@ -67,7 +73,7 @@ async fn admit(
         return Ok(Admitted::Freely);
     };
     let address = address_of(&app.config, headers);
-    if route == routes::STOP {
+    if route == STOP {
         quota::check(&limits.stops, STOPS, &address, 1).await?;
         return Ok(Admitted::ByAddress);
     }

@@ -86,7 +86,7 @@ impl ChatRequest {
     /// 422 when nobody can say which playlist is meant.
     fn prompt(self) -> Result<Prompt, Problem> {
         Ok(Prompt {
-            playlist: playlist::named(&self)?,
+            playlist: playlist::named(&self.playlist_id, self.mode, &self.message)?,
             message: self.message,
             history: self.conversation_history,
             mode: self.mode,

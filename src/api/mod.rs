@@ -10,6 +10,7 @@ pub(crate) mod chat;
 mod cors;
 mod docs;
 pub(crate) mod enrich;
+mod enrichment;
 pub(crate) mod notices;
 mod operator;
 mod playlist;
@@ -53,6 +54,7 @@ pub(crate) async fn answer(
 ) -> Response {
     let cors = cors::rules(&app.config);
     let contexts = contexts(app, request.uri().path());
+    let template: caller::Template = routes::template;
     let stack = ServiceBuilder::new()
         .layer(from_fn_with_state(contexts, context::begin))
         .layer(from_fn_with_state(log(&app.ports), access_log::write))
@@ -61,7 +63,10 @@ pub(crate) async fn answer(
         .layer(from_fn_with_state(cors, cross_origin::share))
         .layer(from_fn_with_state(app.clone(), configured))
         .layer(from_fn(target::bound))
-        .layer(from_fn_with_state(app.clone(), caller::count_first))
+        .layer(from_fn_with_state(
+            (app.clone(), template),
+            caller::count_first,
+        ))
         .layer(from_fn_with_state(app.clone(), notices::note))
         .service(routed(app, routes));
     let answer = stack.oneshot(request).await;

@@ -1,7 +1,5 @@
 //! What requests show of the set-up that the operator should know.
 
-use std::time::Duration;
-
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -12,9 +10,6 @@ use tracing::Instrument;
 use crate::{AppState, stored};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-
-/// How long it is remembered, and not said again.
-pub(crate) const LASTS: Duration = Duration::from_secs(24 * 3_600);
 
 /// Requests say that they came by way of a proxy, and nobody has said which of its
 /// header fields tells the client's address.

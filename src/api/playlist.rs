@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Deserializer};
 
-use super::chat::ChatRequest;
 use crate::chat::Mode;
 use crate::clients::spotify::{NoPlaylist, PlaylistId};
 use spinlane_http::problem::{FieldError, Problem};
@@ -27,21 +26,25 @@ pub(super) fn can_be_read(field: &PlaylistField, (): &()) -> garde::Result {
     }
 }
 
-/// The playlist that `request` names: in its field, or, where it wants one
-/// changed, by a link in its message.
+/// The playlist that a request names: in its `field`, or, where its `mode` wants one
+/// changed, by a link in its `message`.
 ///
 /// # Errors
 /// 422 when the message's only link is a shortened one.
-pub(super) fn named(request: &ChatRequest) -> Result<Option<PlaylistId>, Problem> {
-    let by_message = || match request.mode {
-        Mode::Edit => PlaylistId::named_in(&request.message),
+pub(super) fn named(
+    field: &PlaylistField,
+    mode: Mode,
+    message: &str,
+) -> Result<Option<PlaylistId>, Problem> {
+    let by_message = || match mode {
+        Mode::Edit => PlaylistId::named_in(message),
         Mode::Analyze | Mode::Create => Ok(None),
     };
     let unreadable = |why: NoPlaylist| {
         let (pointer, message) = ("/message".into(), format!("its link {why}"));
         Problem::invalid(vec![FieldError { pointer, message }])
     };
-    match &request.playlist_id.0 {
+    match &field.0 {
         Some(Ok(id)) => Ok(Some(id.clone())),
         // The validator has refused what cannot be read.
         Some(Err(_)) | None => by_message().map_err(unreadable),

@@ -70,9 +70,6 @@ routes! {
     get "/assets/{*file}" NOTHING => assets::asset,
 }
 
-/// The route by which runs are ended, which has a count of its own.
-pub(super) const STOP: &str = "/api/chat-stream/{run}/stop";
-
 /// The template that `path` belongs to, for the log: a path itself may hold
 /// what only its sender should know. `None` where the page answers.
 pub(super) fn template(path: &str) -> Option<&'static str> {

@@ -6,17 +6,12 @@
 //! session is: under its hash, encrypted with the code itself. No session exists
 //! before it is exchanged.
 
-use std::time::Duration;
-
 use super::Account;
-use crate::AppState;
 use crate::config::Secret;
+use crate::{AppState, stored};
 use spinlane_core::cache::session::SessionError;
 use spinlane_core::ports::StoreError;
 use spinlane_core::store::Claimed;
-
-/// How long a code is good.
-pub(crate) const LASTS: Duration = Duration::from_secs(60);
 
 /// A code for `account`.
 ///
@@ -35,7 +30,7 @@ pub(crate) async fn redeem(app: &AppState, code: &str) -> Result<Account, Sessio
     // What was never a code leaves no trace in the store.
     let first = app.codes.load::<Account>(code).await?;
     let name = format!("code:{}", first.id());
-    let claim = match app.store.claim(&name, LASTS).await? {
+    let claim = match app.store.claim(&name, stored::CODE_LASTS).await? {
         Some(Claimed::Ours(claim)) => Some(claim),
         Some(Claimed::Theirs) => return Err(SessionError::Invalid),
         // Without counters two who come within the same milliseconds both get

@@ -11,7 +11,7 @@ mod crowd;
 mod names;
 mod purse;
 mod report;
-mod run;
+mod skip;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -21,8 +21,8 @@ use std::sync::Arc;
 
 use futures::future::join;
 
-pub(crate) use report::{EnrichedTrack, Report, SkipReason};
-pub(crate) use run::Enrichment;
+pub(crate) use report::{EnrichedTrack, Report};
+pub(crate) use skip::SkipReason;
 
 use crate::AppState;
 use crate::clients::deezer::Deezer;

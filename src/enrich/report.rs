@@ -3,6 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::skip::SkipReason;
 use super::sweep::{Outcome, Swept};
 use crate::clients::lastfm::TrackInfo;
 use crate::error::{ErrorObject, code};
@@ -31,21 +32,6 @@ pub(crate) struct EnrichedTrack {
 pub(crate) enum What {
     Bpm,
     Tags,
-}
-
-/// Why it was not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum SkipReason {
-    /// The request may not make the calls that it takes. Ask again: what is
-    /// known by now costs nothing.
-    Budget,
-    /// The upstream asks for fewer calls, or its slots are taken.
-    RateLimited,
-    /// The upstream did not answer, or not with what its interface promises.
-    UpstreamFailed,
-    /// The request had to end.
-    Deadline,
 }
 
 /// What was not found out about a track.

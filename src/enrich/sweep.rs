@@ -8,7 +8,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use tracing::{info, warn};
 
 use super::purse::Purse;
-use super::report::SkipReason;
+use super::skip::SkipReason;
 use super::watch::Steps;
 use crate::error::{Code, ErrorObject, code};
 use crate::music::Track;

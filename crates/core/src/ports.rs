@@ -14,7 +14,7 @@ use bytes::Bytes;
 pub use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
-use super::{redact, store, turn};
+use super::{redact, turn};
 
 /// A point on a [`Clock`]'s monotonic axis, in nanoseconds from a start that
 /// only that clock knows. Points of different clocks (and of different
@@ -83,6 +83,11 @@ pub trait Clock: Send + Sync {
     }
 }
 
+/// For how long a store that has failed is left alone, and one that is slow is
+/// not used for the cache: when to try again what
+/// was refused for it.
+pub const LEFT_ALONE: Duration = Duration::from_secs(5);
+
 /// Why a store did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -112,7 +117,7 @@ impl StoreError {
     /// When asking again may go better; `None` where it will not.
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Unavailable(_) => Some(store::LEFT_ALONE),
+            Self::Unavailable(_) => Some(LEFT_ALONE),
             Self::Refused(_) => None,
             Self::LeftAlone { wait } => Some(*wait),
         }

@@ -2,6 +2,7 @@
 
 mod halves;
 mod loose;
+mod parse;
 mod reported;
 mod request;
 mod start;

@@ -35,21 +35,23 @@ pub(super) fn count(count: Count) {
     }
 }
 
-/// The counts as they are told.
+/// What the cache has done for the request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "utoipa", schema(as = CacheReport))]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
     /// Values found, and fresh.
     pub hits: u32,
     /// Values served although they are to be refreshed.
     pub stale_hits: u32,
-    /// Values that had to be asked for.
+    /// Values that an upstream had to be asked for.
     pub misses: u32,
-    /// Answers that there is none, known already.
+    /// Known already: there is no such value.
     pub negative_hits: u32,
-    /// Waits for a value that another was asking for already.
+    /// Values that another was asking for already.
     pub shared: u32,
-    /// Store calls that failed.
+    /// Calls of the key-value store that failed.
     pub store_errors: u32,
 }
 

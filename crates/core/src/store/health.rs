@@ -9,14 +9,10 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::ports::{Instant, StoreError};
+use crate::ports::{Instant, LEFT_ALONE, StoreError};
 
 /// A call that takes longer means a slow store.
 const SLOW: Duration = Duration::from_millis(250);
-
-/// For how long a store that has failed is left alone, and one that is slow is
-/// not used for the cache.
-pub(super) const PAUSE: Duration = Duration::from_secs(5);
 
 /// For how long the slowest call counts.
 const REMEMBERED: Duration = Duration::from_secs(60);
@@ -71,7 +67,7 @@ impl Health {
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         // A store that refuses has answered.
         if let Some(error @ StoreError::Unavailable(_)) = error {
-            learned.left_alone = Some(now + PAUSE);
+            learned.left_alone = Some(now + LEFT_ALONE);
             if !std::mem::replace(&mut learned.said_failing, true) {
                 tracing::warn!(
                     took_ms,
@@ -87,7 +83,7 @@ impl Health {
             (learned.slow, learned.said_slow) = (None, false);
             return;
         }
-        learned.slow = Some(now + PAUSE);
+        learned.slow = Some(now + LEFT_ALONE);
         if !std::mem::replace(&mut learned.said_slow, true) {
             tracing::warn!(
                 took_ms,
@@ -112,7 +108,7 @@ mod tests {
         let health = Health::default();
         let fault = StoreError::Unavailable("gone".into());
         health.report(at(1), TICK, Some(&fault));
-        assert_eq!(health.left_alone(at(2)), Some(PAUSE - TICK));
+        assert_eq!(health.left_alone(at(2)), Some(LEFT_ALONE - TICK));
         assert!(!health.is_quick(at(2)));
         assert_eq!(health.left_alone(at(5_001)), None);
         health.report(at(5_001), TICK, Some(&fault));

@@ -46,6 +46,8 @@ pub use period::PeriodCounter;
 pub(crate) use stamp::Stamp;
 pub use whole::Swept;
 
+pub use super::ports::LEFT_ALONE;
+
 use super::cache::Count;
 use super::ports::{
     BoxFuture, Clock, Counters, Entropy, KeyValue, Ports, Spawner, StoreError, check_key,
@@ -54,10 +56,6 @@ use super::{scope, turn};
 use behind::Behind;
 use health::Health;
 use upkeep::Upkeep;
-
-/// For how long a store that has failed is left alone: when to try again what
-/// was refused for it.
-pub const LEFT_ALONE: Duration = health::PAUSE;
 
 /// The store of an instance. Clones are the same.
 ///

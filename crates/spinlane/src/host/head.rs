@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use wasip2::exports::http::incoming_handler::ResponseOutparam;
-use wasip2::http::types::{Fields, OutgoingBody, OutgoingResponse};
+use wasip2::http::types::{OutgoingBody, OutgoingResponse};
 use wasip2::io::streams::OutputStream;
 
+use super::fields::fields;
 use super::panic_hook::{self, BodyStream, Says};
 
 /// A head that has not left. Should something panic, the hook answers instead.
@@ -43,26 +44,4 @@ impl Head {
         ResponseOutparam::set(outparam, Ok(self.outgoing));
         Some(panic_hook::body_started(stream, self.says, unwritten))
     }
-}
-
-/// Header fields that the host owns: a component may not set them, and one of
-/// them makes the host refuse all.
-const HOST_OWNED: [http::HeaderName; 3] = [
-    http::header::CONNECTION,
-    http::header::TRANSFER_ENCODING,
-    http::header::HOST,
-];
-
-/// `headers` as the host takes them.
-pub(super) fn fields(headers: &http::HeaderMap) -> Fields {
-    let fields = Fields::new();
-    for (name, value) in headers {
-        if HOST_OWNED.contains(name) || name.as_str() == "keep-alive" {
-            continue;
-        }
-        if fields.append(name.as_str(), value.as_bytes()).is_err() {
-            tracing::warn!(header = name.as_str(), "the host refused a header");
-        }
-    }
-    fields
 }

@@ -11,6 +11,7 @@
 mod body_pump;
 mod clock;
 mod entropy;
+mod fields;
 mod head;
 mod incoming;
 mod log;

@@ -64,7 +64,7 @@ async fn send(
 fn outgoing_request(parts: &http::request::Parts) -> Result<OutgoingRequest, HttpError> {
     let invalid = |what: &str| HttpError::Invalid(what.into());
     let authority = parts.uri.authority().ok_or_else(|| invalid("no host"))?;
-    let request = OutgoingRequest::new(super::head::fields(&parts.headers));
+    let request = OutgoingRequest::new(super::fields::fields(&parts.headers));
     request
         .set_method(&method_to_wasi(&parts.method))
         .map_err(|()| invalid("the method"))?;

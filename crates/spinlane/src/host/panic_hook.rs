@@ -194,7 +194,7 @@ pub(super) fn body_ended() {
 }
 
 fn answer(outparam: ResponseOutparam, response: &http::Response<Bytes>) {
-    let outgoing = OutgoingResponse::new(super::head::fields(response.headers()));
+    let outgoing = OutgoingResponse::new(super::fields::fields(response.headers()));
     let _ = outgoing.set_status_code(response.status().as_u16());
     // As the pump does: what is whole before its head leaves in one segment.
     // There is room for the one chunk.

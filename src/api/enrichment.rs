@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use futures::FutureExt;
 
-use super::{Report, enrich_until};
 use crate::AppState;
+use crate::enrich::{self, Report, enrich_until};
 use crate::frames::{Dj, Ending, Frame, Output, Reason, UsageReport, Waits};
 use crate::music::Track;
 use spinlane_core::limit::Observer;
@@ -18,7 +18,7 @@ use spinlane_http::run::Work;
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Tracks that are being enriched.
-pub(crate) struct Enrichment {
+pub(super) struct Enrichment {
     app: AppState,
     tracks: Vec<Track>,
     /// When the lookups end, so that the rest of the request's time is enough
@@ -28,7 +28,7 @@ pub(crate) struct Enrichment {
 
 impl Enrichment {
     /// Of `tracks`, for the request that begins now.
-    pub(crate) fn new(app: &AppState, tracks: Vec<Track>) -> Self {
+    pub(super) fn new(app: &AppState, tracks: Vec<Track>) -> Self {
         let now = app.ports.clock.now();
         let limit = app.config.streams().request_deadline;
         let limit = limit.map(|limit| limit - (limit / 10).min(LAST_WORDS));
@@ -40,10 +40,10 @@ impl Enrichment {
     }
 
     /// All that can be found out. `progress` is told how far it has come.
-    pub(crate) async fn report(
+    pub(super) async fn report(
         &self,
         waits: &Arc<Waits>,
-        progress: &super::Progress<'_>,
+        progress: &enrich::Progress<'_>,
     ) -> Report {
         let observer = Arc::clone(waits) as Arc<dyn Observer>;
         enrich_until(&self.app, &observer, &self.tracks, progress, self.deadline).await
