@@ -4,7 +4,7 @@
 //! [`Ports`](spinlane_core::ports::Ports), so the whole API runs natively in tests. A
 //! host makes an [`App`] and hands it requests. The map:
 //!
-//! - [`api`]: the routes, what they take and answer, and the page.
+//! - `api`: the routes, what they take and answer, and the page.
 //! - `chat`: the agent, its turns with the model, and its tools.
 //! - `enrich`: tempo and tags of many tracks.
 //! - `auth`: logins, sessions and what a session may do.
@@ -14,7 +14,7 @@
 //!
 //! Only `component`, which exports the application, knows a host as well.
 
-pub mod api;
+mod api;
 mod app;
 mod auth;
 mod chat;

@@ -1,6 +1,6 @@
 //! HTTP: routes, what they take, and what is said when they cannot.
 //!
-//! The way of a request is [`answer`]: layers, in order, around [`routes`].
+//! The way of a request is `answer`: layers, in order, around the `routes`.
 
 mod admin;
 mod assets;

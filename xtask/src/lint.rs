@@ -18,6 +18,10 @@ pub(crate) fn run() -> Result<()> {
     for (what, arguments) in [
         ("lints (wasm, Spin)", &["--package", DJ][..]),
         (
+            "lints (wasm, what applications depend on)",
+            &["--package", "spinlane", "--all-features"],
+        ),
+        (
             "lints (wasm, fixture and example)",
             &["--package", "spinlane-fixture", "--package", "relay"],
         ),
