@@ -17,6 +17,35 @@
 //! - [`problem`]: errors outside a stream (RFC 9457).
 //! - [`quota`]: how often a caller may ask.
 //! - [`run`]: work that is done while its answer is being streamed.
+//!
+//! ```
+//! use axum::Router;
+//! use axum::body::Body;
+//! use axum::middleware::from_fn_with_state;
+//! use axum::routing::get;
+//! use http::Request;
+//! use spinlane_core::ports::Ports;
+//! use spinlane_core::testing::World;
+//! use spinlane_http::access_log::{self, AccessLog};
+//! use spinlane_http::context::{self, Contexts};
+//! use tower::ServiceExt;
+//!
+//! fn api(ports: &Ports) -> Router {
+//!     let log = AccessLog::new(&ports.clock, |path| (path == "/").then_some("/"));
+//!     let contexts = Contexts::new(&ports.entropy, 50);
+//!     Router::new()
+//!         .route("/", get(|| async { "hello" }))
+//!         // The last one is the outermost.
+//!         .layer(from_fn_with_state(log, access_log::write))
+//!         .layer(from_fn_with_state(contexts, context::begin))
+//! }
+//!
+//! let world = World::new();
+//! let request = Request::get("/").body(Body::empty()).unwrap();
+//! let answer = world.run(api(&world.ports()).oneshot(request)).unwrap();
+//! assert!(answer.headers().contains_key("x-request-id"));
+//! assert!(answer.headers().contains_key("server-timing"));
+//! ```
 
 pub mod access_log;
 pub mod context;

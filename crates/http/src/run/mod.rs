@@ -7,7 +7,10 @@
 mod frames;
 mod new;
 mod output;
+pub mod plain;
 pub mod stop;
+#[cfg(test)]
+mod tests;
 mod waits;
 
 use std::convert::Infallible;
