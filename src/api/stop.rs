@@ -5,7 +5,6 @@ use axum::extract::{Path, State};
 use http::StatusCode;
 
 use super::docs::answers::{NoStore, NotFound, OverQuota};
-use crate::error::{ErrorObject, code};
 use crate::{AppState, stored};
 use spinlane_http::problem::Problem;
 use spinlane_http::run::stop;
@@ -39,21 +38,7 @@ pub(super) async fn stop(
     State(app): State<AppState>,
     run: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, Problem> {
-    let run = run.ok().map(|Path(run)| run);
-    let Some(run) = run.filter(|run| stop::is_run_id(run)) else {
-        let message = "a run's id has 32 hexadecimal digits, in lower case";
-        let error = ErrorObject::new(code::NOT_FOUND, message);
-        return Err(Problem::new(StatusCode::NOT_FOUND, error));
-    };
-    stored::stops(&app.store)
-        .raise(&run)
-        .await
-        .map_err(|error| {
-            tracing::warn!(%error, "a run could not be told to stop");
-            Problem::store_unavailable(
-                "the key-value store does not answer, and the run is told by it: try again in a \
-             moment, or close the stream's connection, which ends the run as well",
-            )
-        })?;
-    Ok(StatusCode::NO_CONTENT)
+    // What is no text is no id either.
+    let run = run.map(|Path(run)| run).unwrap_or_default();
+    stop::ask(Some(&stored::stops(&app.store)), &run).await
 }

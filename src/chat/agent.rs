@@ -88,7 +88,7 @@ impl Agent<'_> {
             tools: self.toolbox.specs(),
             // Told so, and not in words: those would be taken for the results'.
             tool_choice: is_last.then_some(ToolChoice::None),
-            system: [SystemText {
+            system: vec![SystemText {
                 text: self.system,
                 cache_control: Some(CacheControl::Ephemeral),
             }],

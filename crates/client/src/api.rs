@@ -152,6 +152,12 @@ impl Api {
         }
     }
 
+    /// The same, of which `observer` is told how its calls go.
+    #[must_use]
+    pub fn observed(self, observer: Arc<dyn Observer>) -> Self {
+        Self { observer, ..self }
+    }
+
     /// The same, for many calls at once that others may overtake.
     pub fn bulk(self) -> Self {
         Self {

@@ -117,6 +117,13 @@ impl fmt::Display for UpstreamError {
 
 impl std::error::Error for UpstreamError {}
 
+/// What the user is told: see [`UpstreamError::object`].
+impl From<UpstreamError> for ErrorObject {
+    fn from(error: UpstreamError) -> Self {
+        error.object()
+    }
+}
+
 impl UpstreamError {
     /// For the user: the code, and a message that says what to do. The words are
     /// our own: what the service said may name what is behind it, and is in the

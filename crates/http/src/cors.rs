@@ -41,6 +41,17 @@ pub struct Cors {
     pub read: &'static [HeaderName],
 }
 
+/// Pages of other origins learn nothing.
+impl Default for Cors {
+    fn default() -> Self {
+        Self {
+            pages: Pages::Own,
+            concerns: |_| false,
+            read: &[],
+        }
+    }
+}
+
 /// The layer: it lets pages of other origins read every answer, refusals included.
 pub async fn share(State(cors): State<Cors>, request: Request, next: Next) -> Response {
     if !(cors.concerns)(request.uri().path()) {

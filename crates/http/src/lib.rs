@@ -11,9 +11,11 @@
 //! - [`cors::share`]: pages of other origins.
 //! - [`target::bound`]: how long a path may be.
 //!
+//! [`stack::Stack`] is all of them, in that order, for an application that adds none.
+//!
 //! Extractors and answers:
 //!
-//! - [`json`]: bodies, read with every fault named.
+//! - [`json`], [`text`]: bodies, read in bounded time with every fault named.
 //! - [`problem`]: errors outside a stream (RFC 9457).
 //! - [`quota`]: how often a caller may ask.
 //! - [`run`]: work that is done while its answer is being streamed.
@@ -48,6 +50,7 @@
 //! ```
 
 pub mod access_log;
+mod arrive;
 pub mod context;
 pub mod cors;
 pub mod json;
@@ -56,4 +59,9 @@ pub mod panic;
 pub mod problem;
 pub mod quota;
 pub mod run;
+pub mod stack;
 pub mod target;
+pub mod text;
+
+/// What routes and handlers are written in: the version that this crate's are.
+pub use axum;

@@ -22,7 +22,7 @@ async fn post(host: &Host, prompt: impl Into<reqwest::Body>) -> Response {
     request.send().await.expect("an answer")
 }
 
-/// Every event's data.
+/// Every event's data, numbered from 1.
 async fn frames(response: Response) -> Vec<Value> {
     assert_eq!(response.status(), 200);
     let bytes = tokio::time::timeout(PATIENCE, response.bytes()).await;
@@ -31,17 +31,32 @@ async fn frames(response: Response) -> Vec<Value> {
     Decoder::new(1 << 20)
         .push(&bytes, |event| {
             frames.push(serde_json::from_str(&event.data).expect("JSON"));
+            assert_eq!(event.id, frames.len().to_string());
         })
         .expect("events of moderate size");
     frames
 }
 
-fn text(text: &str) -> Value {
-    json!({"type": "text", "text": text})
+/// Every event's data but the first and the last but one, `run` and `usage`.
+async fn said(response: Response) -> Vec<Value> {
+    let mut frames = frames(response).await;
+    assert_eq!(frames.remove(0)["type"], "run");
+    let usage = frames.remove(frames.len() - 2);
+    assert_eq!(usage["type"], "usage");
+    frames
 }
 
-fn done(stop_reason: &str) -> Value {
-    json!({"type": "done", "stop_reason": stop_reason})
+fn text(text: &str) -> Value {
+    json!({"type": "content", "data": text})
+}
+
+fn done() -> Value {
+    json!({"type": "done", "data": null})
+}
+
+/// Why an answer is not whole.
+fn cut(reason: &str) -> Value {
+    json!({"type": "done", "data": {"incomplete": true, "reason": reason}})
 }
 
 #[tokio::test]
@@ -53,22 +68,32 @@ async fn every_delta_is_relayed_and_the_answer_is_kept_for_an_hour() {
     let head = response.headers();
     assert_eq!(head["content-type"], "text/event-stream");
     assert_eq!(head["x-accel-buffering"], "no");
-    let all = [text("Hel"), text("lo\n"), text("wörld"), done("end_turn")];
-    assert_eq!(frames(response).await, all);
+    assert!(head.contains_key("x-request-id"));
+    assert!(head.contains_key("traceparent"));
+    let all = [text("Hel"), text("lo\n"), text("wörld"), done()];
+    assert_eq!(said(response).await, all);
     let asked = &anthropic.calls()[0];
     assert!(asked.has_key);
-    assert_eq!(asked.request["messages"][0]["content"], "greet me");
+    let content = json!([{"type": "text", "text": "greet me"}]);
+    assert_eq!(asked.request["messages"][0]["content"], content);
     // Written before its instance ends.
     settled(&host).await;
 
-    let whole = [text("Hello\nwörld"), done("end_turn")];
-    assert_eq!(frames(post(&host, "greet me").await).await, whole);
+    let whole = [text("Hello\nwörld"), done()];
+    assert_eq!(said(post(&host, "greet me").await).await, whole);
     assert_eq!(anthropic.counts().started, 1);
-    frames(post(&host, "greet us").await).await;
+    said(post(&host, "greet us").await).await;
     assert_eq!(anthropic.counts().started, 2);
     host.advance_wall_clock(Duration::from_secs(3_601));
-    assert_eq!(frames(post(&host, "greet me").await).await, all);
+    assert_eq!(said(post(&host, "greet me").await).await, all);
     assert_eq!(anthropic.counts().started, 3);
+    // As much as it may say is not all that it had to say, and is not kept.
+    for calls in [4, 5] {
+        anthropic.script(Script::text(["a"]).stop_reason("max_tokens"));
+        let answer = said(post(&host, "greet all").await).await;
+        assert_eq!(answer, [text("a"), cut("max_tokens")]);
+        assert_eq!(anthropic.counts().started, calls);
+    }
     settled(&host).await;
 }
 
@@ -77,18 +102,67 @@ async fn a_delta_leaves_before_the_next_one_comes_and_a_client_that_goes_ends_th
     let (host, upstreams) = relay().await;
     let anthropic = upstreams.anthropic();
     anthropic.script(Script::text(["first", "second"]).hang_after(1));
-    let mut stream = post(&host, "go on").await.bytes_stream();
-    let first = tokio::time::timeout(PATIENCE, stream.next()).await;
-    let first = first.expect("in time").expect("a frame").expect("unbroken");
-    assert_eq!(first, "data: {\"type\":\"text\",\"text\":\"first\"}\n\n");
+    let response = post(&host, "go on").await;
+    let run = run_id(&response);
+    let mut stream = response.bytes_stream();
+    let expected = format!(
+        "id: 1\ndata: {{\"type\":\"run\",\"data\":{{\"id\":\"{run}\"}}}}\n\n\
+         id: 2\ndata: {{\"type\":\"content\",\"data\":\"first\"}}\n\n"
+    );
+    let mut came = Vec::new();
+    while came.len() < expected.len() {
+        let read = tokio::time::timeout(PATIENCE, stream.next()).await;
+        came.extend(read.expect("in time").expect("a frame").expect("unbroken"));
+    }
+    assert_eq!(String::from_utf8_lossy(&came), expected);
     drop(stream);
     let gone = anthropic.wait_for(PATIENCE, |counts| counts.open == 0);
     assert_eq!(gone.await.map(|counts| counts.cancelled), Ok(1));
     settled(&host).await;
     // Half an answer is not kept.
     anthropic.script(Script::text(["first", "second"]));
-    let all = [text("first"), text("second"), done("end_turn")];
-    assert_eq!(frames(post(&host, "go on").await).await, all);
+    let all = [text("first"), text("second"), done()];
+    assert_eq!(said(post(&host, "go on").await).await, all);
+}
+
+/// By which a run can be stopped.
+fn run_id(response: &Response) -> String {
+    let id = response.headers()["x-run-id"].to_str();
+    id.expect("a text").to_owned()
+}
+
+#[tokio::test]
+async fn a_run_is_stopped_from_another_instance() {
+    let (host, upstreams) = relay().await;
+    let anthropic = upstreams.anthropic();
+    anthropic.script(Script::text(["first", "second"]).hang_after(1));
+    let response = post(&host, "go on").await;
+    let stop = host.url(&format!("/{}/stop", run_id(&response)));
+    // The call has begun, so that there is something to end.
+    let begun = anthropic.wait_for(PATIENCE, |counts| counts.open == 1);
+    begun.await.expect("a call");
+    let stopped = reqwest::Client::new().post(stop).send().await;
+    assert_eq!(stopped.expect("an answer").status(), 204);
+    let said = said(response).await;
+    assert_eq!(said.last(), Some(&cut("stopped")));
+    let gone = anthropic.wait_for(PATIENCE, |counts| counts.open == 0);
+    assert_eq!(gone.await.map(|counts| counts.cancelled), Ok(1));
+    settled(&host).await;
+}
+
+#[tokio::test]
+async fn an_overload_inside_a_200_is_tried_again() {
+    let (host, upstreams) = relay().await;
+    let anthropic = upstreams.anthropic();
+    let words = || Script::text(["a"]);
+    anthropic.script(words());
+    anthropic.push(words().error_event_after(0, "overloaded_error", "Overloaded"));
+    let line = "That did not work at anthropic: trying again";
+    let thinking = json!({"type": "thinking", "data": line});
+    let all = [thinking, text("a"), done()];
+    assert_eq!(said(post(&host, "hello").await).await, all);
+    assert_eq!(anthropic.counts().started, 2);
+    settled(&host).await;
 }
 
 #[tokio::test]
@@ -99,30 +173,46 @@ async fn whatever_the_upstream_does_one_error_says_so() {
     for (script, said, code, calls) in [
         // Worth asking again, twice.
         (Script::status(500), 0, "upstream_error", 3),
-        (Script::status(401), 0, "upstream_error", 1),
-        (Script::raw("text/html", "<html>"), 0, "upstream_cut", 1),
-        (words().garbage_after(1), 1, "upstream_error", 1),
+        (Script::status(529), 0, "overloaded", 3),
+        (Script::status(401), 0, "upstream_auth", 1),
+        (
+            Script::raw("text/html", "<html>"),
+            0,
+            "upstream_protocol",
+            1,
+        ),
+        (words().garbage_after(1), 1, "upstream_protocol", 1),
         (words().cut_after(1), 1, "upstream_cut", 1),
+        (
+            words().error_event_after(0, "overloaded_error", "Overloaded"),
+            0,
+            "overloaded",
+            3,
+        ),
         (
             words().error_event_after(1, "overloaded_error", "Overloaded"),
             1,
-            "upstream_error",
+            "overloaded",
             1,
         ),
         // The last one: nothing is asked in that lane for an hour.
-        (Script::status(429).retry_after(3_600), 0, "busy", 1),
+        (Script::status(429).retry_after(3_600), 0, "rate_limited", 1),
     ] {
         anthropic.reset();
         anthropic.script(script);
-        let frames = frames(post(&host, "hello").await).await;
+        let frames = self::said(post(&host, "hello").await).await;
         let (last, before) = frames.split_last().expect("frames");
-        assert!(before.iter().all(|frame| frame["type"] == "text"));
-        assert_eq!(before.len(), said, "{last}");
+        let of = |kind: &str| before.iter().filter(|frame| frame["type"] == kind).count();
+        // A line for each time that it is asked again, and what was said.
+        assert_eq!(of("thinking") as u64, calls - 1, "{last}");
+        assert_eq!(of("content"), said, "{last}");
+        assert_eq!(before.len(), of("thinking") + said, "{last}");
         assert_eq!(
-            (&last["type"], &last["code"]),
+            (&last["type"], &last["data"]["code"]),
             (&"error".into(), &code.into())
         );
-        assert!(!last["message"].as_str().expect("a message").is_empty());
+        let message = last["data"]["message"].as_str().expect("a message");
+        assert!(message.contains("Anthropic"), "{message}");
         assert!(!last.to_string().contains(KEY), "{last}");
         assert_eq!(anthropic.counts().started, calls, "{last}");
     }
@@ -140,18 +230,39 @@ async fn what_is_no_prompt_is_refused_before_the_stream() {
     ] {
         let response = post(&host, prompt).await;
         assert_eq!(response.status(), status);
-        assert!(!response.text().await.expect("a text").is_empty());
+        assert!(
+            !problem(response).await["detail"]
+                .as_str()
+                .expect("words")
+                .is_empty()
+        );
     }
     let get = reqwest::get(host.url("/")).await.expect("an answer");
-    assert_eq!(get.status(), 404);
+    assert_eq!(get.status(), 405);
+    assert_eq!(get.headers()["allow"], "POST, OPTIONS");
+    assert_eq!(problem(get).await["code"], "method_not_allowed");
+    let nowhere = reqwest::get(host.url("/x")).await.expect("an answer");
+    assert_eq!(nowhere.status(), 404);
+    assert_eq!(problem(nowhere).await["code"], "not_found");
     assert_eq!(upstreams.anthropic().counts().started, 0);
 
     let unset = relay_host(&upstreams.anthropic().origin()).variable("anthropic_api_key", "");
     let unset = unset.start().await.expect("the host starts");
     let response = post(&unset, "hello").await;
     assert_eq!(response.status(), 503);
-    let why = response.text().await.expect("a text");
+    let why = problem(response).await;
+    assert_eq!(why["code"], "not_configured");
+    assert_eq!(why["context"]["variable"], "anthropic_api_key");
+    let why = why["detail"].as_str().expect("words");
     assert!(why.contains("anthropic_api_key"), "{why}");
+}
+
+/// Why there is no stream.
+async fn problem(response: Response) -> Value {
+    let kind = &response.headers()["content-type"];
+    assert_eq!(kind, "application/problem+json");
+    let text = response.text().await.expect("a text");
+    serde_json::from_str(&text).expect("JSON")
 }
 
 /// The README's words for builders are the example's own.

@@ -8,6 +8,7 @@ mod request;
 mod start;
 mod stream;
 mod surrogates;
+mod text;
 mod wire;
 
 use std::sync::Arc;
@@ -23,9 +24,11 @@ pub use request::{
 };
 pub use stream::MessageStream;
 pub use surrogates::mend;
+pub use text::TextStream;
 pub use wire::{Block, Delta, StopReason, StreamEvent, Usage};
 
 use crate::{Api, ApiRequest, ApiSpec, Failure, Origin, Secret, Service, Transport, UpstreamError};
+use spinlane_core::error::{ErrorObject, code};
 use spinlane_core::limit::{Answered, Inspect, Observer};
 use spinlane_core::ports::{Clock, HttpError, TimeoutPhase};
 
@@ -35,11 +38,18 @@ const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version
 /// The version of the interface that [`request`] and [`wire`] describe.
 const VERSION: &str = "2023-06-01";
 
+/// The variables that say how the service is reached.
+const API_KEY: &str = "anthropic_api_key";
+const BASE_URL: &str = "anthropic_base_url";
+
+/// Where it is, unless it is said otherwise.
+const DEFAULT_URL: &str = "https://api.anthropic.com";
+
 static SERVICE: Service = Service {
     name: "anthropic",
     title: "Anthropic",
-    key_variable: Some("anthropic_api_key"),
-    url_variable: "anthropic_base_url",
+    key_variable: Some(API_KEY),
+    url_variable: BASE_URL,
     not_found: "check the variables `anthropic_model` and `anthropic_base_url`",
     forbidden: Some(
         "it may not serve this region or network, or a proxy in between refuses; its reason is in \
@@ -86,6 +96,47 @@ impl Client {
         }
     }
 
+    /// The same as [`new`](Self::new), as the variables `anthropic_api_key` and
+    /// `anthropic_base_url` say, which `variable` knows; where that has no address,
+    /// the service's own. Nobody is told how its calls go: see
+    /// [`observed`](Self::observed).
+    ///
+    /// # Errors
+    /// `not_configured` without a key, and `misconfigured` for an address that is
+    /// none; either names the variable.
+    pub fn from_variables(
+        transport: &Transport,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, ErrorObject> {
+        let set = |name| variable(name).filter(|value| !value.is_empty());
+        let Some(key) = set(API_KEY) else {
+            let message = format!("set the variable `{API_KEY}`");
+            return Err(ErrorObject::new(code::NOT_CONFIGURED, message).with("variable", API_KEY));
+        };
+        let url = set(BASE_URL);
+        let base_url =
+            url.map_or_else(|| Ok(Origin::known(DEFAULT_URL)), |url| Origin::parse(&url));
+        let base_url = base_url.map_err(|expected| {
+            let message = format!("the variable `{BASE_URL}` is not valid: {expected}");
+            ErrorObject::new(code::MISCONFIGURED, message).with("variable", BASE_URL)
+        })?;
+        Ok(Self::new(
+            transport,
+            &base_url,
+            Secret::new(key),
+            Arc::new(()),
+        ))
+    }
+
+    /// The same, of which `observer` is told how its calls go.
+    #[must_use]
+    pub fn observed(self, observer: Arc<dyn Observer>) -> Self {
+        Self {
+            api: self.api.observed(observer),
+            ..self
+        }
+    }
+
     /// The same, for answers that may go without a part of it for so long (120 s at
     /// first). Pings do not count.
     #[must_use]
@@ -124,6 +175,16 @@ impl Client {
         }
         check_media_type(&head.headers).map_err(|failure| self.api.fail(failure))?;
         Ok(MessageStream::new(body, self.api.clone(), self.progress))
+    }
+
+    /// Asks for an answer of which only the text matters. As [`stream`](Self::stream),
+    /// which it is.
+    ///
+    /// # Errors
+    /// As [`stream`](Self::stream).
+    pub async fn text(&self, request: &Request<'_>) -> Result<TextStream, UpstreamError> {
+        let stream = self.stream(request).await?;
+        Ok(TextStream::new(stream, self.clone()))
     }
 
     /// Asks again after an answer that has stalled before it said anything, for
@@ -175,6 +236,41 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Failure> {
 mod tests {
     use super::*;
     use http::HeaderValue;
+    use spinlane_core::testing::World;
+
+    #[test]
+    fn a_variable_that_is_missing_or_malformed_is_named() {
+        let transport = crate::testing::transport(&World::new());
+        let client = |key: &'static str, url: &'static str| {
+            let variable = move |name: &str| match name {
+                "anthropic_api_key" => Some(key.to_owned()),
+                "anthropic_base_url" => Some(url.to_owned()),
+                _ => None,
+            };
+            Client::from_variables(&transport, variable)
+        };
+        for (key, url, expected) in [
+            ("", "", ("not_configured", "anthropic_api_key")),
+            ("key", "nowhere", ("misconfigured", "anthropic_base_url")),
+            (
+                "key",
+                "http://u:secret@x/",
+                ("misconfigured", "anthropic_base_url"),
+            ),
+        ] {
+            let error = client(key, url).unwrap_err();
+            assert_eq!(
+                (error.code.as_str(), &error.context["variable"]),
+                (expected.0, &expected.1.into())
+            );
+            assert!(error.message.contains(expected.1), "{}", error.message);
+            assert!(!error.message.contains("secret"), "{}", error.message);
+        }
+        for url in ["", "http://127.0.0.1:4000"] {
+            assert!(client("key", url).is_ok(), "{url}");
+        }
+        assert!(Client::from_variables(&transport, |_| None).is_err());
+    }
 
     /// The types of `mime-*` and `utf-8` in web-platform-tests' `eventsource/`,
     /// and what else something in between may answer with.

@@ -30,9 +30,28 @@ pub struct Request<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_choice: Option<ToolChoice>,
     /// What it is told before the conversation.
-    pub system: [SystemText<'a>; 1],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub system: Vec<SystemText<'a>>,
     /// The conversation, which begins with the user.
     pub messages: &'a [Message<'a>],
+}
+
+impl<'a> Request<'a> {
+    /// Asks `model` to go on with `messages`, in at most `max_tokens` tokens; without
+    /// instructions or tools, and reasoning by its own default.
+    pub const fn new(model: &'a str, max_tokens: u32, messages: &'a [Message<'a>]) -> Self {
+        Self {
+            model,
+            max_tokens,
+            stream: true,
+            thinking: None,
+            output_config: None,
+            tools: &[],
+            tool_choice: None,
+            system: Vec::new(),
+            messages,
+        }
+    }
 }
 
 /// Whether the model reasons before it answers.
@@ -106,6 +125,16 @@ pub struct Message<'a> {
     pub role: Role,
     /// What is said.
     pub content: Vec<Part<'a>>,
+}
+
+impl<'a> Message<'a> {
+    /// What the user says, which may not be empty.
+    pub fn user(text: impl Into<Cow<'a, str>>) -> Self {
+        Self {
+            role: Role::User,
+            content: vec![Part::text(text)],
+        }
+    }
 }
 
 /// Who speaks.
@@ -240,7 +269,7 @@ mod tests {
             output_config: Some(OutputConfig { effort: "low" }),
             tools: &tools,
             tool_choice: Some(ToolChoice::None),
-            system: [SystemText {
+            system: vec![SystemText {
                 text: "You are",
                 cache_control,
             }],
@@ -295,7 +324,7 @@ mod tests {
             output_config: None,
             tools: &[],
             tool_choice: None,
-            system: [SystemText {
+            system: vec![SystemText {
                 text: "You are",
                 cache_control: None,
             }],
@@ -305,6 +334,19 @@ mod tests {
         assert_eq!(
             to_value(&request).unwrap(),
             json!({"model": "m", "max_tokens": 10, "stream": true, "system": system, "messages": []})
+        );
+    }
+
+    #[test]
+    fn a_question_alone_is_a_request() {
+        let messages = [Message::user("hello")];
+        let content = json!([{"type": "text", "text": "hello"}]);
+        assert_eq!(
+            to_value(Request::new("m", 10, &messages)).unwrap(),
+            json!({
+                "model": "m", "max_tokens": 10, "stream": true,
+                "messages": [{"role": "user", "content": content}],
+            })
         );
     }
 }

@@ -122,6 +122,21 @@ pub enum StopReason {
     Unknown,
 }
 
+impl StopReason {
+    /// Why an answer that ended so is not all that the model had to say, as the
+    /// interface names it; `None` where it is.
+    pub const fn cut_short(self) -> Option<&'static str> {
+        match self {
+            Self::EndTurn | Self::StopSequence | Self::Unknown => None,
+            Self::MaxTokens => Some("max_tokens"),
+            Self::ToolUse => Some("tool_use"),
+            Self::PauseTurn => Some("pause_turn"),
+            Self::Refusal => Some("refusal"),
+            Self::ModelContextWindowExceeded => Some("model_context_window_exceeded"),
+        }
+    }
+}
+
 /// Tokens. Absent is not zero: it means that the event says nothing about it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {

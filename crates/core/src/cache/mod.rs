@@ -3,7 +3,6 @@
 //!
 //! ```
 //! use bytes::Bytes;
-//! use futures::TryStreamExt;
 //! use spinlane_core::cache::{Cache, Cached, Key, Kind};
 //! use spinlane_core::limit::{Budget, Call, Limits, Orchestrator};
 //! use spinlane_core::ports::HttpError;
@@ -29,17 +28,11 @@
 //! // The error is `Clone`, since all who wait for one fetch get it; what is not
 //! // goes into an `Arc`.
 //! async fn ask(upstreams: Orchestrator, budget: Budget) -> Result<Option<f32>, String> {
-//!     let request = http::Request::get("https://tempo.example/").body(Bytes::new());
-//!     let request = request.map_err(|error| error.to_string())?;
-//!     let answered = upstreams.run(Call::new("tempo", request, budget)).await;
-//!     let body = answered.map_err(|error| error.to_string())?.response.into_body();
-//!     let read = body.try_fold(Vec::new(), |mut all, read| async move {
-//!         all.extend(read);
-//!         Ok(all)
-//!     });
-//!     let text = read.await.map_err(|error| error.to_string())?;
+//!     let call = Call::get("tempo", "https://tempo.example/", budget);
+//!     let call = call.map_err(|error| error.to_string())?;
+//!     let answered = upstreams.run(call).await.map_err(|error| error.to_string())?;
 //!     // `None`: there is no such value, which is remembered, too.
-//!     Ok(String::from_utf8_lossy(&text).parse().ok())
+//!     answered.json(4096).await.map_err(|error| error.to_string())
 //! }
 //!
 //! let tempo = cache.of::<f32>(&TEMPO);

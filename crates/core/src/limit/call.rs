@@ -4,8 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use http::header::CONTENT_TYPE;
 use http::response;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::budget::{Budget, BudgetExhausted};
 use super::lane::{LaneError, LaneName, Priority, secs};
@@ -63,6 +67,35 @@ impl Call {
             progress: None,
             observer: None,
         }
+    }
+
+    /// A call that reads `url`, and may be sent more than once.
+    ///
+    /// # Errors
+    /// [`HttpError::Invalid`] where `url` is none.
+    pub fn get(lane: impl Into<LaneName>, url: &str, budget: Budget) -> Result<Self, HttpError> {
+        let request = http::Request::get(url).body(Bytes::new());
+        let request = request.map_err(|error| HttpError::Invalid(error.to_string()))?;
+        Ok(Self::new(lane, request, budget).repeatable())
+    }
+
+    /// A call that sends `body` as JSON to `url`, once.
+    ///
+    /// # Errors
+    /// [`HttpError::Invalid`] where `url` is none, or `body` has no JSON form.
+    pub fn post_json<T: Serialize + ?Sized>(
+        lane: impl Into<LaneName>,
+        url: &str,
+        body: &T,
+        budget: Budget,
+    ) -> Result<Self, HttpError> {
+        let invalid = |error: &dyn fmt::Display| HttpError::Invalid(error.to_string());
+        let body = serde_json::to_vec(body).map_err(|error| invalid(&error))?;
+        let request = http::Request::post(url)
+            .header(CONTENT_TYPE, "application/json")
+            .body(Bytes::from(body));
+        let request = request.map_err(|error| invalid(&error))?;
+        Ok(Self::new(lane, request, budget))
     }
 
     /// The same, allowed to be sent more than once.
@@ -164,6 +197,9 @@ pub trait Observer: Send + Sync {
     }
 }
 
+/// Nobody is told.
+impl Observer for () {}
+
 /// What a call cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CallStats {
@@ -184,6 +220,63 @@ pub struct Answered {
     pub verdict: Verdict,
     /// What it cost.
     pub stats: CallStats,
+}
+
+/// Why an answer that came was not read whole.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AnswerError {
+    /// It broke off, or did not go on in time.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// It has more bytes than the caller takes. The rest is not read.
+    #[error("the answer has more than {limit} bytes")]
+    TooLong {
+        /// What the caller takes, in bytes.
+        limit: usize,
+    },
+    /// It is no JSON, or JSON of another shape. What it says instead is left out: it
+    /// may be a user's.
+    #[error("the answer cannot be read at line {line}, column {column}")]
+    Json {
+        /// From 1.
+        line: usize,
+        /// From 1.
+        column: usize,
+    },
+}
+
+impl Answered {
+    /// The whole body, of at most `limit` bytes, whatever the status. Dropping the
+    /// future cancels the call; the lane's slot is free when this resolves.
+    ///
+    /// # Errors
+    /// [`AnswerError::Http`], [`AnswerError::TooLong`].
+    pub async fn bytes(self, limit: usize) -> Result<Bytes, AnswerError> {
+        let mut body = self.response.into_body();
+        let mut bytes = BytesMut::new();
+        while let Some(read) = body.next().await {
+            let read = read?;
+            if read.len() > limit - bytes.len() {
+                return Err(AnswerError::TooLong { limit });
+            }
+            bytes.extend_from_slice(&read);
+        }
+        Ok(bytes.freeze())
+    }
+
+    /// The whole body, of at most `limit` bytes, read as JSON; otherwise as
+    /// [`bytes`](Self::bytes).
+    ///
+    /// # Errors
+    /// [`AnswerError`].
+    pub async fn json<T: DeserializeOwned>(self, limit: usize) -> Result<T, AnswerError> {
+        let bytes = self.bytes(limit).await?;
+        serde_json::from_slice(&bytes).map_err(|error| AnswerError::Json {
+            line: error.line(),
+            column: error.column(),
+        })
+    }
 }
 
 impl fmt::Debug for Answered {
@@ -258,5 +351,72 @@ impl From<LaneError> for CallError {
             } => Self::Shed { lane, retry_after },
             LaneError::Deadline { lane, retry_after } => Self::Busy { lane, retry_after },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::limit::{Limits, Orchestrator};
+    use crate::store::Store;
+    use crate::testing::{ScriptedHttp, World};
+
+    /// An answer of these pieces, and what the upstream is sent for it.
+    fn answered(pieces: &'static [&'static str]) -> (World, Answered) {
+        let world = World::with_http(ScriptedHttp::new(move |request| async move {
+            assert_eq!(request.headers()["content-type"], "application/json");
+            assert_eq!(request.body(), "{\"q\":1}");
+            let pieces = pieces
+                .iter()
+                .map(|piece| Ok(Bytes::from_static(piece.as_bytes())));
+            Ok(http::Response::new(stream::iter(pieces).boxed()))
+        }));
+        let ports = world.ports();
+        let door = Orchestrator::new(Limits::default(), &ports, &Store::open(&ports));
+        let budget = Budget::default();
+        let call = Call::post_json("x", "https://x.example/", &json!({"q": 1}), budget).unwrap();
+        assert!(!call.repeatable);
+        let answered = world.run(door.run(call)).unwrap();
+        (world, answered)
+    }
+
+    #[test]
+    fn a_body_is_read_up_to_a_limit() {
+        for (limit, expected) in [
+            (6, Ok(Bytes::from("abcdef"))),
+            (5, Err(AnswerError::TooLong { limit: 5 })),
+            (0, Err(AnswerError::TooLong { limit: 0 })),
+        ] {
+            let (world, answered) = answered(&["abc", "def"]);
+            assert_eq!(world.run(answered.bytes(limit)), expected);
+        }
+    }
+
+    #[test]
+    fn json_that_cannot_be_read_is_not_repeated_in_the_error() {
+        let (world, good) = answered(&["{\"a\":", "1}"]);
+        assert_eq!(world.run(good.json::<Value>(100)), Ok(json!({"a": 1})));
+        for body in [&["secret"], &["{\"secret\":1}"]] {
+            let (world, bad) = answered(body);
+            let error = world.run(bad.json::<u32>(100)).unwrap_err();
+            assert!(
+                matches!(error, AnswerError::Json { line: 1, .. }),
+                "{error}"
+            );
+            assert!(!error.to_string().contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_url_is_told_before_it_is_sent() {
+        for url in ["", "not a url"] {
+            let call = Call::get("x", url, Budget::default());
+            assert!(matches!(call, Err(HttpError::Invalid(_))), "{url:?}");
+        }
+        let call = Call::get("x", "https://x.example/", Budget::default());
+        assert!(call.unwrap().repeatable);
     }
 }

@@ -97,6 +97,14 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// The same, with a configuration for the lane `name`. In place of one that it
+    /// has.
+    #[must_use]
+    pub fn with_lane(mut self, name: impl Into<LaneName>, lane: LaneConfig) -> Self {
+        self.lanes.insert(name.into(), lane);
+        self
+    }
+
     /// The configuration of lane `name`.
     pub fn lane(&self, name: &str) -> &LaneConfig {
         self.lanes.get(name).unwrap_or(&self.other_lanes)

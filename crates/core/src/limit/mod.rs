@@ -13,7 +13,6 @@
 //! ```
 //! use std::num::NonZeroU32;
 //!
-//! use bytes::Bytes;
 //! use spinlane_core::limit::{Budget, Call, LaneConfig, Limits, Orchestrator, Priority};
 //! use spinlane_core::ports::HttpError;
 //! use spinlane_core::store::Store;
@@ -23,8 +22,7 @@
 //! // Two calls at a time and ten a second.
 //! let ten = NonZeroU32::new(10).unwrap();
 //! let search = LaneConfig::new(2).rate(ten);
-//! let mut limits = Limits::default();
-//! limits.lanes.insert("search".into(), search);
+//! let limits = Limits::default().with_lane("search", search);
 //!
 //! // In a component the ports come from the host.
 //! let world = World::with_http(ScriptedHttp::new(|_| async {
@@ -34,12 +32,12 @@
 //! let upstreams = Orchestrator::new(limits, &ports, &Store::open(&ports));
 //!
 //! let budget = Budget::new(50);
-//! let request = http::Request::get("https://search.example/").body(Bytes::new())?;
-//! let mut call = Call::new("search", request, budget.clone()).repeatable();
+//! let mut call = Call::get("search", "https://search.example/", budget.clone())?;
 //! call.priority = Priority::Background;
 //! let answered = world.run(upstreams.run(call))?;
 //! assert_eq!((answered.stats.attempts, budget.used()), (1, 1));
-//! drop(answered);
+//! // At most so many bytes of it are read; its slot is free then.
+//! assert!(world.run(answered.bytes(4096))?.is_empty());
 //!
 //! // Limits change while they are in use, in this instance. What all instances
 //! // have in common comes from their configuration.
@@ -63,7 +61,7 @@ pub mod shared;
 
 pub use bucket::{InvalidRate, Rate, TokenBucket, Wait};
 pub use budget::{Budget, BudgetExhausted, Taken};
-pub use call::{Answered, Beginning, Call, CallError, CallStats, Inspect, Observer};
+pub use call::{AnswerError, Answered, Beginning, Call, CallError, CallStats, Inspect, Observer};
 pub use caller::{CallerLimit, Decision, Quota};
 pub use config::{LaneConfig, Limits, Scope};
 pub use global::{GLOBAL, Global};

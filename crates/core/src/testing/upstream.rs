@@ -3,10 +3,11 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use futures::FutureExt;
+use futures::future::ready;
+use futures::{FutureExt, StreamExt, stream};
 
 use crate::ports::{BodyStream, BoxFuture, HttpClient, HttpError, Timeouts};
 
@@ -39,6 +40,21 @@ impl ScriptedHttp {
             handler: Arc::new(move |request| handler(request).boxed()),
             calls: Arc::default(),
         }
+    }
+
+    /// An upstream that gives these answers in turn, and the last one again and again.
+    ///
+    /// # Panics
+    /// When it is asked and there are none.
+    pub fn in_turn(answers: impl IntoIterator<Item = http::Response<Bytes>>) -> Self {
+        let answers: Vec<_> = answers.into_iter().collect();
+        let turn = AtomicUsize::new(0);
+        Self::new(move |_| {
+            let turn = turn.fetch_add(1, Ordering::SeqCst);
+            let answer = answers.get(turn).or(answers.last());
+            let answer = answer.expect("an answer").clone();
+            ready(Ok(answer.map(|body| stream::iter([Ok(body)]).boxed())))
+        })
     }
 
     /// An upstream that refuses every connection.

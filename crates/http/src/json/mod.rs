@@ -1,6 +1,5 @@
 //! JSON bodies, in and out.
 
-mod arrive;
 mod read;
 
 use std::sync::Arc;
@@ -17,6 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::arrive;
 use crate::problem::{FieldError, Problem};
 use spinlane_core::error::{ErrorObject, code};
 use spinlane_core::ports::Clock;
@@ -61,8 +61,8 @@ where
         let (parts, body) = request.into_parts();
         check_media_type(&parts.headers)?;
         check_encoding(&parts.headers)?;
-        check_announced_length(&parts.headers)?;
-        let body = arrive::read_all(body, &*Arc::<dyn Clock>::from_ref(state)).await?;
+        arrive::check_announced_length(&parts.headers, MAX_BODY)?;
+        let body = arrive::read_all(body, MAX_BODY, &*Arc::<dyn Clock>::from_ref(state)).await?;
         parse(&body).map(Self)
     }
 }
@@ -117,30 +117,6 @@ fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
     let taken = (ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     let error = error.with("contentEncoding", encoding);
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error).with_headers([taken]))
-}
-
-/// Spares a client that announces too much from sending it.
-fn check_announced_length(headers: &HeaderMap) -> Result<(), Problem> {
-    let length = headers.get(CONTENT_LENGTH);
-    let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    match length {
-        Some(length) if length > MAX_BODY as u64 => Err(too_large()),
-        _ => Ok(()),
-    }
-}
-
-fn too_large() -> Problem {
-    let message = format!("the body may have at most {MAX_BODY} bytes");
-    let error = ErrorObject::new(code::BODY_TOO_LARGE, message).with("maxBytes", MAX_BODY);
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, error)
-}
-
-fn incomplete(status: StatusCode) -> Problem {
-    let message = match status {
-        StatusCode::REQUEST_TIMEOUT => "the body did not arrive in time",
-        _ => "the body ended early",
-    };
-    Problem::new(status, ErrorObject::new(code::INCOMPLETE_REQUEST, message))
 }
 
 fn not_json(reason: impl std::fmt::Display) -> Problem {

@@ -8,6 +8,7 @@ mod frames;
 mod new;
 mod output;
 pub mod plain;
+mod serve;
 pub mod stop;
 #[cfg(test)]
 mod tests;
@@ -30,13 +31,15 @@ use spinlane_core::abort::{AbortHandle, AbortReason};
 use spinlane_core::cache::Flags;
 use spinlane_core::error::ErrorObject;
 use spinlane_core::limit::Running;
-use spinlane_core::ports::{BoxFuture, Clock, Instant, LastWords, Patience, Spawner};
+use spinlane_core::ports::{BoxFuture, Clock, Entropy, Instant, LastWords, Patience, Spawner};
 use spinlane_core::sse::{self, Event, WriterConfig};
-use spinlane_core::{log, scope};
+use spinlane_core::store::Store;
+use spinlane_core::{hex, log, scope};
 
 pub use frames::{Cut, Frames, Said};
 pub use new::NewRun;
 pub use output::{Closed, Held, MAX_FRAMES, Output};
+pub use serve::serve;
 pub use waits::{Waits, Whose};
 
 /// The run's id, before the first frame says it.
@@ -77,6 +80,18 @@ impl Runs {
     }
 }
 
+impl Runs {
+    /// The same, for runs that can be stopped by other requests, which tell it in
+    /// `store`: see [`stop::ask`]. A run looks there every 800 ms.
+    #[must_use]
+    pub fn stopped_in(self, store: &Store) -> Self {
+        Self {
+            stops: Some(Flags::new(store, stop::NAMESPACE, stop::LASTS)),
+            ..self
+        }
+    }
+}
+
 impl fmt::Debug for Runs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Runs")
@@ -95,6 +110,18 @@ pub struct Run {
     pub id: String,
     /// Whether the log is sent as well.
     pub debug: bool,
+}
+
+impl Run {
+    /// A run with a name of its own, without its log in the stream.
+    pub fn new(entropy: &dyn Entropy) -> Self {
+        let mut id = [0; 16];
+        entropy.fill(&mut id);
+        Self {
+            id: hex::encode(&id),
+            debug: false,
+        }
+    }
 }
 
 /// What a run does.
@@ -135,6 +162,18 @@ pub enum Ending<F: Frames> {
     Failed(ErrorObject),
     /// There is nobody to tell.
     Gone,
+}
+
+impl<F: Frames> From<Closed> for Ending<F> {
+    fn from(_: Closed) -> Self {
+        Self::Gone
+    }
+}
+
+impl<F: Frames> From<ErrorObject> for Ending<F> {
+    fn from(error: ErrorObject) -> Self {
+        Self::Failed(error)
+    }
 }
 
 /// Answers with a stream at once, and starts the run that feeds it. When the body is

@@ -122,6 +122,17 @@ impl<F: Frames> Output<F> {
         Ok(())
     }
 
+    /// A piece of the answer, in order. Waits while the queue is full, which holds
+    /// back the upstream that is being read; pieces that are said without waiting
+    /// for anything else in between leave in one write.
+    ///
+    /// # Errors
+    /// [`Closed`] when the client has gone, or there is no room for more.
+    pub async fn say(&self, text: &str) -> Result<(), Closed> {
+        let fed = self.feed(&frame::<F>(Said::Content(text)));
+        fed.await
+    }
+
     /// A line of progress. Under back-pressure the newest one waits, and the
     /// others are dropped.
     pub fn thinking(&self, line: &str) {

@@ -6,7 +6,13 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
+
 use super::Runs;
+use crate::problem::Problem;
+use spinlane_core::cache::Flags;
+use spinlane_core::error::{ErrorObject, code};
+use spinlane_core::ports::StoreError;
 
 /// How often a run looks: it learns of its end within a second.
 const LOOK: Duration = Duration::from_millis(800);
@@ -14,6 +20,37 @@ const LOOK: Duration = Duration::from_millis(800);
 /// A flag that nobody has seen for so long belongs to a run that has ended, or
 /// never was. A store in trouble is left alone for a few seconds.
 pub const LASTS: Duration = Duration::from_secs(60);
+
+/// Where flags are raised for the runs of an application that names no place of its
+/// own, in the store.
+pub(super) const NAMESPACE: &str = "stop";
+
+/// Tells the run called `id` to end, from whatever instance: what a stop route does.
+/// Resolves with 204, also where the run has ended already, or never was; it learns
+/// of it within a second.
+///
+/// # Errors
+/// 404 where `id` is no run's id; 503 where there is no store to tell it by, or the
+/// store does not answer.
+pub async fn ask(stops: Option<&Flags>, id: &str) -> Result<StatusCode, Problem> {
+    if !is_run_id(id) {
+        let message = "a run's id has 32 hexadecimal digits, in lower case";
+        let error = ErrorObject::new(code::NOT_FOUND, message);
+        return Err(Problem::new(StatusCode::NOT_FOUND, error));
+    }
+    let raised = match stops {
+        Some(stops) => stops.raise(id).await,
+        None => Err(StoreError::unavailable("there is none")),
+    };
+    raised.map_err(|error| {
+        tracing::warn!(%error, "a run could not be told to stop");
+        Problem::store_unavailable(
+            "the key-value store does not answer, and the run is told by it: try again in a \
+             moment, or close the stream's connection, which ends the run as well",
+        )
+    })?;
+    Ok(StatusCode::NO_CONTENT)
+}
 
 /// Whether `id` may name a run: 128 bits in lower-case hexadecimal.
 pub fn is_run_id(id: &str) -> bool {

@@ -170,3 +170,80 @@ fn a_client_that_goes_ends_the_work() {
     // The work would go on for ever.
     world.drain();
 }
+
+/// Says something, and ends so.
+async fn say(output: Output<Plain>, error: Option<ErrorObject>) -> Result<(), Ending<Plain>> {
+    output.say("a").await?;
+    error.map_or(Ok(()), |error| Err(error.into()))
+}
+
+const CONTENT: &str = "id: 2\ndata: {\"type\":\"content\",\"data\":\"a\"}\n\n";
+
+#[test]
+fn a_function_is_a_run() {
+    let error = ErrorObject::new(spinlane_core::error::code::BUSY, "later");
+    for (error, last) in [
+        (None, r#"{"type":"done","data":null}"#),
+        (
+            Some(error),
+            r#"{"type":"error","data":{"code":"busy","message":"later"}}"#,
+        ),
+    ] {
+        let world = World::new();
+        let ports = world.ports();
+        let runs = Runs::new(&ports.clock, &ports.spawner);
+        let run = Run::new(&*ports.entropy);
+        assert!(stop::is_run_id(&run.id));
+        let response = serve(&runs, &context(), run, |output, _| say(output, error));
+        let body = world.run(response.into_body().collect());
+        world.drain();
+        let body = String::from_utf8(body.unwrap().to_bytes().into()).unwrap();
+        assert!(body.contains(CONTENT), "{body}");
+        assert!(body.ends_with(&format!("data: {last}\n\n")), "{body}");
+    }
+}
+
+#[test]
+fn a_panic_ends_the_stream_in_an_error() {
+    let world = World::new();
+    let ports = world.ports();
+    let runs = Runs::new(&ports.clock, &ports.spawner);
+    let run = Run::new(&*ports.entropy);
+    let response = serve(
+        &runs,
+        &context(),
+        run,
+        |output: Output<Plain>, _| async move {
+            say(output, None).await?;
+            futures::future::pending::<Result<(), Ending<Plain>>>().await
+        },
+    );
+    let last_words = response.extensions().get::<LastWords>().cloned();
+    let mut body = response.into_body();
+    for _ in 0..2 {
+        world.run(body.frame()).unwrap().unwrap();
+    }
+    // As the host's hook does: nothing runs any more.
+    let last = String::from_utf8(last_words.unwrap().say("one")).unwrap();
+    let event = "data: {\"type\":\"error\",\"data\":{\"code\":\"internal\"";
+    assert!(last.contains(event), "{last}");
+    assert!(last.contains("\"requestId\":\"one\""), "{last}");
+}
+
+#[test]
+fn who_is_told_to_stop_is_told_in_the_store() {
+    let world = World::new();
+    let ports = world.ports();
+    let store = Store::open(&ports);
+    let runs = Runs::new(&ports.clock, &ports.spawner).stopped_in(&store);
+    let stops = runs.stops.as_ref().unwrap();
+    let ask = |stops, id| {
+        let asked = world.run(stop::ask(stops, id));
+        asked.unwrap_or_else(|problem| problem.status())
+    };
+    assert_eq!(ask(Some(stops), "x"), 404);
+    assert_eq!(ask(None, ID), 503);
+    assert_eq!(world.run(stops.is_raised(ID)), Ok(false));
+    assert_eq!(ask(Some(stops), ID), 204);
+    assert_eq!(world.run(stops.is_raised(ID)), Ok(true));
+}

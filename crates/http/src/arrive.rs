@@ -5,10 +5,12 @@ use std::time::Duration;
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use futures::future::{Either, select};
-use http::StatusCode;
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
-use super::{MAX_BODY, Problem, incomplete, too_large};
+use crate::problem::Problem;
+use spinlane_core::error::{ErrorObject, code};
 use spinlane_core::ports::Clock;
 
 /// How long a body may take to arrive, however small it is.
@@ -21,11 +23,15 @@ const PER_KIB: Duration = Duration::from_secs(1);
 /// The whole of `body`.
 ///
 /// # Errors
-/// 413 when it is larger than [`MAX_BODY`], 408 when it is too slow, 400 when it
+/// 413 when it has more than `limit` bytes, 408 when it is too slow, 400 when it
 /// breaks off.
-pub(super) async fn read_all(body: Body, clock: &dyn Clock) -> Result<Bytes, Problem> {
+pub(crate) async fn read_all(
+    body: Body,
+    limit: usize,
+    clock: &dyn Clock,
+) -> Result<Bytes, Problem> {
     let begun = clock.now();
-    let mut body = Limited::new(body, MAX_BODY);
+    let mut body = Limited::new(body, limit);
     let mut whole = BytesMut::new();
     loop {
         let kibibytes = u32::try_from(whole.len() / 1024).unwrap_or(u32::MAX);
@@ -37,10 +43,34 @@ pub(super) async fn read_all(body: Body, clock: &dyn Clock) -> Result<Bytes, Pro
         match frame {
             None => return Ok(whole.freeze()),
             Some(Ok(frame)) => whole.extend(frame.into_data()),
-            Some(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large()),
+            Some(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large(limit)),
             Some(Err(_)) => return Err(incomplete(StatusCode::BAD_REQUEST)),
         }
     }
+}
+
+/// Spares a client that announces more than `limit` bytes from sending them.
+pub(crate) fn check_announced_length(headers: &HeaderMap, limit: usize) -> Result<(), Problem> {
+    let length = headers.get(CONTENT_LENGTH);
+    let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    match length {
+        Some(length) if length > limit as u64 => Err(too_large(limit)),
+        _ => Ok(()),
+    }
+}
+
+fn too_large(limit: usize) -> Problem {
+    let message = format!("the body may have at most {limit} bytes");
+    let error = ErrorObject::new(code::BODY_TOO_LARGE, message).with("maxBytes", limit);
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, error)
+}
+
+fn incomplete(status: StatusCode) -> Problem {
+    let message = match status {
+        StatusCode::REQUEST_TIMEOUT => "the body did not arrive in time",
+        _ => "the body ended early",
+    };
+    Problem::new(status, ErrorObject::new(code::INCOMPLETE_REQUEST, message))
 }
 
 #[cfg(test)]
@@ -51,6 +81,7 @@ mod tests {
     use futures::stream;
 
     use super::*;
+    use crate::json::MAX_BODY;
     use spinlane_core::testing::World;
 
     /// Sends so many pieces of so many bytes, each after a pause, and stops there
@@ -74,7 +105,7 @@ mod tests {
             }
         });
         let begun = clock.now();
-        let got = world.run(read_all(Body::from_stream(pieces), &*clock));
+        let got = world.run(read_all(Body::from_stream(pieces), MAX_BODY, &*clock));
         let took = clock.now() - begun;
         match got {
             Ok(body) => (200, body.len(), took),
