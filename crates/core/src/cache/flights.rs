@@ -89,3 +89,26 @@ impl Drop for Landing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    /// One that ends takes itself off the table, and not what came in its place.
+    #[test]
+    fn a_flight_that_is_dropped_takes_no_other_with_it() {
+        let flights = Flights::default();
+        let (numbers, shared) = flights.join::<u32>("k", || pending().boxed());
+        assert!(!shared);
+        // Of another type: it takes the place.
+        let (texts, shared) = flights.join::<String>("k", || pending().boxed());
+        assert!(!shared);
+        drop(numbers);
+        let (_, shared) = flights.join::<String>("k", || unreachable!("it is under way"));
+        assert!(shared);
+        drop(texts);
+        assert!(flights.table().flights.is_empty());
+    }
+}

@@ -31,6 +31,22 @@ fn writes_wait_until_nothing_else_is_ready_and_can_be_read_at_once() {
     assert_eq!(world.run(other.get(&seven)), Cached::Hit(7));
 }
 
+/// A value says of what it is: under another key's hash it is nobody's.
+#[test]
+fn what_lies_under_the_hash_of_another_key_is_a_miss() {
+    let world = World::new();
+    let (bpm, other) = (bpm(&world), Key::new(["other"]));
+    world.run(bpm.put(&key(), Some(&1)));
+    world.run(bpm.put(&other, Some(&2)));
+    world.drain();
+    let dump = world.store.dump();
+    let at = |key: &Key| format!("bpm:{}", key.hash());
+    world.store.put_raw(&at(&other), dump[&at(&key())].clone());
+    let bpm = cache(&world).of::<u32>(&BPM);
+    assert_eq!(world.run(bpm.get(&key())), Cached::Hit(1));
+    assert_eq!(world.run(bpm.get(&other)), Cached::Miss);
+}
+
 #[test]
 fn what_is_removed_is_gone_from_the_queue_and_from_the_store() {
     let world = World::new();

@@ -322,3 +322,25 @@ impl Drop for Lease {
         leases.0.pay_later();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::World;
+
+    /// Each lane of the instance may have to be renewed before the last one is.
+    #[test]
+    fn on_a_slow_store_there_is_time_to_renew_all_lanes() {
+        let world = World::new();
+        let store = Store::open(&world.ports());
+        let lanes = ["a", "b"].map(|name| Leases::new(&store, name).unwrap());
+        for lane in &lanes {
+            let lane: Weak<dyn Urgent> = lane.0.me.clone();
+            store.add_urgent(lane);
+        }
+        assert_eq!(lanes[0].0.lead(), OVERLAP);
+        world.store.slow_down(&world.clock, 2 * NOT_QUICK);
+        world.run(store.get("x")).unwrap();
+        assert_eq!(lanes[0].0.lead(), SKEW + 3 * LONGEST_CALL);
+    }
+}
