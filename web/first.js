@@ -27,6 +27,12 @@
     message.value = example.textContent;
     wait();
   }, { signal });
+  // What was asked before this script was here.
+  const { asked } = document.documentElement.dataset;
+  if (asked !== undefined) {
+    message.value ||= asked;
+    wait();
+  }
   // The page takes over.
   document.addEventListener('spinlane:ready', () => early.abort());
 
