@@ -51,10 +51,10 @@ for (const [name, up] of [
     await up(page);
     const latest = page.getByRole('button', { name: /Latest/ });
     await latest.waitFor();
-    // A wheel may scroll smoothly: until it stands.
+    // A wheel may scroll smoothly, and a finger throw it: until it stands.
     await page.waitForFunction(async () => {
       const at = document.scrollingElement.scrollTop;
-      await new Promise((resolve) => setTimeout(resolve, 120));
+      await new Promise((resolve) => setTimeout(resolve, 500));
       return document.scrollingElement.scrollTop === at;
     });
     const left = await top(page);
