@@ -1,7 +1,7 @@
 // Reading: the page obeys whoever reads it, at any size, in any direction, on
 // paper, and by ear.
 import assert from 'node:assert/strict';
-import test from 'node:test';
+import test from './again.js';
 import { dj } from './started.js';
 import { PHONE, TEXT, ZOOMED, ask, askWithTools, blank, ended, filled, next, script, shot, visit, violations, inspected, words } from './walk.js';
 

@@ -1,6 +1,6 @@
 // Conversations: nothing that was asked or said is lost without a word.
 import assert from 'node:assert/strict';
-import test from 'node:test';
+import test from './again.js';
 import { control } from './harness.js';
 import { dj } from './started.js';
 import { PHONE, PLAYLIST, ask, ended, filled, inspected, script, shot, violations, visit } from './walk.js';
