@@ -3,6 +3,7 @@
 // end.
 
 const UP = new Set(['ArrowUp', 'PageUp', 'Home']);
+const DOWN = new Set(['ArrowDown', 'PageDown', 'End']);
 // What is nearer to the end than this is at the end, in CSS pixels.
 const NEAR = 24;
 
@@ -16,6 +17,8 @@ export class Follower {
   #following = false;
   #top = 0;
   #touch = 0;
+  // Where the page ended when the reader set out for its end.
+  #aim = Infinity;
 
   /**
    * `floor()`: where the view ends, in px from its top; `needle()`: the element
@@ -26,16 +29,19 @@ export class Follower {
     this.#needle = needle;
     this.#button = button;
     const passive = { passive: true };
-    addEventListener('wheel', ({ deltaY }) => deltaY < 0 && this.#leave(), passive);
+    addEventListener('wheel', ({ deltaY }) => (deltaY < 0 ? this.#leave() : this.#setOut()), passive);
     addEventListener('touchstart', ({ touches }) => (this.#touch = touches[0].clientY), passive);
     addEventListener('touchmove', ({ touches }) => {
       if (touches[0].clientY > this.#touch) this.#leave();
+      else this.#setOut();
       this.#touch = touches[0].clientY;
     }, passive);
     addEventListener('keydown', (event) => {
       const up = UP.has(event.key) || (event.key === ' ' && event.shiftKey);
       if (up && !(event.target.value && event.key !== 'PageUp')) this.#leave();
+      if (DOWN.has(event.key)) this.#setOut();
     });
+    addEventListener('scrollend', () => (this.#aim = Infinity));
     addEventListener('scroll', () => this.#scrolled(), passive);
     addEventListener('resize', () => this.look(), passive);
   }
@@ -85,7 +91,13 @@ export class Follower {
 
   #leave() {
     this.#following = false;
+    this.#aim = Infinity;
     this.look();
+  }
+
+  /** The text grows while one scrolls: who reaches what was the end has meant it. */
+  #setOut() {
+    this.#aim = this.#page.scrollHeight - innerHeight;
   }
 
   #depth() {
@@ -103,7 +115,7 @@ export class Follower {
     const atEnd = scrollHeight - innerHeight - scrollTop <= NEAR;
     // A page that became shorter is at its end, and nobody has gone up.
     if (scrollTop < this.#top && !atEnd) this.#following = false;
-    else if (scrollTop > this.#top && (atEnd || this.#depth() <= 0)) this.#following = this.#live;
+    else if (scrollTop > this.#top && (atEnd || scrollTop >= this.#aim - NEAR || this.#depth() <= 0)) this.#following = this.#live;
     this.#top = scrollTop;
     this.look();
   }

@@ -2,7 +2,7 @@
 // nothing beyond this server is asked for it.
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
-import test from './again.js';
+import test from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { chromium, dj } from './started.js';
 

@@ -1,7 +1,7 @@
 // Bad networks, logins, other tabs: what is asked is not lost, and what is known
 // is what is shown.
 import assert from 'node:assert/strict';
-import test from './again.js';
+import test from 'node:test';
 import { control, up } from './harness.js';
 import { dj } from './started.js';
 import { ask, blank, connect, ended, filled, forgive, inspected, script, shot, violations, visit, words } from './walk.js';

@@ -1,7 +1,6 @@
 // Connecting Spotify as a person does, against the stand-in's consent page.
 import assert from 'node:assert/strict';
-import { beforeEach } from 'node:test';
-import test from './again.js';
+import test, { beforeEach } from 'node:test';
 import { control } from './harness.js';
 import { chromium, dj } from './started.js';
 

@@ -1,6 +1,6 @@
 // The page, as a person meets it: with eyes, a keyboard, a phone, a bad network.
 import assert from 'node:assert/strict';
-import test from './again.js';
+import test from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { control, up } from './harness.js';
 import { dj } from './started.js';

@@ -1,7 +1,7 @@
 // Reading: the page obeys whoever reads it, at any size, in any direction, on
 // paper, and by ear.
 import assert from 'node:assert/strict';
-import test from './again.js';
+import test from 'node:test';
 import { dj } from './started.js';
 import { PHONE, TEXT, ZOOMED, ask, askWithTools, blank, ended, filled, next, script, shot, visit, violations, inspected, words } from './walk.js';
 
@@ -38,9 +38,16 @@ for (const [name, up] of [
   ['finger', async (page) => {
     const session = await page.context().newCDPSession(page);
     const touch = (type, y) => session.send('Input.dispatchTouchEvent', { type, touchPoints: y ? [{ x: 300, y }] : [] });
+    // The page scrolls for a finger after the event has been handled: until it stands.
+    await page.evaluate(() => {
+      globalThis.stands = new Promise((resolve) => {
+        addEventListener('touchend', () => addEventListener('scrollend', resolve, { once: true }), { once: true });
+      });
+    });
     await touch('touchStart', 200);
     for (let y = 220; y <= 400; y += 20) await touch('touchMove', y);
     await touch('touchEnd');
+    await page.evaluate(() => globalThis.stands);
   }],
   ['scroll bar', (page) => page.evaluate(() => scrollBy(0, -200))],
 ]) {
@@ -51,10 +58,10 @@ for (const [name, up] of [
     await up(page);
     const latest = page.getByRole('button', { name: /Latest/ });
     await latest.waitFor();
-    // A wheel may scroll smoothly, and a finger throw it: until it stands.
+    // A wheel may scroll smoothly: until it stands.
     await page.waitForFunction(async () => {
       const at = document.scrollingElement.scrollTop;
-      await new Promise((resolve) => setTimeout(resolve, 500));
+      await new Promise((resolve) => setTimeout(resolve, 120));
       return document.scrollingElement.scrollTop === at;
     });
     const left = await top(page);

@@ -1,6 +1,6 @@
 // Conversations: nothing that was asked or said is lost without a word.
 import assert from 'node:assert/strict';
-import test from './again.js';
+import test from 'node:test';
 import { control } from './harness.js';
 import { dj } from './started.js';
 import { PHONE, PLAYLIST, ask, ended, filled, inspected, script, shot, violations, visit } from './walk.js';
@@ -40,6 +40,8 @@ test('a new record can be undone, and the old one is in the list', async () => {
     assert.deepEqual(await requests(page), ['Third']);
     await page.getByRole('button', { name: 'Records' }).click();
     const list = page.getByRole('dialog', { name: 'Records' });
+    // The sheet comes when it is first asked for.
+    await list.waitFor();
     assert.deepEqual(await list.locator('.record-name > :first-child').allTextContents(), ['Third', 'First']);
     assert.deepEqual(await violations(page), []);
     await shot(page, `records-${options.colorScheme ?? 'light'}`);
@@ -51,6 +53,7 @@ test('a new record can be undone, and the old one is in the list', async () => {
     assert.equal(await list.locator('li').count(), 1);
     await page.keyboard.press('Escape');
     await page.reload();
+    await filled(page);
     assert.deepEqual(await requests(page), ['First', 'Second']);
     await page.context().close();
   }

@@ -1,6 +1,6 @@
 // Results: what was made and found can be opened, copied and gone on from.
 import assert from 'node:assert/strict';
-import test from './again.js';
+import test from 'node:test';
 import { control } from './harness.js';
 import { dj } from './started.js';
 import { PHONE, ask, askWithTools, connect, ended, inspected, next, script, shot, violations, visit } from './walk.js';

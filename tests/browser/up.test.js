@@ -1,6 +1,6 @@
 // The way that all walks begin.
 import assert from 'node:assert/strict';
-import test from './again.js';
+import test from 'node:test';
 import { chromium, dj } from './started.js';
 
 test('the DJ answers in a browser', async () => {

@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use crate::build;
 use crate::steps::{locked, program, root, step};
+use crate::test::PROFILE;
 use crate::tools;
 
 /// Runs them against the DJ as `cargo xtask up` runs it. The component must
@@ -22,7 +23,7 @@ pub(crate) fn run(not_run: &mut Vec<String>) -> Result<()> {
     tools::npm_ci(&npm, "the browser's driver", &folder)?;
     step(
         "build the host and the simulated upstreams",
-        locked("build").args(["--package", "spinlane-up"]),
+        locked("build").args(["--profile", PROFILE, "--package", "spinlane-up"]),
     )?;
     let target = build::target_dir();
     step(
@@ -32,7 +33,7 @@ pub(crate) fn run(not_run: &mut Vec<String>) -> Result<()> {
             // One at a time: each has a host and a browser of its own.
             .args(["--test", "--test-concurrency=1"])
             .env("SPINLANE_ROOT", root())
-            .env("SPINLANE_UP", target.join("debug/spinlane-up"))
+            .env("SPINLANE_UP", target.join(PROFILE).join("spinlane-up"))
             .env("SPINLANE_COMPONENT", build::spin_component())
             .env("SPINLANE_STATE", target.join("browser"))
             .env("SPINLANE_CHROMIUM", chromium)

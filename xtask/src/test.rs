@@ -9,13 +9,16 @@ use crate::steps::{beside, locked, on_path, program, root, step};
 use crate::tools;
 use crate::{browser, build};
 
+/// The Cargo profile of tests, and of what they run.
+pub(crate) const PROFILE: &str = "tests";
+
 pub(crate) fn run(filter: Option<&str>) -> Result<()> {
     let mut not_run = Vec::new();
     build::ensure_target()?;
     beside(build::all, || {
         step(
             "build the Rust tests",
-            locked("test").args(["--workspace", "--no-run"]),
+            locked("test").args(["--profile", PROFILE, "--workspace", "--no-run"]),
         )
     })?;
     rust(filter, &mut not_run)?;
@@ -33,7 +36,7 @@ pub(crate) fn run(filter: Option<&str>) -> Result<()> {
 /// Unit tests, and component tests in real hosts.
 fn rust(filter: Option<&str>, not_run: &mut Vec<String>) -> Result<()> {
     let mut tests = locked("test");
-    tests.arg("--workspace").args(filter);
+    tests.args(["--profile", PROFILE, "--workspace"]).args(filter);
     tests.env("SPINLANE_COMPONENT", build::spin_component());
     tests.env("SPINLANE_WASI_COMPONENT", build::wasi_component());
     tests.env("SPINLANE_PLAIN_COMPONENT", build::plain_spin_component());
@@ -74,12 +77,14 @@ fn npm(not_run: &mut Vec<String>) -> Result<()> {
     tools::npm_ci(&npm, "the npm peers", &folder)?;
     step(
         "build the simulated upstreams",
-        locked("build").args(["--package", "spinlane-upstreams"]),
+        locked("build").args(["--profile", PROFILE, "--package", "spinlane-upstreams"]),
     )?;
     let vectors = build::target_dir().join("sse_vectors.jsonl");
     let output = locked("run")
         .args([
             "--quiet",
+            "--profile",
+            PROFILE,
             "--package",
             "spinlane-core",
             "--example",
@@ -98,7 +103,7 @@ fn npm(not_run: &mut Vec<String>) -> Result<()> {
         .env("SSE_VECTORS", vectors)
         .env(
             "SPINLANE_UPSTREAMS",
-            build::target_dir().join("debug/spinlane-upstreams"),
+            build::target_dir().join(PROFILE).join("spinlane-upstreams"),
         );
     let description = tools::spotify_openapi(&npm);
     let what = "Spotify's OpenAPI description";

@@ -156,7 +156,6 @@ pub enum Part<'a> {
         /// The text, which may not be empty.
         text: Cow<'a, str>,
         /// A breakpoint after it.
-        /// A breakpoint after it.
         #[serde(skip_serializing_if = "Option::is_none")]
         cache_control: Option<CacheControl>,
     },

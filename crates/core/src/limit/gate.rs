@@ -28,8 +28,9 @@ const BEFORE: Duration = Duration::from_secs(1);
 const TRIES: u32 = 16;
 
 /// So often a call takes tickets that have lapsed when it could start: a guest may
-/// be held up by what else it does.
-const LAPSES: usize = 32;
+/// be held up by what else it does, for as long as each of them is good. Deadlines
+/// come first; this ends the call that has none.
+const LAPSES: usize = 128;
 
 /// Who waits for a slot of the store looks so often whether its lane was paused.
 const LOOK: Duration = Duration::from_secs(1);
