@@ -36,7 +36,9 @@ pub(crate) fn run(filter: Option<&str>) -> Result<()> {
 /// Unit tests, and component tests in real hosts.
 fn rust(filter: Option<&str>, not_run: &mut Vec<String>) -> Result<()> {
     let mut tests = locked("test");
-    tests.args(["--profile", PROFILE, "--workspace"]).args(filter);
+    tests
+        .args(["--profile", PROFILE, "--workspace"])
+        .args(filter);
     tests.env("SPINLANE_COMPONENT", build::spin_component());
     tests.env("SPINLANE_WASI_COMPONENT", build::wasi_component());
     tests.env("SPINLANE_PLAIN_COMPONENT", build::plain_spin_component());
