@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::Response;
+use reqwest::{Client, Response};
 use serde_json::{Value, json};
 use spinlane_component_tests::browser::{Browser, SESSION, location, tool_end, use_tool};
 use spinlane_component_tests::chat::{Chat, Frame};
@@ -29,7 +29,7 @@ async fn code(response: Response, status: u16) -> String {
 
 /// The session route, asked with a Bearer token.
 async fn bearer(dj: &Dj, token: &str) -> Response {
-    let request = reqwest::Client::new().get(dj.host.url("/api/auth/session"));
+    let request = Client::new().get(dj.host.url("/api/auth/session"));
     request.bearer_auth(token).send().await.expect("an answer")
 }
 
@@ -72,6 +72,32 @@ async fn a_user_connects_and_disconnects() {
         code(bearer(&dj, &token).await, 401).await,
         "session_invalid"
     );
+}
+
+/// Whichever a request brings beside others, in the head or as cookies.
+#[tokio::test]
+async fn a_log_out_ends_every_session_that_it_brings() {
+    let dj = Dj::start_public(&[]).await;
+    let mut sessions = Vec::new();
+    for _ in 0..3 {
+        sessions.push(Browser::new(&dj).log_in().await);
+    }
+    let [first, second, third] = &sessions[..] else {
+        unreachable!("three were opened")
+    };
+    let request = Client::new()
+        .post(dj.host.url("/api/auth/logout"))
+        .header("origin", dj.origin())
+        .header("authorization", "Bearer x")
+        .header("authorization", format!("Bearer {first}"))
+        .header("cookie", format!("{SESSION}={second}; {SESSION}={third}"));
+    assert_eq!(request.send().await.unwrap().status(), 204);
+    for session in &sessions {
+        assert_eq!(
+            code(bearer(&dj, session).await, 401).await,
+            "session_invalid"
+        );
+    }
 }
 
 #[tokio::test]
