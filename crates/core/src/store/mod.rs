@@ -72,7 +72,7 @@ struct Inner {
     health: Health,
     behind: Behind,
     upkeep: Upkeep,
-    urgent: Mutex<Vec<Weak<dyn Urgent>>>,
+    urgent: Mutex<Arc<[Weak<dyn Urgent>]>>,
 }
 
 /// What must not wait behind the calls that a busy guest makes.
@@ -99,7 +99,7 @@ impl Store {
             health: Health::default(),
             behind: Behind::default(),
             upkeep: Upkeep::default(),
-            urgent: Mutex::default(),
+            urgent: Mutex::new(Arc::new([])),
         };
         Self {
             inner: Arc::new(inner),
@@ -118,7 +118,8 @@ impl Store {
 
     /// Does what `what` has due before any other call.
     pub(crate) fn add_urgent(&self, what: Weak<dyn Urgent>) {
-        self.all_urgent().push(what);
+        let mut urgent = self.all_urgent();
+        *urgent = urgent.iter().cloned().chain([what]).collect();
     }
 
     /// How many have something urgent now and then.
@@ -126,17 +127,21 @@ impl Store {
         self.all_urgent().len()
     }
 
-    fn all_urgent(&self) -> MutexGuard<'_, Vec<Weak<dyn Urgent>>> {
+    fn all_urgent(&self) -> MutexGuard<'_, Arc<[Weak<dyn Urgent>]>> {
         let urgent = &self.inner.urgent;
         urgent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What has to be done by now. (Asked of each without the lock: it takes
+    /// Does what has to be done by now. (Asked of each without the lock: it takes
     /// others.)
-    fn due(&self) -> Vec<BoxFuture<'static, ()>> {
-        let all = self.all_urgent().clone();
-        let due = all.iter().filter_map(|what| what.upgrade()?.due());
-        due.collect()
+    async fn do_urgent(&self) {
+        let all = Arc::clone(&self.all_urgent());
+        for what in &*all {
+            let due = what.upgrade().and_then(|what| what.due());
+            if let Some(work) = due {
+                work.await;
+            }
+        }
     }
 
     /// Whether the host has a store at all.
@@ -268,9 +273,7 @@ impl Store {
         if !self.urgent {
             self.tend_later();
             turn::for_others().await;
-            for work in self.due() {
-                work.await;
-            }
+            self.do_urgent().await;
         }
         let begin = self.clock().now();
         if let Some(wait) = self.inner.health.left_alone(begin) {

@@ -25,15 +25,15 @@ const FARTHEST_TIME: Duration = Duration::from_secs(3_600);
 #[derive(Clone)]
 pub struct PeriodCounter {
     store: Store,
-    /// Begins the names.
-    series: Arc<str>,
+    /// What the names begin with: all but the period's number.
+    name: Arc<str>,
     /// Nanoseconds, not 0.
     length: u64,
 }
 
 impl fmt::Debug for PeriodCounter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("PeriodCounter").field(&self.series).finish()
+        f.debug_tuple("PeriodCounter").field(&self.name).finish()
     }
 }
 
@@ -44,7 +44,7 @@ impl PeriodCounter {
         let length = nanos(length).max(1);
         store.has_counters().then(|| Self {
             store: store.clone(),
-            series: name.into(),
+            name: name_of(name, length).into(),
             length,
         })
     }
@@ -94,7 +94,8 @@ impl PeriodCounter {
     }
 
     fn name(&self, period: u64) -> String {
-        name(&self.series, self.length(), period)
+        let Self { name, .. } = self;
+        format!("{name}{period}")
     }
 }
 
@@ -102,9 +103,14 @@ fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// What counters of periods of `length` nanoseconds are called, all but the number.
+fn name_of(series: &str, length: u64) -> String {
+    format!("{series}@{length}:")
+}
+
 /// What the counter of a period is called.
 pub(super) fn name(series: &str, length: Duration, period: u64) -> String {
-    format!("{series}@{}:{period}", nanos(length))
+    format!("{}{period}", name_of(series, nanos(length)))
 }
 
 /// What a counter is of, by its name.

@@ -190,13 +190,13 @@ impl Inner {
         self.store.clock().now() + wait
     }
 
-    /// Keeps the leases alive until none is held.
+    /// Keeps the leases alive until none is held, and gives back the last.
     async fn keep(self: Arc<Self>, released: oneshot::Receiver<()>) {
         let mut released = released;
         loop {
             let renewal = self.store.clock().sleep_until(self.next_renewal());
             match select(released, renewal).await {
-                Either::Left(_) => return,
+                Either::Left(_) => return self.pay().await,
                 Either::Right(((), rest)) => released = rest,
             }
             self.renew().await;
@@ -276,9 +276,8 @@ impl Inner {
 
 impl Urgent for Inner {
     fn due(&self) -> Option<BoxFuture<'static, ()>> {
-        let needed = self.needed();
-        let is_late = |held: &Held| held.newest < needed;
-        let late = self.books().held.values().any(is_late);
+        let newest = self.books().held.values().map(|held| held.newest).min();
+        let late = newest? < self.needed();
         let this = self.me.upgrade().filter(|_| late)?;
         Some(Box::pin(async move { this.renew().await }))
     }
@@ -318,8 +317,10 @@ impl Drop for Lease {
                 false => None,
             }
         };
-        drop(keeper);
-        leases.0.pay_later();
+        match keeper {
+            Some(keeper) => drop(keeper),
+            None => leases.0.pay_later(),
+        }
     }
 }
 
