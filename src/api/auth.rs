@@ -25,11 +25,11 @@ use crate::auth;
 use crate::auth::cookie;
 use crate::auth::login::{self, Login};
 use crate::auth::{
-    Account, Credentials, Granted, MaybeSession, UserSession, cross_site, page, same_site, silent,
+    Credentials, Granted, MaybeSession, UserSession, cross_site, page, same_site, silent,
     store_trouble,
 };
 use crate::clients::spotify::accounts::Accounts;
-use crate::clients::spotify::{self, Access, Spotify};
+use crate::clients::spotify::{self, Access, Grant, Spotify};
 use crate::config::{Config, Secret};
 use crate::error::{ErrorObject, code};
 use spinlane_client::{Failure, UpstreamError, host};
@@ -186,7 +186,7 @@ async fn finish(app: &AppState, request: &Parts) -> Result<Response, Refused> {
     };
     let page = frontend(&app.config, &login);
     let ended = match granted(app, request, &query, &login).await {
-        Ok(account) => go_on(app, request, &login, &account, page.as_deref()).await,
+        Ok(grant) => go_on(app, request, &login, &grant, page.as_deref()).await,
         Err(problem) => Err(problem),
     };
     ended.map_err(|problem| Refused {
@@ -212,13 +212,13 @@ fn fragment(page: &str, name: &str, value: &str, login: &Login) -> String {
     format!("{page}#{name}={value}{state}")
 }
 
-/// The account that Spotify grants for this login.
+/// What Spotify grants for this login.
 async fn granted(
     app: &AppState,
     request: &Parts,
     query: &Query<'_>,
     login: &Login,
-) -> Result<Account, Problem> {
+) -> Result<Grant, Problem> {
     if let Some(error) = query.single("error") {
         return Err(not_granted(error));
     }
@@ -246,8 +246,8 @@ async fn granted(
             None
         }
     };
-    let account = Account::new(granted, app.ports.clock.unix(), user);
-    account.ok_or_else(|| {
+    let grant = Grant::of_user(granted, app.ports.clock.unix(), user);
+    grant.ok_or_else(|| {
         let message = "Spotify has granted no lasting access: try again";
         let error = ErrorObject::new(code::UPSTREAM_PROTOCOL, message);
         Problem::new(StatusCode::BAD_GATEWAY, error.with("upstream", "spotify"))
@@ -305,7 +305,7 @@ async fn go_on(
     app: &AppState,
     request: &Parts,
     login: &Login,
-    account: &Account,
+    grant: &Grant,
     page: Option<&str>,
 ) -> Result<Response, Problem> {
     // A login makes a new session, and the browser's old one ends with it.
@@ -314,7 +314,7 @@ async fn go_on(
         ended.map_err(|_| store_trouble())?;
     }
     if let Some(page) = page {
-        let code = auth::code::issue(app, account).await;
+        let code = auth::code::issue(app, grant).await;
         let code = code.map_err(|_| store_trouble())?;
         info!("Spotify is connected: a code was issued");
         return Ok(see_other(&fragment(
@@ -324,7 +324,7 @@ async fn go_on(
             login,
         )));
     }
-    let token = app.sessions.create(account).await;
+    let token = app.sessions.create(grant).await;
     let token = token.map_err(|_| store_trouble())?;
     info!("Spotify is connected: a session was opened");
     let mut response = see_other(login.return_to.as_deref().unwrap_or("/"));
@@ -376,15 +376,15 @@ pub(super) async fn token(
     Valid(request): Valid<TokenRequest>,
 ) -> Result<Json<TokenAnswer>, Problem> {
     keys(&app.config)?;
-    let account = match auth::code::redeem(&app, &request.code).await {
-        Ok(account) => account,
+    let grant = match auth::code::redeem(&app, &request.code).await {
+        Ok(grant) => grant,
         Err(SessionError::Store(_)) => return Err(store_trouble()),
         Err(_) => {
             let message = "this code is not good (any more): it can be used once, within a minute";
             return Err(bad_code(message));
         }
     };
-    let token = app.sessions.create(&account).await;
+    let token = app.sessions.create(&grant).await;
     let token = token.map_err(|_| store_trouble())?;
     info!("Spotify is connected: a code was exchanged for a session");
     Ok(Json(TokenAnswer {
