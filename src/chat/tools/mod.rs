@@ -281,6 +281,8 @@ fn with_gaps(mut report: Report, found: &enrich::Report) -> Report {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -305,6 +307,23 @@ mod tests {
         assert_eq!(names(Mode::Edit, true)[..5], reading);
         assert_eq!(names(Mode::Edit, true)[5..], ["modify_playlist"]);
         assert_eq!(names(Mode::Edit, false), reading);
+    }
+
+    /// What the model is told of each tool, word for word: by this it works.
+    #[test]
+    fn the_model_is_told_what_is_pinned() {
+        let mut tools = of(Mode::Edit, true);
+        tools.extend(of(Mode::Create, false).pop());
+        let told = tools.iter().map(|Tool { spec, .. }| {
+            json!({
+                "name": spec.name,
+                "description": spec.description,
+                "input_schema": spec.schema,
+            })
+        });
+        let told: Vec<_> = told.collect();
+        let pinned: Vec<Value> = serde_json::from_str(include_str!("pinned.json")).unwrap();
+        assert_eq!(told, pinned);
     }
 
     #[test]
