@@ -1,19 +1,26 @@
 //! `analyze_playlist`.
 
 use futures::FutureExt;
+use garde::Validate;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::input::Name;
 use super::tracks::{median, most, name, playing_time, tempo};
-use super::{Desk, Outcome, Report, Spec, Tool, schema, tracks};
+use super::{Desk, Outcome, Report, Tool, tracks};
 use crate::enrich::EnrichedTrack;
 use crate::music::{Playlist, Track};
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Deserialize, Validate, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Input {
-    playlist_id: String,
+    /// The playlist's id, URI or address; the playlist that the user has open if left out.
+    #[garde(dive)]
+    playlist_id: Name,
+    /// How many tracks at most, from the first on; 50 if left out.
     #[serde(default = "max_tracks")]
+    #[garde(range(min = 1, max = 500))]
     max_tracks: u32,
 }
 
@@ -26,24 +33,13 @@ const TOP: usize = 8;
 
 /// Finds out what a playlist is like.
 pub(super) fn tool() -> Tool {
-    let spec = Spec {
-        name: "analyze_playlist",
-        description: "Analyses a playlist: how long it is, its years, tempo (BPM), most frequent \
-            tags and artists, and each track with tempo and tags. Takes a while for tracks that \
-            were never looked up; use get_playlist_tracks where titles are enough.",
-        schema: schema::input(
-            &["playlistId"],
-            json!({
-                "playlistId": schema::playlist_id(),
-                "maxTracks": schema::whole(
-                    1..=500,
-                    "How many tracks at most, from the first on; 50 if left out.",
-                ),
-            }),
-        ),
-        writes: false,
-    };
-    Tool::new(spec, |input, desk| analyze(input, desk).boxed())
+    Tool::reading(
+        "analyze_playlist",
+        "Analyses a playlist: how long it is, its years, tempo (BPM), most frequent tags and \
+         artists, and each track with tempo and tags. Takes a while for tracks that were never \
+         looked up; use get_playlist_tracks where titles are enough.",
+        |input, desk| analyze(input, desk).boxed(),
+    )
 }
 
 async fn analyze(input: Input, desk: &Desk<'_>) -> Outcome {

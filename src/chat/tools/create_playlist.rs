@@ -1,40 +1,39 @@
 //! `create_playlist`.
 
 use futures::FutureExt;
+use garde::Validate;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
 
+use super::input::Name;
 use super::tracks::{name, uris};
-use super::{Desk, NotChanged, Outcome, Report, Spec, Tool, schema};
+use super::{Desk, NotChanged, Outcome, Report, Tool};
 use crate::clients::spotify::playlist_url;
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Deserialize, Validate, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Input {
+    /// What it is called.
+    #[garde(length(chars, min = 1, max = 100))]
     name: String,
+    /// What it is for, on one line.
     #[serde(default)]
+    #[garde(length(chars, min = 0, max = 300))]
     description: String,
-    track_ids: Vec<String>,
+    /// Ids of tracks, as other tools give them.
+    #[garde(length(min = 1, max = 100), dive)]
+    track_ids: Vec<Name>,
 }
 
 /// Makes a playlist in the user's account.
 pub(super) fn tool() -> Tool {
-    let spec = Spec {
-        name: "create_playlist",
-        description: "Makes a new playlist in the user's account, with these tracks in this \
-            order. Call it once, when the tracks are settled: a second one is not made. Whether \
-            others may see it is the user's own choice, made elsewhere.",
-        schema: schema::input(
-            &["name", "trackIds"],
-            json!({
-                "name": schema::text(1..=100, "What it is called."),
-                "description": schema::text(0..=300, "What it is for, on one line."),
-                "trackIds": schema::track_ids(100),
-            }),
-        ),
-        writes: true,
-    };
-    Tool::new(spec, |input, desk| create(input, desk).boxed())
+    Tool::writing(
+        "create_playlist",
+        "Makes a new playlist in the user's account, with these tracks in this order. Call it \
+         once, when the tracks are settled: a second one is not made. Whether others may see it \
+         is the user's own choice, made elsewhere.",
+        |input, desk| create(input, desk).boxed(),
+    )
 }
 
 async fn create(input: Input, desk: &Desk<'_>) -> Outcome {

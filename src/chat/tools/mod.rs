@@ -5,9 +5,9 @@ mod create_playlist;
 mod get_playlist_tracks;
 mod get_recommendations;
 mod get_track_details;
+mod input;
 mod modify_playlist;
 mod report;
-mod schema;
 mod scoring;
 mod search_tracks;
 mod toolbox;
@@ -15,13 +15,10 @@ mod tracks;
 mod writes;
 
 use std::collections::BTreeMap;
-use std::future::ready;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures::FutureExt;
 use futures::future::try_join;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::AppState;
@@ -31,6 +28,7 @@ use crate::enrich::{self, SkipReason};
 use crate::error::{ErrorObject, code};
 use crate::frames::{Output, Waits};
 use crate::music::{Playlist, Track};
+use input::Input;
 use report::Report;
 use spinlane_client::UpstreamError;
 use spinlane_core::limit::Observer;
@@ -48,38 +46,72 @@ pub(super) struct Tool {
     call: Box<Call>,
 }
 
-/// Does what a tool does. The input fits the tool's schema. Dropping the future
-/// cancels it.
-type Call = dyn for<'a> Fn(Value, &'a Desk<'a>) -> BoxFuture<'a, Outcome> + Send + Sync;
+/// Reads an input by its schema, and does what the tool does with it. Dropping the
+/// future cancels that. An error says what is wrong with the input.
+type Call = dyn for<'a> Fn(&Value, &Value, &'a Desk<'a>) -> Result<BoxFuture<'a, Outcome>, String>
+    + Send
+    + Sync;
 
 impl Tool {
-    /// The tool of which the model is told `spec`, and which `call` does.
-    fn new<I, F>(spec: Spec, call: F) -> Self
+    /// A tool that changes nothing.
+    fn reading<I, F>(name: &'static str, description: &'static str, call: F) -> Self
     where
-        I: DeserializeOwned,
+        I: Input,
         F: for<'a> Fn(I, &'a Desk<'a>) -> BoxFuture<'a, Outcome> + Send + Sync + 'static,
     {
+        let spec = Spec {
+            name,
+            description,
+            schema: input::schema::<I>(),
+            writes: false,
+        };
         Self {
             spec,
-            call: Box::new(move |input, desk| match serde_json::from_value(input) {
-                Ok(input) => call(input, desk),
-                Err(error) => ready(Err(unfit(error.to_string()))).boxed(),
-            }),
+            call: Box::new(move |schema, input, desk| Ok(call(input::read(schema, input)?, desk))),
         }
+    }
+
+    /// A tool that changes something.
+    fn writing<I, F>(name: &'static str, description: &'static str, call: F) -> Self
+    where
+        I: Input,
+        F: for<'a> Fn(I, &'a Desk<'a>) -> BoxFuture<'a, Outcome> + Send + Sync + 'static,
+    {
+        let mut tool = Self::reading(name, description, call);
+        tool.spec.writes = true;
+        tool
+    }
+
+    /// What it does with `input`, not begun yet.
+    ///
+    /// # Errors
+    /// When `input` does not fit its schema.
+    fn call<'a>(
+        &self,
+        input: &Value,
+        desk: &'a Desk<'a>,
+    ) -> Result<BoxFuture<'a, Outcome>, ErrorObject> {
+        let Spec { name, schema, .. } = &self.spec;
+        let unfit = |faults| {
+            unfit(format!(
+                "the input of {name} does not fit its schema: {faults}"
+            ))
+        };
+        (self.call)(schema, input, desk).map_err(unfit)
     }
 }
 
 /// What the model is told of a tool.
 #[derive(Clone, Debug)]
 pub(super) struct Spec {
-    pub(super) name: &'static str,
+    name: &'static str,
     /// What it does, when to use it, what it gives.
-    pub(super) description: &'static str,
+    description: &'static str,
     /// JSON Schema of its input, an object.
-    pub(super) schema: Value,
+    schema: Value,
     /// Whether it changes something: then calls of one turn run one after the
     /// other, in their order, and never again once they have worked.
-    pub(super) writes: bool,
+    writes: bool,
 }
 
 /// What tools work with.
@@ -327,12 +359,32 @@ mod tests {
     }
 
     #[test]
-    fn every_schema_is_checked_in_full() {
+    fn every_schema_is_said_in_full() {
+        const KNOWN: [&str; 9] = [
+            "type",
+            "description",
+            "items",
+            "minItems",
+            "maxItems",
+            "minLength",
+            "maxLength",
+            "minimum",
+            "maximum",
+        ];
         let all = [Mode::Create, Mode::Edit].map(|mode| of(mode, true));
         for tool in all.into_iter().flatten() {
             let spec = tool.spec;
-            schema::assert_checked(&spec.schema);
             assert_eq!(spec.schema["type"], "object", "{}", spec.name);
+            assert_eq!(spec.schema["additionalProperties"], false, "{}", spec.name);
+            let properties = spec.schema["properties"].as_object().unwrap();
+            for property in properties.values() {
+                let keywords = property.as_object().unwrap().keys();
+                let bounds = property["enum"].is_array()
+                    || keywords.clone().any(|keyword| keyword.starts_with("max"));
+                assert!(bounds, "{property}");
+                let known = |keyword: &str| keyword == "enum" || KNOWN.contains(&keyword);
+                assert!(keywords.clone().all(|keyword| known(keyword)), "{property}");
+            }
             let writes = ["create_playlist", "modify_playlist"].contains(&spec.name);
             assert_eq!(spec.writes, writes, "{}", spec.name);
         }

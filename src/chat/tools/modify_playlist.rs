@@ -1,31 +1,50 @@
 //! `modify_playlist`.
 
 use futures::FutureExt;
+use garde::Validate;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::input::Name;
 use super::tracks::{name, uris};
-use super::{Desk, NotChanged, Outcome, Report, Spec, Tool, not_changed, schema, tracks, unfit};
+use super::{Desk, NotChanged, Outcome, Report, Tool, not_changed, tracks, unfit};
 use crate::clients::spotify::{Move, playlist_id};
 use crate::error::ErrorObject;
 use crate::music::Track;
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Deserialize, Validate, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Input {
-    playlist_id: String,
+    /// The playlist's id, URI or address; the playlist that the user has open if left out.
+    #[garde(dive)]
+    playlist_id: Name,
+    #[garde(skip)]
     action: Action,
-    #[serde(default)]
-    track_ids: Vec<String>,
+    /// Ids of tracks, as other tools give them.
+    #[garde(length(min = 1, max = 100), dive)]
+    track_ids: Option<Vec<Name>>,
+    /// Where to add; at the end if left out.
+    #[garde(range(max = 10_000))]
     position: Option<u32>,
+    /// The first track to move.
+    #[garde(range(max = 10_000))]
     range_start: Option<u32>,
+    /// How many tracks to move; 1 if left out.
+    #[garde(range(min = 1, max = 100))]
     range_length: Option<u32>,
+    /// The track to move them before.
+    #[garde(range(max = 10_000))]
     insert_before: Option<u32>,
+    /// What it is called from now on.
+    #[garde(length(chars, min = 1, max = 100))]
     name: Option<String>,
+    /// What it is for, on one line.
+    #[garde(length(chars, min = 0, max = 300))]
     description: Option<String>,
 }
 
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Action {
     Add,
@@ -36,30 +55,13 @@ enum Action {
 
 /// Changes a playlist of the user's.
 pub(super) fn tool() -> Tool {
-    let place = |description: &str| schema::whole(0..=10_000, description);
-    let spec = Spec {
-        name: "modify_playlist",
-        description: "Changes the user's playlist, one thing at a time. `add` takes trackIds and \
-            perhaps position; `remove` takes trackIds; `reorder` takes rangeStart, insertBefore \
-            and perhaps rangeLength, all as positions before the move; `rename` takes name, \
-            description or both.",
-        schema: schema::input(
-            &["playlistId", "action"],
-            json!({
-                "playlistId": schema::playlist_id(),
-                "action": {"type": "string", "enum": ["add", "remove", "reorder", "rename"]},
-                "trackIds": schema::track_ids(100),
-                "position": place("Where to add; at the end if left out."),
-                "rangeStart": place("The first track to move."),
-                "rangeLength": schema::whole(1..=100, "How many tracks to move; 1 if left out."),
-                "insertBefore": place("The track to move them before."),
-                "name": schema::text(1..=100, "What it is called from now on."),
-                "description": schema::text(0..=300, "What it is for, on one line."),
-            }),
-        ),
-        writes: true,
-    };
-    Tool::new(spec, |input, desk| modify(input, desk).boxed())
+    Tool::writing(
+        "modify_playlist",
+        "Changes the user's playlist, one thing at a time. `add` takes trackIds and perhaps \
+         position; `remove` takes trackIds; `reorder` takes rangeStart, insertBefore and perhaps \
+         rangeLength, all as positions before the move; `rename` takes name, description or both.",
+        |input, desk| modify(input, desk).boxed(),
+    )
 }
 
 async fn modify(input: Input, desk: &Desk<'_>) -> Outcome {
@@ -92,7 +94,7 @@ fn stays_with(id: &str, asked: Option<&str>) -> Result<(), ErrorObject> {
 }
 
 async fn add(id: &str, input: &Input, desk: &Desk<'_>) -> Result<String, ErrorObject> {
-    let uris = needed(&input.track_ids, "add")?;
+    let uris = needed(input, "add")?;
     desk.writes.change()?;
     let added = desk.spotify.add_tracks(id, &uris, input.position).await;
     desk.seen(id, added.map_err(|error| not_changed(&error))?);
@@ -102,7 +104,7 @@ async fn add(id: &str, input: &Input, desk: &Desk<'_>) -> Result<String, ErrorOb
 /// Removes tracks wherever they are, and says from where, so that they can be put
 /// back: the playlist is read before.
 async fn remove(id: String, input: &Input, desk: &Desk<'_>) -> Outcome {
-    let wanted = needed(&input.track_ids, "remove")?;
+    let wanted = needed(input, "remove")?;
     let entries = desk.spotify.playlist_entries(&id, 0..u32::MAX).await;
     let entries = entries.map_err(|error| error.object())?;
     let uri = |track: &Track| format!("spotify:track:{}", track.id);
@@ -180,10 +182,10 @@ async fn snapshot(id: &str, desk: &Desk<'_>) -> Result<Option<String>, ErrorObje
     snapshot.map_err(|error| error.object())
 }
 
-fn needed(ids: &[String], action: &str) -> Result<Vec<String>, ErrorObject> {
-    match ids.is_empty() {
-        true => Err(unfit(format!("`{action}` needs trackIds"))),
-        false => uris(ids),
+fn needed(input: &Input, action: &str) -> Result<Vec<String>, ErrorObject> {
+    match &input.track_ids {
+        Some(ids) => uris(ids),
+        None => Err(unfit(format!("`{action}` needs trackIds"))),
     }
 }
 

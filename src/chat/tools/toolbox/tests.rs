@@ -4,7 +4,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::FutureExt;
+use garde::Validate;
 use http_body_util::BodyExt;
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde_json::json;
 
 use super::*;
@@ -18,42 +21,41 @@ use spinlane_core::sse::{self, Decoder, WriterConfig};
 use spinlane_core::testing::World;
 
 /// When a call was run, in milliseconds, and with what.
-type Runs = Arc<Mutex<Vec<(u64, u64, Value)>>>;
+type Runs = Arc<Mutex<Vec<(u64, u64, Input)>>>;
 
 /// A tool that takes its time.
 fn fake(name: &'static str, writes: bool, world: &World, runs: &Runs) -> Tool {
-    let spec = Spec {
-        name,
-        description: "…",
-        schema: json!({
-            "type": "object",
-            "properties": {
-                "playlistId": {"type": "string", "minLength": 1},
-                "n": {"type": "integer"},
-            },
-            "required": ["playlistId"],
-            "additionalProperties": false,
-        }),
-        writes,
-    };
     let (clock, runs) = (world.clock.clone(), Arc::clone(runs));
-    Tool::new(spec, move |input: Value, _| {
+    let mut tool = Tool::reading(name, "…", move |input: Input, _| {
         let (clock, runs) = (clock.clone(), Arc::clone(&runs));
         async move {
             let now = || clock.now().as_nanos() / 1_000_000;
             let begin = now();
             // The higher the number, the sooner.
-            let n = input["n"].as_u64().unwrap_or(0);
+            let n = input.n;
             clock.sleep(Duration::from_millis(300 - 10 * n)).await;
-            runs.lock().unwrap().push((begin, now(), input.clone()));
-            match input["playlistId"].as_str() {
-                Some("bad") => Err(unfit("no luck")),
-                Some("long") => Ok(long()),
+            let playlist = input.playlist_id.clone();
+            runs.lock().unwrap().push((begin, now(), input));
+            match playlist.as_str() {
+                "bad" => Err(unfit("no luck")),
+                "long" => Ok(long()),
                 _ => Ok(Report::new(format!("{name} {n}"))),
             }
         }
         .boxed()
-    })
+    });
+    tool.spec.writes = writes;
+    tool
+}
+
+#[derive(Clone, Deserialize, Validate, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Input {
+    #[garde(length(chars, min = 1))]
+    playlist_id: String,
+    #[serde(default)]
+    #[garde(skip)]
+    n: u64,
 }
 
 /// A list that is too long for the model to have it in detail.
@@ -203,7 +205,7 @@ fn changes_run_in_their_order_beside_the_rest() {
     assert_eq!(ids, ["c1", "t2", "c3", "t4"]);
     assert_eq!(took, 290 + 270);
     let runs = bench.runs.lock().unwrap();
-    let of = |n: u64| runs.iter().find(|(_, _, input)| input["n"] == n).unwrap();
+    let of = |n: u64| runs.iter().find(|(_, _, input)| input.n == n).unwrap();
     assert_eq!((of(1).0, of(1).1, of(3).0), (0, 290, 290));
     assert_eq!((of(2).0, of(4).0), (0, 0));
 }
@@ -263,7 +265,7 @@ fn what_cannot_be_run_is_answered_all_the_same() {
             call("c", "look", json!({"playlistId": 7, "x": 1})),
             "does not fit its schema: /playlistId must be a string; the input has no field `x`",
         ),
-        (call("d", "look", json!({})), "lacks `playlistId`"),
+        (call("d", "look", json!({})), "/playlistId is required"),
         (call("e", "look", json!({"playlistId": "bad"})), "no luck"),
     ];
     let ids: Vec<_> = cases.iter().map(|(call, _)| call.id.clone()).collect();
@@ -305,7 +307,7 @@ fn the_open_playlist_is_filled_in() {
     ] {
         assert!(!bench.one(call("x", "change", input)).1 || expected == "open");
         let seen = bench.runs.lock().unwrap().last().cloned().unwrap();
-        assert_eq!(seen.2["playlistId"], expected);
+        assert_eq!(seen.2.playlist_id, expected);
     }
 }
 
