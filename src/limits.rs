@@ -18,7 +18,7 @@ pub(crate) fn transport(config: &Config, ports: &Ports, store: &Store) -> Transp
     let set = config.limits();
     transport.timeouts = set.upstream_timeouts;
     transport.queue_deadline = set.queue_deadline;
-    transport.budget = set.subrequest_budget;
+    transport.budget = set.subrequest_budget.get();
     transport
 }
 

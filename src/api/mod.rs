@@ -78,7 +78,7 @@ fn contexts(app: &AppState, path: &str) -> Contexts {
     let config = &app.config;
     // Routes that call no upstream have no use for a budget.
     let budget = match routes::needs(path).contains(&Variables::Limits) {
-        true => config.limits().subrequest_budget,
+        true => config.limits().subrequest_budget.get(),
         false => 0,
     };
     let mut contexts = Contexts::new(&app.ports.entropy, budget);

@@ -11,7 +11,7 @@ use super::caller::Admitted;
 use super::docs::answers::{NotReady, OverQuota};
 use super::{notices, operator};
 use crate::AppState;
-use crate::config::{Config, Origin, real};
+use crate::config::{Config, Origin, Variable};
 use spinlane_core::limit::LaneStatus;
 use spinlane_core::log::millis;
 use spinlane_http::json::Json;
@@ -252,7 +252,7 @@ async fn limits(app: &AppState) -> Limits {
             allowed: window.tickets,
             window_ms: millis(window.length),
         }),
-        subrequest_budget: config.subrequest_budget,
+        subrequest_budget: config.subrequest_budget.get(),
         caller: callers.limit.map(|caller| Caller {
             requests: caller.requests.get(),
             window_ms: millis(caller.window),
@@ -284,8 +284,11 @@ fn configuration(config: &Config, warnings: Vec<&'static str>) -> Configuration 
 
 /// `whole`: with their addresses.
 fn upstreams(config: &Config, whole: bool) -> Upstreams {
-    let upstream = |base_url: &Origin, real, configured| Upstream {
-        kind: if base_url.as_str() == real {
+    let is_real = |base_url: &Origin, variable| {
+        Variable::named(variable).is_some_and(|variable| variable.default == base_url.as_str())
+    };
+    let upstream = |base_url: &Origin, variable, configured| Upstream {
+        kind: if is_real(base_url, variable) {
             Kind::Real
         } else if base_url.is_loopback() {
             Kind::Simulated
@@ -300,11 +303,15 @@ fn upstreams(config: &Config, whole: bool) -> Upstreams {
     Upstreams {
         anthropic: upstream(
             &anthropic.base_url,
-            real::ANTHROPIC,
+            "anthropic_base_url",
             anthropic.api_key.is_some(),
         ),
-        spotify: upstream(&spotify.api_url, real::SPOTIFY, spotify_keys),
-        deezer: upstream(&config.deezer().base_url, real::DEEZER, true),
-        lastfm: upstream(&lastfm.base_url, real::LASTFM, lastfm.api_key.is_some()),
+        spotify: upstream(&spotify.api_url, "spotify_api_url", spotify_keys),
+        deezer: upstream(&config.deezer().base_url, "deezer_base_url", true),
+        lastfm: upstream(
+            &lastfm.base_url,
+            "lastfm_base_url",
+            lastfm.api_key.is_some(),
+        ),
     }
 }

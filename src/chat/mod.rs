@@ -67,7 +67,7 @@ impl Chat {
             access,
             progress,
         } = self;
-        for (variable, instead) in &app.config.anthropic().deprecated {
+        if let Some((variable, instead)) = app.config.anthropic().deprecated() {
             warn!(
                 variable,
                 instead, "this variable is read for one release more"
@@ -84,7 +84,7 @@ impl Chat {
             client: &client,
             clock: &*app.ports.clock,
             model: &config.model,
-            reasoning: Reasoning::new(config.thinking),
+            reasoning: Reasoning::new(config.thinking()),
             system: &prompt::system(prompt),
             output,
             toolbox: Toolbox::new(tools::of(prompt.mode, playlist.is_some())),

@@ -81,7 +81,8 @@ pub(crate) async fn enrich_until(
 /// where the other source is off.
 fn shares(app: &AppState, both: bool) -> (Budget, Budget) {
     let request = scope::current().map(|scope| Budget::clone(&scope.budget));
-    let budget = request.unwrap_or_else(|| Budget::new(app.config.limits().subrequest_budget));
+    let budget =
+        request.unwrap_or_else(|| Budget::new(app.config.limits().subrequest_budget.get()));
     let percents = if both { [50, 50] } else { [100, 0] };
     let mut shares = budget.split(&percents).into_iter();
     let mut next = || shares.next().unwrap_or_else(|| Budget::new(0));
