@@ -4,7 +4,7 @@ use futures::FutureExt;
 use serde::{Deserialize, Serialize};
 
 use super::names::{self, Candidate};
-use super::purse::Purse;
+use super::reservation::Reservation;
 use super::sweep::{Known, Source};
 use crate::clients::deezer::{Deezer, Recording};
 use crate::music::Track;
@@ -83,10 +83,14 @@ impl AudioEnrichment {
         }
     }
 
-    async fn find(&self, track: &Track, purse: Purse) -> Result<Option<f32>, UpstreamError> {
+    async fn find(
+        &self,
+        track: &Track,
+        reserved: Reservation,
+    ) -> Result<Option<f32>, UpstreamError> {
         let name = by_name(track);
         if let Some(key) = by_isrc(track)
-            && let Some(tempo) = self.find_by_isrc(&key, track, purse.clone()).await?
+            && let Some(tempo) = self.find_by_isrc(&key, track, reserved.clone()).await?
             && tempo.recording().is_coded_as(track)
         {
             if let Some(name) = name
@@ -99,7 +103,7 @@ impl AudioEnrichment {
         let Some(key) = name else {
             return Ok(None);
         };
-        let found = self.find_by_name(&key, track, purse).await?;
+        let found = self.find_by_name(&key, track, reserved).await?;
         Ok(found.map(|tempo| tempo.bpm))
     }
 
@@ -108,12 +112,12 @@ impl AudioEnrichment {
         &self,
         key: &Key,
         track: &Track,
-        purse: Purse,
+        reserved: Reservation,
     ) -> Result<Option<Tempo>, UpstreamError> {
         let deezer = self.deezer.clone();
         let isrc = track.isrc.clone().unwrap_or_default();
         let fetch = move || async move {
-            let found = deezer.paid_by(purse.pay()).by_isrc(&isrc).await?;
+            let found = deezer.paid_by(reserved.pay()).by_isrc(&isrc).await?;
             Ok(found.and_then(Tempo::of))
         };
         let found = self.cache.get_or_fetch(key, fetch).await;
@@ -124,20 +128,20 @@ impl AudioEnrichment {
         &self,
         key: &Key,
         track: &Track,
-        purse: Purse,
+        reserved: Reservation,
     ) -> Result<Option<Tempo>, UpstreamError> {
         let deezer = self.deezer.clone();
         let track = track.clone();
         let fetch = move || async move {
             let title = names::searchable(&track.title);
             let found = deezer
-                .paid_by(purse.pay())
+                .paid_by(reserved.pay())
                 .search(track.artist(), &title)
                 .await?;
             let Some(best) = best(&track, &found) else {
                 return Ok(None);
             };
-            let found = deezer.paid_by(purse.pay()).by_id(best.id).await?;
+            let found = deezer.paid_by(reserved.pay()).by_id(best.id).await?;
             // Under the id there may be something else by now.
             let same = |recording: &Recording| candidate(recording).is_named_as(&track);
             Ok(found.filter(same).and_then(Tempo::of))
@@ -166,9 +170,9 @@ impl Source for AudioEnrichment {
     fn find<'a>(
         &'a self,
         track: &'a Track,
-        purse: Purse,
+        reserved: Reservation,
     ) -> BoxFuture<'a, Result<Option<f32>, UpstreamError>> {
-        self.find(track, purse).boxed()
+        self.find(track, reserved).boxed()
     }
 }
 

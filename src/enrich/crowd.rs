@@ -3,7 +3,7 @@
 use futures::FutureExt;
 
 use super::names::{self, Candidate};
-use super::purse::Purse;
+use super::reservation::Reservation;
 use super::sweep::{Known, Source};
 use crate::clients::lastfm::{Described, Lastfm, TrackInfo};
 use crate::music::Track;
@@ -35,14 +35,18 @@ impl CrowdEnrichment {
         }
     }
 
-    async fn find(&self, track: &Track, purse: Purse) -> Result<Option<TrackInfo>, UpstreamError> {
+    async fn find(
+        &self,
+        track: &Track,
+        reserved: Reservation,
+    ) -> Result<Option<TrackInfo>, UpstreamError> {
         let Some(key) = key(track) else {
             return Ok(None);
         };
         let lastfm = self.lastfm.clone();
         let track = track.clone();
         let fetch = move || async move {
-            let lastfm = lastfm.paid_by(purse.pay());
+            let lastfm = lastfm.paid_by(reserved.pay());
             let found = lastfm.track(track.artist(), &track.title).await?;
             Ok(found
                 .filter(|found| is(found, &track))
@@ -69,9 +73,9 @@ impl Source for CrowdEnrichment {
     fn find<'a>(
         &'a self,
         track: &'a Track,
-        purse: Purse,
+        reserved: Reservation,
     ) -> BoxFuture<'a, Result<Option<TrackInfo>, UpstreamError>> {
-        self.find(track, purse).boxed()
+        self.find(track, reserved).boxed()
     }
 }
 

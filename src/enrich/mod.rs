@@ -9,8 +9,8 @@
 mod audio;
 mod crowd;
 mod names;
-mod purse;
 mod report;
+mod reservation;
 mod skip;
 mod sweep;
 #[cfg(test)]

@@ -7,7 +7,7 @@ use futures::future::{Either, select};
 use futures::stream::{FuturesUnordered, StreamExt};
 use tracing::{info, warn};
 
-use super::purse::Purse;
+use super::reservation::Reservation;
 use super::skip::SkipReason;
 use super::watch::Steps;
 use crate::error::{Code, ErrorObject, code};
@@ -40,11 +40,11 @@ pub(super) trait Source: Sync {
     /// What is known without a call.
     fn known<'a>(&'a self, track: &'a Track) -> BoxFuture<'a, Known<Self::Value>>;
 
-    /// Finds it out. `purse` holds the calls that [`Known::No`] has named.
+    /// Finds it out. `reserved` holds the calls that [`Known::No`] has named.
     fn find<'a>(
         &'a self,
         track: &'a Track,
-        purse: Purse,
+        reserved: Reservation,
     ) -> BoxFuture<'a, Result<Option<Self::Value>, UpstreamError>>;
 }
 
@@ -158,9 +158,9 @@ impl<'a, S: Source> Sweep<'a, S> {
                     break;
                 }
                 if under_way.len() < AT_ONCE
-                    && let Some(purse) = Purse::set_aside(&self.budget, job.calls)
+                    && let Some(reserved) = Reservation::reserve(&self.budget, job.calls)
                 {
-                    under_way.push(self.look_up(job, purse));
+                    under_way.push(self.look_up(job, reserved));
                     break;
                 }
                 // Who ends may leave calls for this one.
@@ -200,8 +200,8 @@ impl<'a, S: Source> Sweep<'a, S> {
         jobs
     }
 
-    async fn look_up(&self, job: Job<'a>, purse: Purse) {
-        let outcome = match self.source.find(job.track, purse).await {
+    async fn look_up(&self, job: Job<'a>, reserved: Reservation) {
+        let outcome = match self.source.find(job.track, reserved).await {
             Ok(value) => {
                 self.with(|state| (state.failures, state.bad_answers) = (0, 0));
                 found(value)
