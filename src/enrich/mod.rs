@@ -15,7 +15,7 @@ mod skip;
 mod sweep;
 #[cfg(test)]
 mod tests;
-mod watch;
+mod throttled;
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ use spinlane_core::limit::{Budget, Observer};
 use spinlane_core::ports::Instant;
 use spinlane_core::scope;
 use sweep::Sweep;
-use watch::{Steps, Watch};
+use throttled::{Steps, ThrottledObserver};
 
 /// Is told how far it has come: steps done, of how many, and what they are.
 pub(crate) type Progress<'a> = dyn Fn(usize, usize, &str) + Send + Sync + 'a;
@@ -59,9 +59,9 @@ pub(crate) async fn enrich_until(
     progress: &Progress<'_>,
     deadline: Option<Instant>,
 ) -> Report {
-    let watch: Arc<dyn Observer> = Arc::new(Watch::new(app, Arc::clone(observer)));
-    let deezer = Deezer::new(app, Arc::clone(&watch));
-    let lastfm = Lastfm::new(app, watch);
+    let throttled: Arc<dyn Observer> = Arc::new(ThrottledObserver::new(app, Arc::clone(observer)));
+    let deezer = Deezer::new(app, Arc::clone(&throttled));
+    let lastfm = Lastfm::new(app, throttled);
     let (audio_budget, crowd_budget) = shares(app, lastfm.is_some());
     let audio = AudioEnrichment::new(app, deezer);
     let crowd = lastfm.map(|lastfm| CrowdEnrichment::new(app, lastfm));

@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::reservation::Reservation;
 use super::skip::SkipReason;
-use super::watch::Steps;
+use super::throttled::Steps;
 use crate::error::{Code, ErrorObject, code};
 use crate::music::Track;
 use spinlane_client::{Failure, UpstreamError};
