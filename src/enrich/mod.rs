@@ -7,7 +7,7 @@
 //! again goes on from there.
 
 mod audio;
-mod crowd;
+mod lastfm;
 mod names;
 mod report;
 mod reservation;
@@ -29,7 +29,7 @@ use crate::clients::deezer::Deezer;
 use crate::clients::lastfm::Lastfm;
 use crate::music::Track;
 use audio::AudioEnrichment;
-use crowd::CrowdEnrichment;
+use lastfm::LastfmEnrichment;
 use spinlane_core::limit::{Budget, Observer};
 use spinlane_core::ports::Instant;
 use spinlane_core::scope;
@@ -62,19 +62,19 @@ pub(crate) async fn enrich_until(
     let throttled: Arc<dyn Observer> = Arc::new(ThrottledObserver::new(app, Arc::clone(observer)));
     let deezer = Deezer::new(app, Arc::clone(&throttled));
     let lastfm = Lastfm::new(app, throttled);
-    let (audio_budget, crowd_budget) = shares(app, lastfm.is_some());
+    let (audio_budget, lastfm_budget) = shares(app, lastfm.is_some());
     let audio = AudioEnrichment::new(app, deezer);
-    let crowd = lastfm.map(|lastfm| CrowdEnrichment::new(app, lastfm));
-    let sources = 1 + usize::from(crowd.is_some());
+    let tags = lastfm.map(|lastfm| LastfmEnrichment::new(app, lastfm));
+    let sources = 1 + usize::from(tags.is_some());
     let steps = Steps::new(tracks.len() * sources, progress);
     let clock = &*app.ports.clock;
     let audio = Sweep::new(&audio, tracks, audio_budget, &steps, clock).until(deadline);
-    let crowd = async {
-        let sweep = Sweep::new(crowd.as_ref()?, tracks, crowd_budget, &steps, clock);
+    let tags = async {
+        let sweep = Sweep::new(tags.as_ref()?, tracks, lastfm_budget, &steps, clock);
         Some(sweep.until(deadline).await)
     };
-    let (audio, crowd) = join(audio, crowd).await;
-    Report::of(tracks, audio, crowd)
+    let (audio, tags) = join(audio, tags).await;
+    Report::of(tracks, audio, tags)
 }
 
 /// What each source may spend: half of what the request has left, or all of it

@@ -61,23 +61,23 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(super) fn of(tracks: &[Track], audio: Swept<f32>, crowd: Option<Swept<TrackInfo>>) -> Self {
+    pub(super) fn of(tracks: &[Track], audio: Swept<f32>, tags: Option<Swept<TrackInfo>>) -> Self {
         let mut report = Self::default();
         report.notes.extend(audio.trouble);
-        let crowd = match crowd {
-            Some(crowd) => {
-                report.notes.extend(crowd.trouble);
-                Some(crowd.outcomes)
+        let tags = match tags {
+            Some(tags) => {
+                report.notes.extend(tags.trouble);
+                Some(tags.outcomes)
             }
             None => {
                 report.notes.push(lastfm_is_off());
                 None
             }
         };
-        let mut crowd = crowd.into_iter().flatten();
+        let mut tags = tags.into_iter().flatten();
         for (index, (track, bpm)) in tracks.iter().zip(audio.outcomes).enumerate() {
             let bpm = report.take(index, track, What::Bpm, bpm);
-            let info = crowd.next();
+            let info = tags.next();
             let info = info.and_then(|info| report.take(index, track, What::Tags, info));
             let info = info.unwrap_or_default();
             report.tracks.push(EnrichedTrack {

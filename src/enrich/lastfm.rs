@@ -13,12 +13,12 @@ use spinlane_core::cache::{Cached, Key, Typed};
 use spinlane_core::ports::BoxFuture;
 
 /// Tags and listeners of tracks, by artist and title.
-pub(super) struct CrowdEnrichment {
+pub(super) struct LastfmEnrichment {
     cache: Typed<TrackInfo>,
     lastfm: Lastfm,
 }
 
-impl CrowdEnrichment {
+impl LastfmEnrichment {
     pub(super) fn new(app: &AppState, lastfm: Lastfm) -> Self {
         let cache = app.cache.of(&stored::LASTFM);
         Self { cache, lastfm }
@@ -57,7 +57,7 @@ impl CrowdEnrichment {
     }
 }
 
-impl Source for CrowdEnrichment {
+impl Source for LastfmEnrichment {
     type Value = TrackInfo;
 
     const NAME: &'static str = "lastfm";
