@@ -3,9 +3,9 @@
 use futures::FutureExt;
 use serde::{Deserialize, Serialize};
 
+use super::batch::{Known, Source};
 use super::names::{self, Candidate};
 use super::reservation::Reservation;
-use super::sweep::{Known, Source};
 use crate::clients::deezer::{Deezer, Recording};
 use crate::music::Track;
 use crate::{AppState, stored};

@@ -2,9 +2,9 @@
 
 use futures::FutureExt;
 
+use super::batch::{Known, Source};
 use super::names::{self, Candidate};
 use super::reservation::Reservation;
-use super::sweep::{Known, Source};
 use crate::clients::lastfm::{Described, Lastfm, TrackInfo};
 use crate::music::Track;
 use crate::{AppState, stored};

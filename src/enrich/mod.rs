@@ -7,12 +7,12 @@
 //! again goes on from there.
 
 mod audio;
+mod batch;
 mod lastfm;
 mod names;
 mod report;
 mod reservation;
 mod skip;
-mod sweep;
 #[cfg(test)]
 mod tests;
 mod throttled;
@@ -29,11 +29,11 @@ use crate::clients::deezer::Deezer;
 use crate::clients::lastfm::Lastfm;
 use crate::music::Track;
 use audio::AudioEnrichment;
+use batch::Batch;
 use lastfm::LastfmEnrichment;
 use spinlane_core::limit::{Budget, Observer};
 use spinlane_core::ports::Instant;
 use spinlane_core::scope;
-use sweep::Sweep;
 use throttled::{Steps, ThrottledObserver};
 
 /// Is told how far it has come: steps done, of how many, and what they are.
@@ -68,10 +68,10 @@ pub(crate) async fn enrich_until(
     let sources = 1 + usize::from(tags.is_some());
     let steps = Steps::new(tracks.len() * sources, progress);
     let clock = &*app.ports.clock;
-    let audio = Sweep::new(&audio, tracks, audio_budget, &steps, clock).until(deadline);
+    let audio = Batch::new(&audio, tracks, audio_budget, &steps, clock).until(deadline);
     let tags = async {
-        let sweep = Sweep::new(tags.as_ref()?, tracks, lastfm_budget, &steps, clock);
-        Some(sweep.until(deadline).await)
+        let batch = Batch::new(tags.as_ref()?, tracks, lastfm_budget, &steps, clock);
+        Some(batch.until(deadline).await)
     };
     let (audio, tags) = join(audio, tags).await;
     Report::of(tracks, audio, tags)

@@ -3,8 +3,8 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::batch::{LookedUp, Outcome};
 use super::skip::SkipReason;
-use super::sweep::{Outcome, Swept};
 use crate::clients::lastfm::TrackInfo;
 use crate::error::{ErrorObject, code};
 use crate::music::Track;
@@ -61,12 +61,16 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(super) fn of(tracks: &[Track], audio: Swept<f32>, tags: Option<Swept<TrackInfo>>) -> Self {
+    pub(super) fn of(
+        tracks: &[Track],
+        audio: LookedUp<f32>,
+        tags: Option<LookedUp<TrackInfo>>,
+    ) -> Self {
         let mut report = Self::default();
-        report.notes.extend(audio.trouble);
+        report.notes.extend(audio.failure);
         let tags = match tags {
             Some(tags) => {
-                report.notes.extend(tags.trouble);
+                report.notes.extend(tags.failure);
                 Some(tags.outcomes)
             }
             None => {
