@@ -8,7 +8,7 @@ use super::conversation::Conversation;
 use super::ids::Ids;
 use super::reasoning::Reasoning;
 use super::silence;
-use super::tools::{Desk, Toolbox};
+use super::tools::{ToolContext, Toolbox};
 use super::turn::{Said, TooLong};
 use super::usage::Progress;
 use crate::error::{ErrorObject, code};
@@ -53,7 +53,7 @@ impl Agent<'_> {
     pub(super) async fn work(
         mut self,
         mut conversation: Conversation<'_>,
-        desk: &Desk<'_>,
+        context: &ToolContext<'_>,
         progress: &mut Progress,
     ) -> Ending {
         loop {
@@ -61,7 +61,9 @@ impl Agent<'_> {
                 Ok(answer) => answer,
                 Err(trouble) => return failed(&trouble, progress),
             };
-            let next = self.follow(answer, &mut conversation, desk, progress).await;
+            let next = self
+                .follow(answer, &mut conversation, context, progress)
+                .await;
             match next {
                 Ok(Next::Again) => self.output.thinking(match self.was_silent {
                     true => "No answer: asking again",
@@ -102,7 +104,7 @@ impl Agent<'_> {
         &mut self,
         answer: Answer,
         conversation: &mut Conversation<'_>,
-        desk: &Desk<'_>,
+        context: &ToolContext<'_>,
         progress: &mut Progress,
     ) -> Result<Next, Closed> {
         let Answer { turn, stop_reason } = answer;
@@ -147,7 +149,7 @@ impl Agent<'_> {
         conversation.assistant(parts);
         if !calls.is_empty() {
             progress.tool_calls += u32::try_from(calls.len()).unwrap_or(u32::MAX);
-            let results = self.toolbox.run(calls, desk, self.clock).await?;
+            let results = self.toolbox.run(calls, context, self.clock).await?;
             conversation.user(results);
         }
         Ok(Next::Again)

@@ -31,7 +31,7 @@ use reasoning::Reasoning;
 use spinlane_client::anthropic::Client;
 use spinlane_core::ports::BoxFuture;
 use spinlane_http::run::Work;
-use tools::{Desk, Toolbox};
+use tools::{ToolContext, Toolbox};
 use usage::Progress;
 
 pub(crate) use input::{HistoryEntry, Mode, Prompt};
@@ -78,8 +78,8 @@ impl Chat {
         let client = Client::new(app.transport(), &config.base_url, key, observer);
         let client = client.progress(config.progress);
         let playlist = prompt.playlist.as_ref().map(PlaylistId::as_str);
-        let desk = Desk::new(app, access.clone(), output, waits, playlist);
-        let desk = desk.making_public(prompt.public);
+        let context = ToolContext::new(app, access.clone(), output, waits, playlist);
+        let context = context.making_public(prompt.public);
         let agent = Agent {
             client: &client,
             clock: &*app.ports.clock,
@@ -92,7 +92,7 @@ impl Chat {
             was_silent: false,
         };
         let conversation = Conversation::new(prompt::messages(prompt));
-        agent.work(conversation, &desk, progress).await
+        agent.work(conversation, &context, progress).await
     }
 }
 

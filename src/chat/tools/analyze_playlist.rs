@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::input::Name;
 use super::tracks::{median, most, name, playing_time, tempo};
-use super::{Desk, Outcome, Report, Tool, tracks};
+use super::{Outcome, Report, Tool, ToolContext, tracks};
 use crate::enrich::EnrichedTrack;
 use crate::music::{Playlist, Track};
 
@@ -38,16 +38,16 @@ pub(super) fn tool() -> Tool {
         "Analyses a playlist: how long it is, its years, tempo (BPM), most frequent tags and \
          artists, and each track with tempo and tags. Takes a while for tracks that were never \
          looked up; use get_playlist_tracks where titles are enough.",
-        |input, desk| analyze(input, desk).boxed(),
+        |input, context| analyze(input, context).boxed(),
     )
 }
 
-async fn analyze(input: Input, desk: &Desk<'_>) -> Outcome {
-    desk.output.thinking("Reading the playlist");
-    let read = desk.read_playlist(&input.playlist_id, 0..input.max_tracks);
+async fn analyze(input: Input, context: &ToolContext<'_>) -> Outcome {
+    context.output.thinking("Reading the playlist");
+    let read = context.read_playlist(&input.playlist_id, 0..input.max_tracks);
     let (playlist, entries) = read.await?;
     let tracks: Vec<Track> = entries.into_iter().map(|(_, track)| track).collect();
-    let enriched = desk.enrich(&tracks).await;
+    let enriched = context.enrich(&tracks).await;
     let report = figures(&playlist, &enriched.tracks);
     Ok(super::with_gaps(report, &enriched))
 }

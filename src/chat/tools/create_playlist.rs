@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::input::Name;
 use super::tracks::{name, uris};
-use super::{Desk, NotChanged, Outcome, Report, Tool};
+use super::{NotChanged, Outcome, Report, Tool, ToolContext};
 use crate::clients::spotify::playlist_url;
 
 #[derive(Deserialize, Validate, JsonSchema)]
@@ -32,21 +32,21 @@ pub(super) fn tool() -> Tool {
         "Makes a new playlist in the user's account, with these tracks in this order. Call it \
          once, when the tracks are settled: a second one is not made. Whether others may see it \
          is the user's own choice, made elsewhere.",
-        |input, desk| create(input, desk).boxed(),
+        |input, context| create(input, context).boxed(),
     )
 }
 
-async fn create(input: Input, desk: &Desk<'_>) -> Outcome {
-    desk.may_write()?;
+async fn create(input: Input, context: &ToolContext<'_>) -> Outcome {
+    context.may_write()?;
     let uris = uris(&input.track_ids)?;
-    desk.writes.playlist()?;
-    let made = desk
+    context.writes.playlist()?;
+    let made = context
         .spotify
-        .create_playlist(&input.name, &input.description, desk.public);
+        .create_playlist(&input.name, &input.description, context.public);
     let playlist = made.await.map_err(|error| {
         let NotChanged { error, perhaps } = NotChanged::from(&error);
         if !perhaps {
-            desk.writes.playlist_was_refused();
+            context.writes.playlist_was_refused();
         }
         error
     })?;
@@ -56,9 +56,9 @@ async fn create(input: Input, desk: &Desk<'_>) -> Outcome {
             .with("playlistId", playlist.id.as_str())
             .with("name", title.as_str())
             .with("url", playlist_url(&playlist.id))
-            .with("public", desk.public)
+            .with("public", context.public)
     };
-    match desk.spotify.add_tracks(&playlist.id, &uris, None).await {
+    match context.spotify.add_tracks(&playlist.id, &uris, None).await {
         Ok(_) => Ok(
             report(format!("Made the playlist \"{title}\" with {count} tracks"))
                 .with("added", count),

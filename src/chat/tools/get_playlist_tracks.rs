@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::input::Name;
-use super::{Desk, Outcome, Report, Tool, tracks};
+use super::{Outcome, Report, Tool, ToolContext, tracks};
 
 #[derive(Deserialize, Validate, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -35,17 +35,17 @@ pub(super) fn tool() -> Tool {
         "Lists a playlist's tracks in their order, quickly and without tempo or tags. Gives the \
          playlist's name and size, and the id, title, artists and position of each track. A long \
          playlist is read in parts.",
-        |input, desk| read(input, desk).boxed(),
+        |input, context| read(input, context).boxed(),
     )
 }
 
-async fn read(input: Input, desk: &Desk<'_>) -> Outcome {
+async fn read(input: Input, context: &ToolContext<'_>) -> Outcome {
     let Input {
         playlist_id,
         offset,
         limit,
     } = input;
-    let read = desk.read_playlist(&playlist_id, offset..offset + limit);
+    let read = context.read_playlist(&playlist_id, offset..offset + limit);
     let (playlist, entries) = read.await?;
     let summary = format!(
         "Playlist \"{}\": {} of its {} tracks, from position {offset}",

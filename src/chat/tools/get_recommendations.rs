@@ -15,7 +15,7 @@ use serde::Deserialize;
 use super::input::Name;
 use super::scoring::{Candidate, Profile, Score, best};
 use super::tracks::{enriched, most};
-use super::{Desk, Outcome, Report, Tool, unfit};
+use super::{Outcome, Report, Tool, ToolContext, unfit};
 use crate::enrich::EnrichedTrack;
 use crate::error::ErrorObject;
 use crate::music::Track;
@@ -111,7 +111,7 @@ pub(super) fn tool() -> Tool {
         "Finds tracks that go with a playlist, with some tracks, artists or genres, by style, \
          tempo and time. None of the given tracks is among them. Without any of these it goes by \
          the playlist that the user has open.",
-        |input: Input, desk| recommend(input.into(), desk).boxed(),
+        |input: Input, context| recommend(input.into(), context).boxed(),
     )
 }
 
@@ -129,12 +129,12 @@ struct Query {
     genre: Option<String>,
 }
 
-async fn recommend(mut wanted: Wanted, desk: &Desk<'_>) -> Outcome {
-    let seeds = seeds(&wanted, desk).await?;
-    desk.output.thinking("Looking for tracks that fit");
+async fn recommend(mut wanted: Wanted, context: &ToolContext<'_>) -> Outcome {
+    let seeds = seeds(&wanted, context).await?;
+    context.output.thinking("Looking for tracks that fit");
     let (derived, sample) = futures::future::join(
-        genres(&seeds.tracks, desk),
-        desk.enrich(&spread(&seeds.tracks, SEEDS)),
+        genres(&seeds.tracks, context),
+        context.enrich(&spread(&seeds.tracks, SEEDS)),
     )
     .await;
     let artists = most(seeds.tracks.iter().map(Track::artist), ARTISTS);
@@ -146,7 +146,7 @@ async fn recommend(mut wanted: Wanted, desk: &Desk<'_>) -> Outcome {
     profile.bpm = wanted.bpm.or(profile.bpm);
     let years = years(&wanted, &sample.tracks);
     let queries = queries(&wanted, &profile, years);
-    let found = search(&queries, desk).await?;
+    let found = search(&queries, context).await?;
     let found = fresh(found, &seeds.known, years.filter(|_| wanted.gives_years()));
     let searched = found.len();
     // Ranked by what is known already: only the better ones are looked up.
@@ -154,7 +154,7 @@ async fn recommend(mut wanted: Wanted, desk: &Desk<'_>) -> Outcome {
     let tracks = first
         .iter()
         .map(|(candidate, _)| candidate.found.track.clone());
-    let looked_up = desk.enrich(&tracks.collect::<Vec<_>>()).await;
+    let looked_up = context.enrich(&tracks.collect::<Vec<_>>()).await;
     let genres = first.into_iter().map(|(candidate, _)| candidate.genre);
     let candidates = looked_up.tracks.iter().cloned().zip(genres);
     let candidates = candidates.map(|(found, genre)| Candidate { found, genre });
@@ -185,21 +185,21 @@ impl Wanted {
     }
 }
 
-async fn seeds(wanted: &Wanted, desk: &Desk<'_>) -> Result<Seeds, ErrorObject> {
+async fn seeds(wanted: &Wanted, context: &ToolContext<'_>) -> Result<Seeds, ErrorObject> {
     let ids: Vec<_> = wanted.track_ids.iter().map(String::as_str).collect();
     let nothing = ids.is_empty() && wanted.artists.is_empty() && wanted.genres.is_empty();
-    let open = desk.playlist.filter(|_| nothing);
+    let open = context.playlist.filter(|_| nothing);
     let playlist = wanted.playlist_id.as_deref().or(open);
     if nothing && playlist.is_none() {
         return Err(unfit("give trackIds, a playlistId, artists or genres"));
     }
     let tracks = async {
-        let tracks = desk.spotify.tracks(&ids).await?;
+        let tracks = context.spotify.tracks(&ids).await?;
         Ok::<_, UpstreamError>(tracks.into_iter().flatten().collect::<Vec<_>>())
     };
     let of_playlist = async {
         match playlist {
-            Some(id) => desk.spotify.playlist_entries(id, 0..PLAYLIST).await,
+            Some(id) => context.spotify.playlist_entries(id, 0..PLAYLIST).await,
             None => Ok(Vec::new()),
         }
     };
@@ -222,7 +222,7 @@ async fn seeds(wanted: &Wanted, desk: &Desk<'_>) -> Result<Seeds, ErrorObject> {
 
 /// The genres of the most frequent artists, the most frequent first. Without
 /// them there is still enough to go by.
-async fn genres(tracks: &[Track], desk: &Desk<'_>) -> Vec<String> {
+async fn genres(tracks: &[Track], context: &ToolContext<'_>) -> Vec<String> {
     let artists = most(tracks.iter().map(Track::artist), ARTISTS);
     let id = |(name, _): &(String, usize)| {
         let mut all = tracks.iter().filter_map(|track| track.artists.first());
@@ -230,7 +230,7 @@ async fn genres(tracks: &[Track], desk: &Desk<'_>) -> Vec<String> {
         Some(artist.id.as_str()).filter(|id| !id.is_empty())
     };
     let ids: Vec<&str> = artists.iter().filter_map(id).collect();
-    let artists = desk.spotify.artists(&ids).await.unwrap_or_default();
+    let artists = context.spotify.artists(&ids).await.unwrap_or_default();
     let genres = artists
         .into_iter()
         .flatten()
@@ -290,9 +290,12 @@ fn queries(wanted: &Wanted, profile: &Profile, years: Option<(u16, u16)>) -> Vec
 }
 
 /// All that the searches find. Some may fail.
-async fn search(queries: &[Query], desk: &Desk<'_>) -> Result<Vec<Candidate>, ErrorObject> {
+async fn search(
+    queries: &[Query],
+    context: &ToolContext<'_>,
+) -> Result<Vec<Candidate>, ErrorObject> {
     let searches = queries.iter().map(|query| async move {
-        let found = desk.spotify.search_tracks(&query.text, FOUND, 0).await?;
+        let found = context.spotify.search_tracks(&query.text, FOUND, 0).await?;
         let candidate = |track| Candidate {
             found: plain(track),
             genre: query.genre.clone(),

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::input::Name;
-use super::{Desk, Outcome, Report, Tool, tracks, unfit};
+use super::{Outcome, Report, Tool, ToolContext, tracks, unfit};
 
 #[derive(Deserialize, Validate, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -22,13 +22,13 @@ pub(super) fn tool() -> Tool {
         "get_track_details",
         "Tells all that is known of some tracks: album, year, length, popularity, tempo (BPM), \
          tags and listeners.",
-        |input, desk| details(input, desk).boxed(),
+        |input, context| details(input, context).boxed(),
     )
 }
 
-async fn details(input: Input, desk: &Desk<'_>) -> Outcome {
+async fn details(input: Input, context: &ToolContext<'_>) -> Outcome {
     let ids: Vec<&str> = input.track_ids.iter().map(|id| &**id).collect();
-    let found = desk.spotify.tracks(&ids).await;
+    let found = context.spotify.tracks(&ids).await;
     let found = found.map_err(|error| error.object())?;
     let missing = found.iter().zip(&ids).filter(|(track, _)| track.is_none());
     let missing: Vec<_> = missing.map(|(_, id)| tracks::name(id)).collect();
@@ -37,7 +37,7 @@ async fn details(input: Input, desk: &Desk<'_>) -> Outcome {
         let message = format!("the catalogue has no track {}", missing.join(", "));
         return Err(unfit(message));
     }
-    let enriched = desk.enrich(&known).await;
+    let enriched = context.enrich(&known).await;
     let summary = format!("{} of {} tracks in detail", known.len(), ids.len());
     let mut report = Report {
         tracks: enriched.tracks.iter().map(tracks::enriched).collect(),

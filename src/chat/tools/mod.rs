@@ -48,7 +48,7 @@ pub(super) struct Tool {
 
 /// Reads an input by its schema, and does what the tool does with it. Dropping the
 /// future cancels that. An error says what is wrong with the input.
-type Call = dyn for<'a> Fn(&Value, &Value, &'a Desk<'a>) -> Result<BoxFuture<'a, Outcome>, String>
+type Call = dyn for<'a> Fn(&Value, &Value, &'a ToolContext<'a>) -> Result<BoxFuture<'a, Outcome>, String>
     + Send
     + Sync;
 
@@ -57,7 +57,7 @@ impl Tool {
     fn reading<I, F>(name: &'static str, description: &'static str, call: F) -> Self
     where
         I: Input,
-        F: for<'a> Fn(I, &'a Desk<'a>) -> BoxFuture<'a, Outcome> + Send + Sync + 'static,
+        F: for<'a> Fn(I, &'a ToolContext<'a>) -> BoxFuture<'a, Outcome> + Send + Sync + 'static,
     {
         let spec = Spec {
             name,
@@ -67,7 +67,9 @@ impl Tool {
         };
         Self {
             spec,
-            call: Box::new(move |schema, input, desk| Ok(call(input::read(schema, input)?, desk))),
+            call: Box::new(move |schema, input, context| {
+                Ok(call(input::read(schema, input)?, context))
+            }),
         }
     }
 
@@ -75,7 +77,7 @@ impl Tool {
     fn writing<I, F>(name: &'static str, description: &'static str, call: F) -> Self
     where
         I: Input,
-        F: for<'a> Fn(I, &'a Desk<'a>) -> BoxFuture<'a, Outcome> + Send + Sync + 'static,
+        F: for<'a> Fn(I, &'a ToolContext<'a>) -> BoxFuture<'a, Outcome> + Send + Sync + 'static,
     {
         let mut tool = Self::reading(name, description, call);
         tool.spec.writes = true;
@@ -89,7 +91,7 @@ impl Tool {
     fn call<'a>(
         &self,
         input: &Value,
-        desk: &'a Desk<'a>,
+        context: &'a ToolContext<'a>,
     ) -> Result<BoxFuture<'a, Outcome>, ErrorObject> {
         let Spec { name, schema, .. } = &self.spec;
         let unfit = |faults| {
@@ -97,7 +99,7 @@ impl Tool {
                 "the input of {name} does not fit its schema: {faults}"
             ))
         };
-        (self.call)(schema, input, desk).map_err(unfit)
+        (self.call)(schema, input, context).map_err(unfit)
     }
 }
 
@@ -114,8 +116,9 @@ pub(super) struct Spec {
     writes: bool,
 }
 
-/// What tools work with.
-pub(super) struct Desk<'a> {
+/// What the tools of one run have in common: whose access they have, and what they may
+/// change.
+pub(super) struct ToolContext<'a> {
     app: &'a AppState,
     spotify: Spotify,
     /// Whether it is a user's own account.
@@ -133,7 +136,7 @@ pub(super) struct Desk<'a> {
     writes: Writes,
 }
 
-impl<'a> Desk<'a> {
+impl<'a> ToolContext<'a> {
     /// Tools that ask the catalogue with `access`.
     pub(super) fn new(
         app: &'a AppState,

@@ -5,7 +5,7 @@ use garde::Validate;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Desk, Outcome, Report, Tool, tracks};
+use super::{Outcome, Report, Tool, ToolContext, tracks};
 
 #[derive(Deserialize, Validate, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -30,12 +30,12 @@ pub(super) fn tool() -> Tool {
         "Finds tracks in Spotify's catalogue. The query is free text and may have the filters \
          artist:\"…\", track:\"…\", album:\"…\", genre:\"…\" and year:1990-1999. Gives ids, titles, \
          artists and years, best match first.",
-        |input, desk| search(input, desk).boxed(),
+        |input, context| search(input, context).boxed(),
     )
 }
 
-async fn search(Input { query, limit }: Input, desk: &Desk<'_>) -> Outcome {
-    let found = desk.spotify.search_tracks(&query, limit, 0).await;
+async fn search(Input { query, limit }: Input, context: &ToolContext<'_>) -> Outcome {
+    let found = context.spotify.search_tracks(&query, limit, 0).await;
     let found = found.map_err(|error| error.object())?;
     let (shown, total) = (found.items.len(), found.total);
     let summary = match shown {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use tracing::{info, warn};
 
 use super::report::{LIMIT, SHOWN, size};
-use super::{Desk, Spec, Tool, unfit};
+use super::{Spec, Tool, ToolContext, unfit};
 use crate::chat::turn::ToolCall;
 use crate::error::{ErrorObject, code};
 use crate::frames::Frame;
@@ -95,10 +95,10 @@ impl Toolbox {
     pub(in crate::chat) async fn run(
         &mut self,
         calls: Vec<ToolCall>,
-        desk: &Desk<'_>,
+        context: &ToolContext<'_>,
         clock: &dyn Clock,
     ) -> Result<Vec<Part<'static>>, Closed> {
-        let plan = |(at, call)| self.plan(at, call, desk);
+        let plan = |(at, call)| self.plan(at, call, context);
         let planned: Vec<Planned> = calls.into_iter().enumerate().map(plan).collect();
         let outcomes = {
             let this = &*self;
@@ -106,12 +106,12 @@ impl Toolbox {
                 let job = planned.job.as_ref();
                 job.is_ok_and(|job| this.tools[job.tool].spec.writes)
             };
-            let one = |planned| this.one(planned, desk, clock);
+            let one = |planned| this.one(planned, context, clock);
             let reads = planned.iter().filter(|planned| !writes(planned)).map(one);
             let in_turn = async {
                 let mut outcomes = Vec::new();
                 for planned in planned.iter().filter(writes) {
-                    outcomes.push(this.one(planned, desk, clock).await);
+                    outcomes.push(this.one(planned, context, clock).await);
                 }
                 outcomes
             };
@@ -133,9 +133,9 @@ impl Toolbox {
     }
 
     /// Decides whether `call` is run, and with what.
-    fn plan(&mut self, at: usize, call: ToolCall, desk: &Desk<'_>) -> Planned {
+    fn plan(&mut self, at: usize, call: ToolCall, context: &ToolContext<'_>) -> Planned {
         let job = match at < MAX_CALLS {
-            true => self.job(&call, desk),
+            true => self.job(&call, context),
             false => Err(unfit(format!(
                 "not run: at most {MAX_CALLS} calls are run in one turn"
             ))),
@@ -143,7 +143,7 @@ impl Toolbox {
         Planned { call, job }
     }
 
-    fn job(&mut self, call: &ToolCall, desk: &Desk<'_>) -> Result<Job, ErrorObject> {
+    fn job(&mut self, call: &ToolCall, context: &ToolContext<'_>) -> Result<Job, ErrorObject> {
         let known = self
             .tools
             .iter()
@@ -151,9 +151,9 @@ impl Toolbox {
         let tool = known.ok_or_else(|| self.unknown(&call.name))?;
         let spec = &self.tools[tool].spec;
         let input = call.input.clone().map_err(unfit)?;
-        let input = Value::Object(as_requested(input, spec, desk.playlist));
+        let input = Value::Object(as_requested(input, spec, context.playlist));
         // Made by the way, and not begun.
-        drop(self.tools[tool].call(&input, desk)?);
+        drop(self.tools[tool].call(&input, context)?);
         self.allow(tool, &input)?;
         Ok(Job { tool, input })
     }
@@ -202,7 +202,7 @@ impl Toolbox {
     async fn one(
         &self,
         Planned { call, job }: &Planned,
-        desk: &Desk<'_>,
+        context: &ToolContext<'_>,
         clock: &dyn Clock,
     ) -> Result<Ended, Closed> {
         let (tool, id) = (shown(&call.name), shown(&call.id));
@@ -215,10 +215,10 @@ impl Toolbox {
             args: &args,
             id: &id,
         };
-        desk.output.feed(&start).await?;
+        context.output.feed(&start).await?;
         let begin = clock.now();
         let found = match job.clone() {
-            Ok(Job { tool, input }) => match self.tools[tool].call(&input, desk) {
+            Ok(Job { tool, input }) => match self.tools[tool].call(&input, context) {
                 Ok(call) => call.await,
                 Err(error) => Err(error),
             },
@@ -257,7 +257,7 @@ impl Toolbox {
             ms,
             error,
         };
-        desk.output.feed(&end).await?;
+        context.output.feed(&end).await?;
         Ok(outcome.map(|(result, _)| result))
     }
 

@@ -103,8 +103,8 @@ impl Bench {
         let begin = clock.now();
         let parts = {
             let waits = Arc::new(Waits::new(output.clone(), crate::frames::whose));
-            let desk = Desk::new(&self.app, Access::App, &output, &waits, self.playlist);
-            self.world.run(self.toolbox.run(calls, &desk, &clock))
+            let context = ToolContext::new(&self.app, Access::App, &output, &waits, self.playlist);
+            self.world.run(self.toolbox.run(calls, &context, &clock))
         };
         let took = (clock.now() - begin).as_millis();
         drop(output);
@@ -326,11 +326,11 @@ fn nothing_runs_on_for_a_client_that_has_gone() {
     let (writer, body) = sse::channel(Arc::new(clock.clone()), WriterConfig::default(), None);
     let output = Output::new(writer);
     let waits = Arc::new(Waits::new(output.clone(), crate::frames::whose));
-    let desk = Desk::new(&bench.app, Access::App, &output, &waits, None);
+    let context = ToolContext::new(&bench.app, Access::App, &output, &waits, None);
     drop(body);
     let ended = bench
         .world
-        .run(bench.toolbox.run(vec![look(1)], &desk, &clock));
+        .run(bench.toolbox.run(vec![look(1)], &context, &clock));
     assert_eq!(ended, Err(Closed));
     assert_eq!(bench.runs(), 0);
 }
