@@ -4,12 +4,12 @@
 use tracing::{info, warn};
 
 use super::answer::{Answer, Trouble, relay};
+use super::builder::{FinishedAnswer, TooLong};
 use super::conversation::Conversation;
 use super::ids::Ids;
 use super::reasoning::Reasoning;
 use super::silence;
 use super::tools::{ToolContext, Toolbox};
-use super::turn::{Said, TooLong};
 use super::usage::Progress;
 use crate::error::{ErrorObject, code};
 use crate::frames::{Ending, Output, Reason};
@@ -22,7 +22,7 @@ use spinlane_http::run::Closed;
 /// How often the model is asked in one run.
 pub(super) const MAX_TURNS: u32 = 5;
 
-/// Said to a model that has said nothing. Models do so after the results of
+/// FinishedAnswer to a model that has said nothing. Models do so after the results of
 /// tools, the more where text comes with those.
 const GO_ON: &str = "Go on: answer my last message, with the results that you have.";
 
@@ -107,7 +107,10 @@ impl Agent<'_> {
         context: &ToolContext<'_>,
         progress: &mut Progress,
     ) -> Result<Next, Closed> {
-        let Answer { turn, stop_reason } = answer;
+        let Answer {
+            builder,
+            stop_reason,
+        } = answer;
         info!(
             turn = progress.turns,
             ?stop_reason,
@@ -117,7 +120,7 @@ impl Agent<'_> {
             return Ok(Next::End(Ending::Incomplete(reason)));
         }
         let is_paused = stop_reason == Some(StopReason::PauseTurn);
-        let said = match turn.finish(&mut self.ids) {
+        let said = match builder.finish(&mut self.ids) {
             Ok(said) => said,
             // Nothing of it is needed any more.
             Err(TooLong { tools: false }) if !is_paused => return Ok(Next::End(Ending::Whole)),
@@ -133,7 +136,7 @@ impl Agent<'_> {
         if progress.turns >= MAX_TURNS {
             return Ok(Next::End(Ending::Incomplete(Reason::TurnLimit)));
         }
-        let Said {
+        let FinishedAnswer {
             mut parts,
             calls,
             unsigned,

@@ -2,7 +2,7 @@
 
 use tracing::info;
 
-use super::turn::Turn;
+use super::builder::AnswerBuilder;
 use super::usage::Progress;
 use crate::frames::Output;
 use spinlane_client::UpstreamError;
@@ -31,7 +31,7 @@ impl From<Closed> for Trouble {
 /// An answer that is over.
 #[derive(Debug)]
 pub(super) struct Answer {
-    pub(super) turn: Turn,
+    pub(super) builder: AnswerBuilder,
     pub(super) stop_reason: Option<StopReason>,
 }
 
@@ -50,7 +50,7 @@ pub(super) async fn relay(
     let mut stream = client.stream(request).await?;
     info!("the model begins to answer");
     let mut answer = Answer {
-        turn: Turn::default(),
+        builder: AnswerBuilder::default(),
         stop_reason: None,
     };
     loop {
@@ -114,6 +114,6 @@ impl Answer {
         if let StreamEvent::MessageDelta { stop_reason, .. } = event {
             self.stop_reason = stop_reason.or(self.stop_reason);
         }
-        self.turn.take(event);
+        self.builder.take(event);
     }
 }

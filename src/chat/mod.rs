@@ -2,6 +2,7 @@
 
 mod agent;
 mod answer;
+mod builder;
 mod conversation;
 mod ids;
 mod input;
@@ -11,7 +12,6 @@ mod silence;
 #[cfg(test)]
 mod tests;
 mod tools;
-mod turn;
 mod usage;
 
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use tracing::{info, warn};
 
 use super::report::{LIMIT, SHOWN, size};
 use super::{Spec, Tool, ToolContext, unfit};
-use crate::chat::turn::ToolCall;
+use crate::chat::builder::ToolCall;
 use crate::error::{ErrorObject, code};
 use crate::frames::Frame;
 use spinlane_client::anthropic::{CacheControl, Part, ToolSpec};
