@@ -3,11 +3,11 @@
 
 use tracing::{info, warn};
 
-use super::answer::{Answer, Trouble, relay};
 use super::builder::{FinishedAnswer, TooLong};
 use super::conversation::Conversation;
 use super::ids::Ids;
 use super::reasoning::Reasoning;
+use super::relay::{RelayError, StreamedAnswer, relay};
 use super::silence;
 use super::tools::{ToolContext, Toolbox};
 use super::usage::Progress;
@@ -59,7 +59,7 @@ impl Agent<'_> {
         loop {
             let answer = match self.ask(&mut conversation, progress).await {
                 Ok(answer) => answer,
-                Err(trouble) => return failed(&trouble, progress),
+                Err(error) => return failed(&error, progress),
             };
             let next = self
                 .follow(answer, &mut conversation, context, progress)
@@ -79,7 +79,7 @@ impl Agent<'_> {
         &self,
         conversation: &mut Conversation<'_>,
         progress: &mut Progress,
-    ) -> Result<Answer, Trouble> {
+    ) -> Result<StreamedAnswer, RelayError> {
         let is_last = progress.turns + 1 >= MAX_TURNS;
         let request = Request {
             model: self.model,
@@ -102,12 +102,12 @@ impl Agent<'_> {
     /// Decides what comes after `answer`, and does it.
     async fn follow(
         &mut self,
-        answer: Answer,
+        answer: StreamedAnswer,
         conversation: &mut Conversation<'_>,
         context: &ToolContext<'_>,
         progress: &mut Progress,
     ) -> Result<Next, Closed> {
-        let Answer {
+        let StreamedAnswer {
             builder,
             stop_reason,
         } = answer;
@@ -180,10 +180,10 @@ fn stopped_short(stop_reason: Option<StopReason>) -> Option<Reason> {
     }
 }
 
-fn failed(trouble: &Trouble, progress: &Progress) -> Ending {
-    match trouble {
-        Trouble::Closed => Ending::Gone,
-        Trouble::Upstream(error) => {
+fn failed(error: &RelayError, progress: &Progress) -> Ending {
+    match error {
+        RelayError::Closed => Ending::Gone,
+        RelayError::Upstream(error) => {
             let (turn, said) = (progress.turns, progress.said);
             warn!(%error, turn, said, "the model's answer failed");
             match said {

@@ -1,13 +1,13 @@
 //! The chat: one prompt, answered by the model on one stream.
 
 mod agent;
-mod answer;
 mod builder;
 mod conversation;
 mod ids;
 mod input;
 mod prompt;
 mod reasoning;
+mod relay;
 mod silence;
 #[cfg(test)]
 mod tests;
