@@ -87,7 +87,7 @@ impl Chat {
             reasoning: Reasoning::new(config.thinking()),
             system: &prompt::system(prompt),
             output,
-            toolbox: Toolbox::new(tools::of(prompt.mode, playlist.is_some())),
+            toolbox: Toolbox::new(tools::for_mode(prompt.mode, playlist.is_some())),
             ids: Ids::default(),
             was_silent: false,
         };

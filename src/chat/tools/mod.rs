@@ -237,7 +237,7 @@ impl<'a> ToolContext<'a> {
 
 /// The tools that the model sees in `mode`. Those that change a playlist are
 /// there only where the request has `named` the one that they may change.
-pub(super) fn of(mode: Mode, named: bool) -> Vec<Tool> {
+pub(super) fn for_mode(mode: Mode, named: bool) -> Vec<Tool> {
     let mut tools = vec![
         search_tracks::tool(),
         analyze_playlist::tool(),
@@ -323,7 +323,7 @@ mod tests {
     #[test]
     fn the_mode_chooses_the_tools() {
         let names = |mode, named| {
-            let tools = of(mode, named);
+            let tools = for_mode(mode, named);
             let names = tools.iter().map(|tool| tool.spec.name);
             names.collect::<Vec<_>>()
         };
@@ -347,8 +347,8 @@ mod tests {
     /// What the model is told of each tool, word for word: by this it works.
     #[test]
     fn the_model_is_told_what_is_pinned() {
-        let mut tools = of(Mode::Edit, true);
-        tools.extend(of(Mode::Create, false).pop());
+        let mut tools = for_mode(Mode::Edit, true);
+        tools.extend(for_mode(Mode::Create, false).pop());
         let told = tools.iter().map(|Tool { spec, .. }| {
             json!({
                 "name": spec.name,
@@ -374,7 +374,7 @@ mod tests {
             "minimum",
             "maximum",
         ];
-        let all = [Mode::Create, Mode::Edit].map(|mode| of(mode, true));
+        let all = [Mode::Create, Mode::Edit].map(|mode| for_mode(mode, true));
         for tool in all.into_iter().flatten() {
             let spec = tool.spec;
             assert_eq!(spec.schema["type"], "object", "{}", spec.name);

@@ -61,7 +61,7 @@ struct Job {
 }
 
 /// How a call ended.
-type Ended = Result<Value, ErrorObject>;
+type CallResult = Result<Value, ErrorObject>;
 
 impl Toolbox {
     pub(in crate::chat) fn new(tools: Vec<Tool>) -> Self {
@@ -106,12 +106,15 @@ impl Toolbox {
                 let job = planned.job.as_ref();
                 job.is_ok_and(|job| this.tools[job.tool].spec.writes)
             };
-            let one = |planned| this.one(planned, context, clock);
-            let reads = planned.iter().filter(|planned| !writes(planned)).map(one);
+            let run_call = |planned| this.run_call(planned, context, clock);
+            let reads = planned
+                .iter()
+                .filter(|planned| !writes(planned))
+                .map(run_call);
             let in_turn = async {
                 let mut outcomes = Vec::new();
                 for planned in planned.iter().filter(writes) {
-                    outcomes.push(this.one(planned, context, clock).await);
+                    outcomes.push(this.run_call(planned, context, clock).await);
                 }
                 outcomes
             };
@@ -199,12 +202,12 @@ impl Toolbox {
     }
 
     /// One call, with its two frames.
-    async fn one(
+    async fn run_call(
         &self,
         Planned { call, job }: &Planned,
         context: &ToolContext<'_>,
         clock: &dyn Clock,
-    ) -> Result<Ended, Closed> {
+    ) -> Result<CallResult, Closed> {
         let (tool, id) = (shown(&call.name), shown(&call.id));
         let args = match job {
             Ok(job) => job.input.clone(),
@@ -262,7 +265,7 @@ impl Toolbox {
     }
 
     /// Remembers how the call went, and makes the model's answer.
-    fn note(&mut self, planned: Planned, outcome: Ended) -> Part<'static> {
+    fn note(&mut self, planned: Planned, outcome: CallResult) -> Part<'static> {
         if let Ok(job) = &planned.job {
             let same = |seen: &&mut Seen| seen.tool == job.tool && seen.input == job.input;
             if let Some(seen) = self.seen.iter_mut().find(same) {

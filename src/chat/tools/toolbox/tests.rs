@@ -126,7 +126,7 @@ impl Bench {
         (results, u64::try_from(took).unwrap())
     }
 
-    fn one(&mut self, call: ToolCall) -> (String, bool) {
+    fn call(&mut self, call: ToolCall) -> (String, bool) {
         let (mut results, _) = self.turn(vec![call]);
         let (_, content, is_error) = results.remove(0);
         (content, is_error)
@@ -183,7 +183,7 @@ fn calls_run_beside_each_other_and_results_keep_their_order() {
 #[test]
 fn a_person_sees_more_of_a_list_than_the_model() {
     let mut bench = Bench::new();
-    let (told, _) = bench.one(call("t", "look", json!({"playlistId": "long"})));
+    let (told, _) = bench.call(call("t", "look", json!({"playlistId": "long"})));
     assert!(told.len() <= LIMIT, "{}", told.len());
     let told: Value = serde_json::from_str(&told).unwrap();
     assert_eq!(told["tracks"][39], json!({"id": 39}));
@@ -214,15 +214,15 @@ fn changes_run_in_their_order_beside_the_rest() {
 fn a_call_is_not_run_a_third_time() {
     let mut bench = Bench::new();
     for _ in 0..2 {
-        assert!(!bench.one(look(1)).1);
+        assert!(!bench.call(look(1)).1);
     }
-    let (told, is_error) = bench.one(look(1));
+    let (told, is_error) = bench.call(look(1));
     assert!(is_error && told.contains("same input 2 times"), "{told}");
     assert_eq!(bench.runs(), 2);
     // The order of fields does not make another call, another value does.
     let same = json!({"n": 1, "playlistId": "p"});
-    assert!(bench.one(call("x", "look", same)).1);
-    assert!(!bench.one(look(2)).1);
+    assert!(bench.call(call("x", "look", same)).1);
+    assert!(!bench.call(look(2)).1);
     // Within one turn it counts as well.
     let mut bench = Bench::new();
     let (results, _) = bench.turn(vec![look(1), look(1), look(1)]);
@@ -234,17 +234,17 @@ fn a_call_is_not_run_a_third_time() {
 fn a_change_is_made_once_unless_it_failed() {
     let change = |playlist: &str| call("c", "change", json!({"playlistId": playlist}));
     let mut bench = Bench::new();
-    assert!(!bench.one(change("p")).1);
-    let (told, is_error) = bench.one(change("p"));
+    assert!(!bench.call(change("p")).1);
+    let (told, is_error) = bench.call(change("p"));
     assert!(is_error && told.contains("already"), "{told}");
     let (results, _) = bench.turn(vec![change("q"), change("q")]);
     let errors: Vec<_> = results.iter().map(|(.., is_error)| *is_error).collect();
     assert_eq!(errors, [false, true]);
     assert_eq!(bench.runs(), 2);
     for _ in 0..2 {
-        assert_eq!(bench.one(change("bad")), ("no luck".into(), true));
+        assert_eq!(bench.call(change("bad")), ("no luck".into(), true));
     }
-    assert!(bench.one(change("bad")).0.contains("same input 2 times"));
+    assert!(bench.call(change("bad")).0.contains("same input 2 times"));
     assert_eq!(bench.runs(), 4);
 }
 
@@ -305,7 +305,7 @@ fn the_open_playlist_is_filled_in() {
         (json!({"playlistId": " "}), "open"),
         (json!({"playlistId": "other"}), "other"),
     ] {
-        assert!(!bench.one(call("x", "change", input)).1 || expected == "open");
+        assert!(!bench.call(call("x", "change", input)).1 || expected == "open");
         let seen = bench.runs.lock().unwrap().last().cloned().unwrap();
         assert_eq!(seen.2.playlist_id, expected);
     }
