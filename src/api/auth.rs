@@ -82,7 +82,7 @@ fn begin(app: &AppState, request: &Parts) -> Result<Response, Problem> {
     if app.ports.key_value.is_none() {
         return Err(store_trouble());
     }
-    let query = Query::of(&request.uri);
+    let query = Query::parse(&request.uri);
     let return_to = query.checked("return_to", login::may_return_to, "a path of this site")?;
     let state = "up to 128 letters, digits and any of `-_.~`";
     let state = query.checked("state", login::may_come_back, state)?;
@@ -174,7 +174,7 @@ impl From<Problem> for Refused {
 
 async fn finish(app: &AppState, request: &Parts) -> Result<Response, Refused> {
     let (_, secret) = keys(&app.config)?;
-    let query = Query::of(&request.uri);
+    let query = Query::parse(&request.uri);
     let login = query
         .single("state")
         .zip(cookie::LOGIN.read(&request.headers))

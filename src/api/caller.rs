@@ -77,7 +77,7 @@ async fn admit(
         quota::check(&limits.stops, STOPS, &address, 1).await?;
         return Ok(Admitted::ByAddress);
     }
-    match Credentials::of(headers) {
+    match Credentials::from_headers(headers) {
         None => {
             let allowance = quota::check(&limits.requests, REQUESTS, &address, 1).await?;
             Ok(Admitted::AsCaller(allowance))

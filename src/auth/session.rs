@@ -27,7 +27,7 @@ pub(crate) enum Credentials {
 
 impl Credentials {
     /// The one that counts: a Bearer token before a cookie.
-    pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
+    pub(crate) fn from_headers(headers: &HeaderMap) -> Option<Self> {
         Self::all(headers).next()
     }
 
@@ -105,7 +105,7 @@ impl FromRequestParts<AppState> for MaybeSession {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, Problem> {
-        match Credentials::of(&parts.headers) {
+        match Credentials::from_headers(&parts.headers) {
             None => Ok(Self::Absent(None)),
             Some(Credentials::Bearer(token)) => match UserSession::open(app, token).await {
                 Ok(user) => Ok(Self::Open(user)),

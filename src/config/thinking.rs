@@ -56,7 +56,7 @@ const BY_ITSELF: u32 = 5;
 const ALWAYS: [&str; 2] = ["fable", "mythos"];
 
 impl Habits {
-    fn of(model: &str) -> Self {
+    fn by_name(model: &str) -> Self {
         let model = model.to_ascii_lowercase();
         let Some(version) = version(&model) else {
             // Whoever serves a model by another name says what it takes.
@@ -94,7 +94,7 @@ const EXPECTED: &str = "must be `off`, `adaptive`, `adaptive:low`, `adaptive:med
 /// # Errors
 /// What is expected instead.
 pub(super) fn parse(text: &str, model: &str) -> Result<Thinking, String> {
-    let habits = Habits::of(model);
+    let habits = Habits::by_name(model);
     let adaptive = |effort| match habits.adaptive {
         true => Ok(Thinking::Adaptive(effort)),
         false => Err(
@@ -123,7 +123,7 @@ pub(super) fn parse(text: &str, model: &str) -> Result<Thinking, String> {
 
 /// Not to think: said only where it must be.
 pub(super) fn off(model: &str) -> Thinking {
-    match Habits::of(model).by_itself {
+    match Habits::by_name(model).by_itself {
         true => Thinking::Disabled,
         false => Thinking::Unasked,
     }

@@ -28,7 +28,7 @@ struct Tempo {
 }
 
 impl Tempo {
-    fn of(recording: Recording) -> Option<Self> {
+    fn from_recording(recording: Recording) -> Option<Self> {
         Some(Self {
             bpm: recording.bpm?,
             artists: recording.artists,
@@ -118,7 +118,7 @@ impl AudioEnrichment {
         let isrc = track.isrc.clone().unwrap_or_default();
         let fetch = move || async move {
             let found = deezer.paid_by(reserved.pay()).by_isrc(&isrc).await?;
-            Ok(found.and_then(Tempo::of))
+            Ok(found.and_then(Tempo::from_recording))
         };
         let found = self.cache.get_or_fetch(key, fetch).await;
         found.map_err(|error| self.deezer.not_fetched(error))
@@ -144,7 +144,7 @@ impl AudioEnrichment {
             let found = deezer.paid_by(reserved.pay()).by_id(best.id).await?;
             // Under the id there may be something else by now.
             let same = |recording: &Recording| candidate(recording).is_named_as(&track);
-            Ok(found.filter(same).and_then(Tempo::of))
+            Ok(found.filter(same).and_then(Tempo::from_recording))
         };
         let found = self.cache.get_or_fetch(key, fetch).await;
         found.map_err(|error| self.deezer.not_fetched(error))
@@ -183,7 +183,7 @@ fn by_isrc(track: &Track) -> Option<Key> {
 /// By name and, where it is known, by length: a name may be of several
 /// recordings.
 fn by_name(track: &Track) -> Option<Key> {
-    let (artist, title) = names::of(track)?;
+    let (artist, title) = names::artist_and_title(track)?;
     let seconds = track.duration_ms.map(|millis| (millis / 1_000).to_string());
     let seconds = seconds.unwrap_or_default();
     Some(Key::new(["name", artist, title, &seconds]))

@@ -91,6 +91,6 @@ fn is(found: &Described, track: &Track) -> bool {
 }
 
 fn key(track: &Track) -> Option<Key> {
-    let (artist, title) = names::of(track)?;
+    let (artist, title) = names::artist_and_title(track)?;
     Some(Key::new([artist, title]))
 }

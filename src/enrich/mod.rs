@@ -74,7 +74,7 @@ pub(crate) async fn enrich_until(
         Some(batch.until(deadline).await)
     };
     let (audio, tags) = join(audio, tags).await;
-    Report::of(tracks, audio, tags)
+    Report::new(tracks, audio, tags)
 }
 
 /// What each source may spend: half of what the request has left, or all of it

@@ -69,7 +69,7 @@ fn texts(texts: &[String]) -> Vec<&str> {
 
 /// Artist and title to ask by; `None` for a track that lacks one of them: too
 /// many have the same title.
-pub(super) fn of(track: &Track) -> Option<(&str, &str)> {
+pub(super) fn artist_and_title(track: &Track) -> Option<(&str, &str)> {
     let (artist, title) = (track.artist().trim(), track.title.trim());
     (!artist.is_empty() && !title.is_empty()).then_some((artist, title))
 }

@@ -61,7 +61,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(super) fn of(
+    pub(super) fn new(
         tracks: &[Track],
         audio: LookedUp<f32>,
         tags: Option<LookedUp<TrackInfo>>,

@@ -142,7 +142,7 @@ async fn recommend(mut wanted: Wanted, context: &ToolContext<'_>) -> Outcome {
         .artists
         .extend(artists.into_iter().map(|(artist, _)| artist));
     wanted.genres.extend(derived);
-    let mut profile = Profile::of(&sample.tracks, &wanted.genres);
+    let mut profile = Profile::from_seeds(&sample.tracks, &wanted.genres);
     profile.bpm = wanted.bpm.or(profile.bpm);
     let years = years(&wanted, &sample.tracks);
     let queries = queries(&wanted, &profile, years);
