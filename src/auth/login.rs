@@ -11,8 +11,8 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::aead::Cipher;
 use crate::config::{Config, Secret};
-use crate::seal::Seal;
 use spinlane_core::ports::Ports;
 
 /// How long a login may take.
@@ -60,7 +60,7 @@ impl Login {
     /// For the cookie.
     pub(crate) fn sealed(&self, ports: &Ports, secret: &Secret) -> Option<String> {
         let text = serde_json::to_vec(self).ok()?;
-        seal(secret)?.close(&*ports.entropy, &text)
+        cipher(secret)?.encrypt(&*ports.entropy, &text)
     }
 
     /// Out of the cookie: a login that was begun here, lately, and whose state
@@ -71,7 +71,7 @@ impl Login {
         cookie: &str,
         state: &str,
     ) -> Option<Self> {
-        let login: Self = serde_json::from_slice(&seal(secret)?.open(cookie)?).ok()?;
+        let login: Self = serde_json::from_slice(&cipher(secret)?.decrypt(cookie)?).ok()?;
         let now = ports.clock.unix().as_secs();
         let lately = now.saturating_sub(login.begun) <= LASTS.as_secs();
         (lately && Secret::new(login.state.as_str()).matches(state)).then_some(login)
@@ -135,8 +135,8 @@ pub(crate) fn may_come_back(state: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte))
 }
 
-fn seal(secret: &Secret) -> Option<Seal> {
-    Seal::new(secret, "spinlane login cookie v1")
+fn cipher(secret: &Secret) -> Option<Cipher> {
+    Cipher::new(secret, "spinlane login cookie v1")
 }
 
 /// 256 bits, in base64url.

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::accounts::{Accounts, TokenSet};
 use super::grant::Grant;
 use super::tokens::{AccessTokens, Ended, Held, TokenStore, Tokens};
+use crate::aead::Cipher;
 use crate::config::Secret;
-use crate::seal::Seal;
 use crate::{AppState, stored};
 use spinlane_client::UpstreamError;
 use spinlane_core::cache::session::SessionError;
@@ -72,9 +72,9 @@ impl TokenStore for SealedToken {
             token: grant.access().expose().to_owned(),
             until_unix: grant.until(),
         };
-        let sealed = self.place().and_then(|(key, seal)| {
+        let sealed = self.place().and_then(|(key, cipher)| {
             let record = serde_json::to_vec(&record).ok()?;
-            Some((key, seal.close(&*self.app.ports.entropy, &record)?))
+            Some((key, cipher.encrypt(&*self.app.ports.entropy, &record)?))
         });
         if let Some((key, sealed)) = sealed {
             let cache = self.app.cache.of(&stored::SPOTIFY_TOKEN);
@@ -98,23 +98,23 @@ impl TokenStore for SealedToken {
 
 impl SealedToken {
     async fn read(&self) -> Option<Grant> {
-        let (key, seal) = self.place()?;
+        let (key, cipher) = self.place()?;
         let cache = self.app.cache.of::<String>(&stored::SPOTIFY_TOKEN);
         let Cached::Hit(sealed) = cache.get(&key).await else {
             return None;
         };
-        let record: Record = serde_json::from_slice(&seal.open(&sealed)?).ok()?;
+        let record: Record = serde_json::from_slice(&cipher.decrypt(&sealed)?).ok()?;
         let token = Secret::new(record.token);
         Some(Grant::of_application(token, record.until_unix))
     }
 
     /// Where the token of this client, of this service, is in the store; and
     /// what opens it.
-    fn place(&self) -> Option<(Key, Seal)> {
+    fn place(&self) -> Option<(Key, Cipher)> {
         let config = self.app.config.spotify();
         let id = config.client_id.as_deref()?;
         let key = Key::exact([config.accounts_url.as_str(), id]);
-        let seal = Seal::new(config.client_secret.as_ref()?, "spinlane spotify token v1");
-        Some((key, seal?))
+        let cipher = Cipher::new(config.client_secret.as_ref()?, "spinlane spotify token v1");
+        Some((key, cipher?))
     }
 }
