@@ -86,11 +86,11 @@ pub(super) async fn sweep(
     }
     let pauses_ended = app.upstreams().end_pauses().await;
     let swept = app.store.sweep_all(&stored::namespaces(&app)).await;
-    let swept = swept.map_err(|error| trouble(&error))?;
+    let swept = swept.map_err(|error| not_swept(&error))?;
     Ok(Json(SweepReport::new(swept, pauses_ended)))
 }
 
-fn trouble(error: &StoreError) -> Problem {
+fn not_swept(error: &StoreError) -> Problem {
     tracing::warn!(%error, "the whole sweep came to no end");
     Problem::store_unavailable(
         "the key-value store failed before the sweep was through; what was removed by then stays \

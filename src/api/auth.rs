@@ -26,7 +26,7 @@ use crate::auth::cookie;
 use crate::auth::login::{self, Login};
 use crate::auth::{
     Credentials, Granted, MaybeSession, UserSession, cross_site, page, same_site, silent,
-    store_trouble,
+    store_unavailable,
 };
 use crate::clients::spotify::accounts::Accounts;
 use crate::clients::spotify::{self, Access, Grant, Spotify};
@@ -80,7 +80,7 @@ pub(super) async fn login(State(app): State<AppState>, request: Parts) -> Respon
 fn begin(app: &AppState, request: &Parts) -> Result<Response, Problem> {
     let (id, secret) = keys(&app.config)?;
     if app.ports.key_value.is_none() {
-        return Err(store_trouble());
+        return Err(store_unavailable());
     }
     let query = Query::parse(&request.uri);
     let return_to = query.checked("return_to", login::may_return_to, "a path of this site")?;
@@ -311,11 +311,11 @@ async fn go_on(
     // A login makes a new session, and the browser's old one ends with it.
     if let Some(old) = cookie::SESSION.read(&request.headers) {
         let ended = app.sessions.revoke(old).await;
-        ended.map_err(|_| store_trouble())?;
+        ended.map_err(|_| store_unavailable())?;
     }
     if let Some(page) = page {
         let code = auth::code::issue(app, grant).await;
-        let code = code.map_err(|_| store_trouble())?;
+        let code = code.map_err(|_| store_unavailable())?;
         info!("Spotify is connected: a code was issued");
         return Ok(see_other(&fragment(
             page,
@@ -325,7 +325,7 @@ async fn go_on(
         )));
     }
     let token = app.sessions.create(grant).await;
-    let token = token.map_err(|_| store_trouble())?;
+    let token = token.map_err(|_| store_unavailable())?;
     info!("Spotify is connected: a session was opened");
     let mut response = see_other(login.return_to.as_deref().unwrap_or("/"));
     let cookie = cookie::SESSION.set(token.expose(), app.sessions.limits().absolute);
@@ -378,14 +378,14 @@ pub(super) async fn token(
     keys(&app.config)?;
     let grant = match auth::code::redeem(&app, &request.code).await {
         Ok(grant) => grant,
-        Err(SessionError::Store(_)) => return Err(store_trouble()),
+        Err(SessionError::Store(_)) => return Err(store_unavailable()),
         Err(_) => {
             let message = "this code is not good (any more): it can be used once, within a minute";
             return Err(bad_code(message));
         }
     };
     let token = app.sessions.create(&grant).await;
-    let token = token.map_err(|_| store_trouble())?;
+    let token = token.map_err(|_| store_unavailable())?;
     info!("Spotify is connected: a code was exchanged for a session");
     Ok(Json(TokenAnswer {
         token: token.expose().to_owned(),
@@ -433,7 +433,7 @@ pub(super) async fn logout(
     for credentials in &presented {
         // While it may still be good the browser keeps it, to try again.
         let ended = app.sessions.revoke(credentials.token().expose()).await;
-        ended.map_err(|_| store_trouble())?;
+        ended.map_err(|_| store_unavailable())?;
     }
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
@@ -481,7 +481,7 @@ pub(super) async fn session(
     session: MaybeSession,
 ) -> Result<Json<SessionInfo>, Problem> {
     if matches!(session, MaybeSession::Unknown) {
-        return Err(store_trouble());
+        return Err(store_unavailable());
     }
     let user = session.user().and_then(UserSession::user);
     Ok(Json(SessionInfo {

@@ -202,8 +202,8 @@ pub(super) async fn status(
     headers: HeaderMap,
 ) -> Result<Json<Status>, Problem> {
     let (config, ports) = (&app.config, &app.ports);
-    let whole = operator::may_look(&app, &headers, Admitted::Freely).await?;
-    let configuration = match whole {
+    let full = operator::may_look(&app, &headers, Admitted::Freely).await?;
+    let configuration = match full {
         true => Some(configuration(config, notices::all(&app, &headers).await)),
         false => None,
     };
@@ -217,7 +217,7 @@ pub(super) async fn status(
             counters: ports.counters.is_some(),
         },
         configuration,
-        upstreams: upstreams(config, whole),
+        upstreams: upstreams(config, full),
     }))
 }
 
@@ -282,8 +282,8 @@ fn configuration(config: &Config, warnings: Vec<&'static str>) -> Configuration 
     }
 }
 
-/// `whole`: with their addresses.
-fn upstreams(config: &Config, whole: bool) -> Upstreams {
+/// `full`: with their addresses.
+fn upstreams(config: &Config, full: bool) -> Upstreams {
     let is_real = |base_url: &Origin, variable| {
         Variable::named(variable).is_some_and(|variable| variable.default == base_url.as_str())
     };
@@ -295,7 +295,7 @@ fn upstreams(config: &Config, whole: bool) -> Upstreams {
         } else {
             Kind::Custom
         },
-        base_url: whole.then(|| base_url.to_string()),
+        base_url: full.then(|| base_url.to_string()),
         configured,
     };
     let (anthropic, spotify, lastfm) = (config.anthropic(), config.spotify(), config.lastfm());

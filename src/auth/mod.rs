@@ -24,7 +24,7 @@ mod user;
 
 use std::sync::Arc;
 
-pub(crate) use session::{Credentials, MaybeSession, cross_site, store_trouble};
+pub(crate) use session::{Credentials, MaybeSession, cross_site, store_unavailable};
 pub(crate) use user::UserSession;
 
 use crate::clients::spotify::AccessTokens;

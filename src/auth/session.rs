@@ -96,7 +96,7 @@ impl MaybeSession {
             Self::Open(user) => Ok(user),
             Self::Absent(None) => Err(refused(code::SESSION_REQUIRED)),
             Self::Absent(Some(why)) => Err(refused(*why)),
-            Self::Unknown => Err(store_trouble()),
+            Self::Unknown => Err(store_unavailable()),
         }
     }
 }
@@ -109,7 +109,7 @@ impl FromRequestParts<AppState> for MaybeSession {
             None => Ok(Self::Absent(None)),
             Some(Credentials::Bearer(token)) => match UserSession::open(app, token).await {
                 Ok(user) => Ok(Self::Open(user)),
-                Err(SessionError::Store(_)) => Err(store_trouble()),
+                Err(SessionError::Store(_)) => Err(store_unavailable()),
                 Err(error) => Err(refused(code(&error))),
             },
             Some(Credentials::Cookie(token)) => {
@@ -170,7 +170,7 @@ pub(crate) fn cross_site() -> Problem {
 }
 
 /// 503: without the store nobody can say whether a session is good.
-pub(crate) fn store_trouble() -> Problem {
+pub(crate) fn store_unavailable() -> Problem {
     Problem::store_unavailable(
         "the key-value store does not answer, and sessions are kept there: try again in a moment",
     )
