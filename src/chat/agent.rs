@@ -136,11 +136,23 @@ impl Agent<'_> {
         if progress.turns >= MAX_TURNS {
             return Ok(Next::End(Ending::Incomplete(Reason::TurnLimit)));
         }
+        self.go_on(said, conversation, context, progress).await?;
+        Ok(Next::Again)
+    }
+
+    /// Makes of an answer, and of what its tools find, what the model is asked next.
+    async fn go_on(
+        &mut self,
+        answer: FinishedAnswer,
+        conversation: &mut Conversation<'_>,
+        context: &ToolContext<'_>,
+        progress: &mut Progress,
+    ) -> Result<(), Closed> {
         let FinishedAnswer {
             mut parts,
             calls,
             unsigned,
-        } = said;
+        } = answer;
         if unsigned {
             self.reasoning.give_up();
         }
@@ -155,7 +167,7 @@ impl Agent<'_> {
             let results = self.toolbox.run(calls, context, self.clock).await?;
             conversation.user(results);
         }
-        Ok(Next::Again)
+        Ok(())
     }
 
     /// What follows an answer without a word for the user or a tool: the model is

@@ -52,7 +52,7 @@ async fn analyze(input: Input, context: &ToolContext<'_>) -> Outcome {
     Ok(super::with_gaps(report, &enriched))
 }
 
-/// What the tracks have in common.
+/// What the tracks have in common, in figures and in a sentence.
 fn figures(playlist: &Playlist, all: &[EnrichedTrack]) -> Report {
     let millis = all.iter().filter_map(|found| found.track.duration_ms);
     let millis = millis.fold(0, u64::saturating_add);
@@ -62,6 +62,7 @@ fn figures(playlist: &Playlist, all: &[EnrichedTrack]) -> Report {
     let tags = most(tags.map(String::as_str), TOP);
     let artists = all.iter().map(|found| found.track.artist());
     let artists = most(artists.filter(|artist| !artist.is_empty()), TOP);
+    let (tempo_span, year_span) = (span(&bpms), span(&years));
     let mut summary = format!(
         "Playlist \"{}\": {} of its {} tracks, {}",
         name(&playlist.name),
@@ -69,17 +70,7 @@ fn figures(playlist: &Playlist, all: &[EnrichedTrack]) -> Report {
         playlist.total,
         playing_time(millis),
     );
-    if let Some((low, middle, high)) = span(&bpms) {
-        let (low, middle, high) = (low.round(), middle.round(), high.round());
-        summary += &format!("; {low} to {high} BPM, median {middle}");
-    }
-    if let Some((low, _, high)) = span(&years) {
-        summary += &format!("; from {low} to {high}");
-    }
-    if !tags.is_empty() {
-        let names: Vec<_> = tags.iter().take(3).map(|(tag, _)| name(tag)).collect();
-        summary += &format!("; mostly {}", names.join(", "));
-    }
+    summary += &in_words(tempo_span, year_span, &tags);
     let counted = |counts: Vec<(String, usize)>| -> Value {
         let count = |(word, count): (String, usize)| json!({"name": name(&word), "tracks": count});
         counts.into_iter().map(count).collect()
@@ -93,7 +84,7 @@ fn figures(playlist: &Playlist, all: &[EnrichedTrack]) -> Report {
             .with("tags", counted(tags))
             .with("artists", counted(artists))
     };
-    if let Some((low, middle, high)) = span(&bpms) {
+    if let Some((low, middle, high)) = tempo_span {
         let [min, median, max] = [low, middle, high].map(tempo);
         let known = bpms.len();
         report = report.with(
@@ -101,14 +92,37 @@ fn figures(playlist: &Playlist, all: &[EnrichedTrack]) -> Report {
             json!({"min": min, "median": median, "max": max, "tracks": known}),
         );
     }
-    if let Some((min, median, max)) = span(&years) {
+    if let Some((min, median, max)) = year_span {
         report = report.with("years", json!({"min": min, "median": median, "max": max}));
     }
     report
 }
 
+/// The same figures as the rest of a sentence.
+fn in_words(
+    tempo: Option<Span<f32>>,
+    years: Option<Span<u16>>,
+    tags: &[(String, usize)],
+) -> String {
+    let mut words = String::new();
+    if let Some((low, middle, high)) = tempo {
+        let (low, middle, high) = (low.round(), middle.round(), high.round());
+        words += &format!("; {low} to {high} BPM, median {middle}");
+    }
+    if let Some((low, _, high)) = years {
+        words += &format!("; from {low} to {high}");
+    }
+    if !tags.is_empty() {
+        let names: Vec<_> = tags.iter().take(3).map(|(tag, _)| name(tag)).collect();
+        words += &format!("; mostly {}", names.join(", "));
+    }
+    words
+}
+
 /// The least, the middle and the greatest.
-fn span<T: PartialOrd + Copy>(values: &[T]) -> Option<(T, T, T)> {
+type Span<T> = (T, T, T);
+
+fn span<T: PartialOrd + Copy>(values: &[T]) -> Option<Span<T>> {
     let by = |a: &T, b: &T| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal);
     let least = values.iter().copied().min_by(by)?;
     let greatest = values.iter().copied().max_by(by)?;

@@ -4,7 +4,7 @@ use futures::future::{join, join_all};
 use serde_json::{Map, Value};
 use tracing::{info, warn};
 
-use super::report::{LIMIT, SHOWN, size};
+use super::report::{LIMIT, SHOWN, Tier, size};
 use super::{Spec, Tool, ToolContext, unfit};
 use crate::chat::builder::ToolCall;
 use crate::error::{ErrorObject, code};
@@ -228,7 +228,6 @@ impl Toolbox {
             Err(error) => Err(error),
         };
         let ms = millis(clock.now() - begin);
-        // The model's own words stay out of the log.
         let name = job
             .as_ref()
             .map_or("", |job| self.tools[job.tool].spec.name);
@@ -237,21 +236,7 @@ impl Toolbox {
             Err(error) => serde_json::to_value(error).unwrap_or_default(),
         };
         let outcome = found.map(|report| report.fit(LIMIT));
-        match &outcome {
-            Ok((result, tier)) => {
-                info!(
-                    tool = name,
-                    ms,
-                    ?tier,
-                    bytes = size(result),
-                    "a tool has ended"
-                );
-            }
-            Err(error) => {
-                let code = error.code.as_str();
-                warn!(tool = name, ms, code, "a tool has failed");
-            }
-        }
+        log(name, ms, &outcome);
         let error = outcome.is_err();
         let end = Frame::ToolEnd {
             tool: &tool,
@@ -282,6 +267,21 @@ impl Toolbox {
             content,
             is_error,
             cache_control: None,
+        }
+    }
+}
+
+/// Logs how a call ended. The model's own words stay out of it: `tool` is empty where
+/// there is no such tool.
+fn log(tool: &str, ms: u64, outcome: &Result<(Value, Tier), ErrorObject>) {
+    match outcome {
+        Ok((result, tier)) => {
+            let bytes = size(result);
+            info!(tool, ms, ?tier, bytes, "a tool has ended");
+        }
+        Err(error) => {
+            let code = error.code.as_str();
+            warn!(tool, ms, code, "a tool has failed");
         }
     }
 }
