@@ -139,7 +139,7 @@ pub(crate) fn random_hex<const N: usize>(ports: &Ports) -> String {
     hex::encode(&bytes)
 }
 
-/// Where bodies take their time from.
+/// The clock that bodies take their time from.
 impl FromRef<AppState> for Arc<dyn Clock> {
     fn from_ref(app: &AppState) -> Self {
         Self::clone(&app.ports.clock)

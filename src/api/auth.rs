@@ -159,7 +159,7 @@ pub(super) async fn callback(State(app): State<AppState>, request: Parts) -> Res
 /// A login that came to nothing.
 struct Refused {
     problem: Problem,
-    /// Where the page on the other origin is told.
+    /// The address at which the page on the other origin is told.
     tell_page: Option<String>,
 }
 
@@ -346,10 +346,10 @@ pub(super) struct TokenRequest {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct TokenAnswer {
-    /// To be sent as `Authorization: Bearer`.
+    /// The session's token, to be sent as `Authorization: Bearer`.
     token: String,
     token_type: &'static str,
-    /// In seconds, at the latest.
+    /// Seconds after which it has ended at the latest.
     expires_in: u64,
 }
 

@@ -27,7 +27,7 @@ pub(super) struct Enrichment {
 }
 
 impl Enrichment {
-    /// Of `tracks`, for the request that begins now.
+    /// The enrichment of `tracks`, for the request that begins now.
     pub(super) fn new(app: &AppState, tracks: Vec<Track>) -> Self {
         let now = app.ports.clock.now();
         let limit = app.config.streams().request_deadline;

@@ -42,8 +42,8 @@ use spinlane_http::context::{self, Contexts};
 use spinlane_http::problem::Problem;
 use spinlane_http::{cors as cross_origin, methods, panic, target};
 
-/// For a year, this host alone: others of its domain, and the lists that browsers
-/// come with, are not ours to decide.
+/// It holds for a year, and for this host alone: others of its domain, and the lists
+/// that browsers come with, are not ours to decide.
 const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// Answers one request. See [`crate::App::handle`].

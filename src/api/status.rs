@@ -36,7 +36,7 @@ pub(super) async fn health() -> Json<Health> {
     Json(Health { status: "ok" })
 }
 
-/// Where nothing is kept: reading it shows whether the store answers.
+/// A key that has no value: reading it shows whether the store answers.
 const NOTHING: &str = "ready:nothing";
 
 /// Readiness: reads the store once, without which sessions, quotas and limits over all
@@ -73,7 +73,7 @@ pub(super) struct Status {
     environment: &'static str,
     limits: Limits,
     store: Store,
-    /// In production for the operator alone.
+    /// Shown to the operator alone in production.
     #[serde(skip_serializing_if = "Option::is_none")]
     configuration: Option<Configuration>,
     upstreams: Upstreams,
@@ -85,9 +85,9 @@ struct Limits {
     /// `shared`: over all instances; `instance`: in each of them.
     scope: &'static str,
     global_rps: u32,
-    /// By name.
+    /// Each lane by its name.
     lanes: BTreeMap<String, Lane>,
-    /// Of all instances; absent where nobody knows.
+    /// The launches of all instances; absent where nobody knows.
     #[serde(skip_serializing_if = "Option::is_none")]
     launches: Option<Launches>,
     subrequest_budget: u32,
@@ -163,7 +163,7 @@ struct Upstreams {
 #[serde(rename_all = "camelCase")]
 struct Upstream {
     kind: Kind,
-    /// In production for the operator alone.
+    /// Shown to the operator alone in production.
     #[serde(skip_serializing_if = "Option::is_none")]
     base_url: Option<String>,
     /// Whether all keys that it needs are set.

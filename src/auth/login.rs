@@ -34,7 +34,7 @@ pub(crate) struct Login {
     verifier: String,
     /// Seconds since the Unix epoch.
     begun: u64,
-    /// Where on this page to go on.
+    /// The path of this page to go on at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) return_to: Option<String>,
     /// What the page on the other origin wants to see again.
@@ -57,7 +57,7 @@ impl Login {
         }
     }
 
-    /// For the cookie.
+    /// The login as the cookie has it.
     pub(crate) fn sealed(&self, ports: &Ports, secret: &Secret) -> Option<String> {
         let text = serde_json::to_vec(self).ok()?;
         cipher(secret)?.encrypt(&*ports.entropy, &text)
@@ -81,7 +81,7 @@ impl Login {
         Secret::new(self.verifier.as_str())
     }
 
-    /// Where Spotify asks the user.
+    /// The address at which Spotify asks the user.
     pub(crate) fn consent_url(&self, config: &Config, client_id: &str) -> String {
         let challenge = Sha256::digest(self.verifier.as_bytes());
         let query = form_urlencoded::Serializer::new(String::new())
@@ -108,7 +108,7 @@ pub(crate) fn allows_something(granted: &str) -> bool {
         || granted.any(|scope| SCOPES.split_whitespace().any(|asked| asked == scope))
 }
 
-/// Where Spotify sends the user back to. Has to be registered there.
+/// The address that Spotify sends the user back to. It has to be registered there.
 pub(crate) fn redirect_uri(config: &Config) -> String {
     config.edge().public_url.url("/api/auth/callback")
 }

@@ -38,7 +38,7 @@ struct Silent;
 
 impl Observer for Silent {}
 
-/// For calls that nobody follows.
+/// The observer of calls that nobody follows.
 pub(crate) fn silent() -> Arc<dyn Observer> {
     Arc::new(Silent)
 }

@@ -19,9 +19,9 @@ use spinlane_http::problem::Problem;
 /// What a request brings to show whose it is.
 #[derive(Clone, Debug)]
 pub(crate) enum Credentials {
-    /// Sent on purpose.
+    /// A token that was sent on purpose.
     Bearer(Secret),
-    /// Sent by the browser.
+    /// One that the browser has sent by itself.
     Cookie(Secret),
 }
 

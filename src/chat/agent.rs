@@ -88,7 +88,7 @@ impl Agent<'_> {
             thinking: self.reasoning.thinking(),
             output_config: self.reasoning.output_config(),
             tools: self.toolbox.specs(),
-            // Told so, and not in words: those would be taken for the results'.
+            // The model is told so, and not in words: those would be taken for the results'.
             tool_choice: is_last.then_some(ToolChoice::None),
             system: vec![SystemText {
                 text: self.system,

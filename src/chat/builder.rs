@@ -48,9 +48,9 @@ enum Content {
 struct PartialCall {
     id: String,
     name: String,
-    /// From the block's start: only where no delta came.
+    /// What the block's start has, used only where no delta came.
     input: Value,
-    /// From its deltas.
+    /// What its deltas make.
     json: String,
 }
 
@@ -66,7 +66,7 @@ pub(super) struct ToolCall {
 /// An answer that has ended.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct FinishedAnswer {
-    /// As the next request gives it back.
+    /// The parts that the next request gives back.
     pub(super) parts: Vec<Part<'static>>,
     /// The tools that it asks for, in order.
     pub(super) calls: Vec<ToolCall>,
@@ -232,7 +232,7 @@ impl AnswerBuilder {
 }
 
 impl ToolCall {
-    /// As it is given back.
+    /// The part that is given back.
     fn part(&self) -> Part<'static> {
         let Self { id, name, input } = self;
         Part::ToolUse {

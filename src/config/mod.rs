@@ -84,16 +84,16 @@ impl AdminToken {
 /// Where the application runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Environment {
-    /// On somebody's desk: `debug` and the whole status are open to everyone.
+    /// It runs on somebody's desk: `debug` and the whole status are open to everyone.
     Development,
-    /// Before the release: as development, but named differently in logs.
+    /// It runs before the release: as development, but named differently in logs.
     Staging,
-    /// Before real users: they are the operator's.
+    /// It has real users: both are the operator's.
     Production,
 }
 
 impl Environment {
-    /// As written in the variable and in logs.
+    /// The word that the variable and logs have.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Development => "development",
@@ -106,9 +106,9 @@ impl Environment {
 /// Where limits hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitScope {
-    /// In this component instance only.
+    /// They hold in this component instance only.
     Instance,
-    /// Over all instances, in the key-value store.
+    /// They hold over all instances, by the key-value store.
     Shared,
 }
 
@@ -125,11 +125,11 @@ pub struct LaneLimits {
     pub lastfm: NonZeroU32,
 }
 
-/// So many requests per caller in so much time.
+/// A number of requests that a caller has in a period of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallerLimit {
-    /// How many.
+    /// How many they are.
     pub requests: NonZeroU32,
-    /// In how much time.
+    /// The time in which.
     pub window: Duration,
 }

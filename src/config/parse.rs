@@ -1,4 +1,4 @@
-//! From a variable's text to its value.
+//! Makes a variable's value of its text.
 
 use std::num::NonZeroU32;
 use std::str::FromStr;

@@ -13,7 +13,7 @@ use spinlane_client::UpstreamError;
 use spinlane_core::cache::{Cached, Key, Typed};
 use spinlane_core::ports::BoxFuture;
 
-/// By name: a search, and the track that it found.
+/// Calls of a lookup by name: a search, and the track that it found.
 const CALLS_BY_NAME: u32 = 2;
 const CALLS_BY_ISRC: u32 = 1;
 
@@ -142,7 +142,7 @@ impl AudioEnrichment {
                 return Ok(None);
             };
             let found = deezer.paid_by(reserved.pay()).by_id(best.id).await?;
-            // Under the id there may be something else by now.
+            // Something else may be under the id by now.
             let same = |recording: &Recording| candidate(recording).is_named_as(&track);
             Ok(found.filter(same).and_then(Tempo::from_recording))
         };
@@ -180,7 +180,7 @@ fn by_isrc(track: &Track) -> Option<Key> {
     Some(Key::exact(["isrc", track.isrc.as_deref()?]))
 }
 
-/// By name and, where it is known, by length: a name may be of several
+/// The key by name and, where it is known, by length: a name may be of several
 /// recordings.
 fn by_name(track: &Track) -> Option<Key> {
     let (artist, title) = names::artist_and_title(track)?;

@@ -19,10 +19,10 @@ use spinlane_core::ports::{BoxFuture, Clock, HttpError, Instant};
 /// Tracks that are looked up at a time.
 const AT_ONCE: usize = 10;
 
-/// So many failures in a row, and a source is left alone.
+/// Failures in a row after which a source is left alone.
 const GIVE_UP: u32 = 5;
 
-/// So many answers in a row that are about their track and of no use: one is
+/// Answers in a row, about their track and of no use, after which it is: one is
 /// skipped alone, but where there is no other kind something else answers.
 const GIVE_UP_ANSWERS: u32 = 20;
 
@@ -31,7 +31,7 @@ pub(super) trait Source: Sync {
     /// What is found out.
     type Value: Clone + Send;
 
-    /// For the log.
+    /// Its name in the log.
     const NAME: &'static str;
 
     /// Tracks with the same one are looked up once.

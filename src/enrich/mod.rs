@@ -36,7 +36,9 @@ use spinlane_core::ports::Instant;
 use spinlane_core::scope;
 use throttled::{Steps, ThrottledObserver};
 
-/// Is told how far it has come: steps done, of how many, and what they are.
+/// A function that is told how far it has come: steps done, of how many, and what they
+
+/// are.
 pub(crate) type Progress<'a> = dyn Fn(usize, usize, &str) + Send + Sync + 'a;
 
 /// Finds out what is known of `tracks`. Never fails: what could not be found

@@ -18,7 +18,7 @@ pub(crate) struct EnrichedTrack {
     /// Beats per minute.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) bpm: Option<f32>,
-    /// Most used first.
+    /// Tags, the most used first.
     pub(crate) tags: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) listeners: Option<u64>,
@@ -53,7 +53,7 @@ pub(crate) struct Skipped {
 pub(crate) struct Report {
     /// All tracks, in their order.
     pub(crate) tracks: Vec<EnrichedTrack>,
-    /// In the tracks' order.
+    /// What was skipped, in the tracks' order.
     pub(crate) skipped: Vec<Skipped>,
     /// What went wrong, once for each upstream. One that is off is named here,
     /// and nothing is skipped for it.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use spinlane_core::limit::Budget;
 
-/// As many calls of a budget as a piece of work takes at most, so that what is
+/// The calls of a budget that a piece of work takes at most, so that what is
 /// begun can be finished: nobody else gets them meanwhile. Repeated attempts
 /// are not among them; they are made from what the budget has beyond. What is
 /// left is given back with the last clone.

@@ -20,7 +20,7 @@ pub(super) struct ThrottledObserver {
     inner: Arc<dyn Observer>,
     clock: Arc<dyn Clock>,
     began: Instant,
-    /// When the last word was said, in milliseconds since the beginning.
+    /// The time of the last word, in milliseconds since the beginning.
     said: AtomicU64,
 }
 

@@ -10,7 +10,7 @@ use crate::enrich::EnrichedTrack;
 pub(super) struct Profile {
     /// Genres and tags in lower case, each with its weight: the strongest 1.
     pub(super) styles: HashMap<String, f64>,
-    /// In lower case.
+    /// Names in lower case.
     pub(super) artists: Vec<String>,
     pub(super) year: Option<u16>,
     pub(super) bpm: Option<f32>,

@@ -33,7 +33,7 @@ const PUBLIC: &str = "public";
 /// The tools of one run, and what was asked of them so far.
 pub(in crate::chat) struct Toolbox {
     tools: Vec<Tool>,
-    /// As the service takes them.
+    /// The same tools as the service takes them.
     specs: Vec<ToolSpec>,
     seen: Vec<Seen>,
 }

@@ -108,7 +108,7 @@ impl SealedToken {
         Some(Grant::of_application(token, record.until_unix))
     }
 
-    /// Where the token of this client, of this service, is in the store; and
+    /// The place in the store of the token of this client, of this service; and
     /// what opens it.
     fn place(&self) -> Option<(Key, Cipher)> {
         let config = self.app.config.spotify();

@@ -34,11 +34,11 @@ const CLAIM: Duration = Duration::from_secs(15);
 const WAIT: Duration = Duration::from_secs(15);
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Where nobody can claim, a refusal is believed when nobody else has got new
+/// A refusal is believed, where nobody can claim, when nobody else has got new
 /// tokens for so long.
 const DOUBT: Duration = Duration::from_secs(2);
 
-/// Where the store fails, what was got is kept by so many more tries: as long as
+/// What was got is kept by so many more tries where the store fails: as long as
 /// the claim holds. It is left alone for 5 s after each.
 const MORE_TRIES: u32 = 2;
 const TRY_AGAIN: Duration = Duration::from_secs(6);
@@ -52,13 +52,13 @@ pub(super) struct Renewal<S> {
 
 /// Whether we may renew.
 enum Right {
-    /// Beside others, whose tokens are as good.
+    /// We may beside others, whose tokens are as good.
     Free,
-    /// Alone.
+    /// We may, alone.
     Claimed(Claim),
-    /// As everybody, though it should be alone: the host has no counters.
+    /// Everybody may, though it should be one alone: the host has no counters.
     Everybodys,
-    /// Perhaps not alone: the store does not say.
+    /// We may perhaps not be alone: the store does not say.
     Unknown,
 }
 

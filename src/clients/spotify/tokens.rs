@@ -17,7 +17,7 @@ use spinlane_client::UpstreamError;
 use spinlane_core::cache::session::SessionError;
 use spinlane_core::ports::BoxFuture;
 
-/// Where access tokens come from.
+/// A source of access tokens.
 pub(crate) trait AccessTokens: Send + Sync {
     /// A token that is good as far as is known, and not the one that was `refused`.
     fn token<'a>(
@@ -26,7 +26,7 @@ pub(crate) trait AccessTokens: Send + Sync {
     ) -> BoxFuture<'a, Result<Secret, UpstreamError>>;
 }
 
-/// Where a grant is kept for all instances, and how it is got.
+/// The place where a grant is kept for all instances, and the way to get it.
 pub(crate) trait TokenStore: Clone + Send + Sync + 'static {
     /// What is kept now. `None` when there is nothing, or nobody can say.
     ///
