@@ -22,11 +22,11 @@ use spinlane_core::store::Store;
 
 /// What every handler can reach.
 #[derive(Clone, Debug)]
-pub(crate) struct AppState(Arc<Shared>);
+pub(crate) struct AppState(Arc<Services>);
 
 /// Behind [`AppState`].
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct Services {
     pub(crate) ports: Ports,
     pub(crate) config: Config,
     /// See [`AppState::transport`].
@@ -48,7 +48,7 @@ pub(crate) struct Shared {
 impl AppState {
     pub(crate) fn new(ports: Ports, config: Config) -> Self {
         let store = Store::open(&ports);
-        Self(Arc::new(Shared {
+        Self(Arc::new(Services {
             transport: OnceLock::new(),
             caller_limits: OnceLock::new(),
             sessions: stored::sessions(&store),
@@ -80,9 +80,9 @@ impl AppState {
 }
 
 impl std::ops::Deref for AppState {
-    type Target = Shared;
+    type Target = Services;
 
-    fn deref(&self) -> &Shared {
+    fn deref(&self) -> &Services {
         &self.0
     }
 }
@@ -139,7 +139,7 @@ pub(crate) fn random_hex<const N: usize>(ports: &Ports) -> String {
     hex::encode(&bytes)
 }
 
-/// Where bodies take their time from.
+/// The clock that bodies take their time from.
 impl FromRef<AppState> for Arc<dyn Clock> {
     fn from_ref(app: &AppState) -> Self {
         Self::clone(&app.ports.clock)

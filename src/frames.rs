@@ -213,7 +213,7 @@ impl Serialize for Reason {
 }
 
 impl Reason {
-    /// As it is written in frames and in the log.
+    /// The word that frames and the log have.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::UpstreamCut => "upstream_cut",

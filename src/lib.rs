@@ -14,6 +14,7 @@
 //!
 //! Only `component`, which exports the application, knows a host as well.
 
+mod aead;
 mod api;
 mod app;
 mod auth;
@@ -27,7 +28,6 @@ pub mod error;
 mod frames;
 mod limits;
 mod music;
-mod seal;
 mod stored;
 #[cfg(test)]
 mod testing;

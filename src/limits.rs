@@ -18,7 +18,7 @@ pub(crate) fn transport(config: &Config, ports: &Ports, store: &Store) -> Transp
     let set = config.limits();
     transport.timeouts = set.upstream_timeouts;
     transport.queue_deadline = set.queue_deadline;
-    transport.budget = set.subrequest_budget;
+    transport.budget = set.subrequest_budget.get();
     transport
 }
 
@@ -83,7 +83,7 @@ pub(crate) struct CallerLimits {
 const OF_AN_ADDRESS: NonZeroU32 = NonZeroU32::new(10).unwrap();
 
 impl CallerLimits {
-    /// As configured; `None` where they are off, or where the host has no
+    /// The limits as configured; `None` where they are off, or where the host has no
     /// counters.
     pub(crate) fn new(config: &Config, store: &Store) -> Option<Self> {
         let config::CallerLimit { requests, window } = config.callers().limit?;

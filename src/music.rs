@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ArtistRef {
-    /// In the catalogue; empty for an artist that it does not have.
+    /// The catalogue's id; empty for an artist that it does not have.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) id: String,
     pub(crate) name: String,
@@ -21,7 +21,7 @@ pub(crate) struct Artist {
     pub(crate) name: String,
     #[serde(default)]
     pub(crate) genres: Vec<String>,
-    /// From 0 to 100.
+    /// A number from 0 to 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) popularity: Option<u8>,
 }
@@ -30,11 +30,11 @@ pub(crate) struct Artist {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Track {
-    /// In the catalogue; empty for a track that it does not have (a file of
+    /// The catalogue's id; empty for a track that it does not have (a file of
     /// the user's own, a track that a caller described in words).
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) id: String,
-    /// As playlists take it; may be there without an id.
+    /// The address that playlists take; it may be there without an id.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) uri: String,
     pub(crate) title: String,
@@ -43,7 +43,7 @@ pub(crate) struct Track {
     pub(crate) artists: Vec<ArtistRef>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) album: Option<String>,
-    /// Of the album's release.
+    /// The year of the album's release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) year: Option<u16>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -51,7 +51,7 @@ pub(crate) struct Track {
     /// Names the recording in every catalogue: upper case, without hyphens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) isrc: Option<String>,
-    /// From 0 to 100.
+    /// A number from 0 to 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) popularity: Option<u8>,
     #[serde(default)]
@@ -101,7 +101,7 @@ pub(crate) struct User {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Page<T> {
     pub(crate) items: Vec<T>,
-    /// In the whole list.
+    /// How many the list has in all.
     pub(crate) total: u32,
     /// Where the next part begins; `None` at the end.
     pub(crate) next: Option<u32>,

@@ -76,7 +76,7 @@ pub(super) async fn sweep(
     headers: HeaderMap,
 ) -> Result<Json<SweepReport>, Problem> {
     if operator::token(&app).is_none() {
-        // As if it was not there: nobody need know what could be set.
+        // The route answers as one that is not there: nobody need know what could be set.
         return Err(no_route("/api/admin/sweep"));
     }
     if !operator::asks(&app, &headers, admitted).await? {
@@ -86,11 +86,11 @@ pub(super) async fn sweep(
     }
     let pauses_ended = app.upstreams().end_pauses().await;
     let swept = app.store.sweep_all(&stored::namespaces(&app)).await;
-    let swept = swept.map_err(|error| trouble(&error))?;
+    let swept = swept.map_err(|error| not_swept(&error))?;
     Ok(Json(SweepReport::new(swept, pauses_ended)))
 }
 
-fn trouble(error: &StoreError) -> Problem {
+fn not_swept(error: &StoreError) -> Problem {
     tracing::warn!(%error, "the whole sweep came to no end");
     Problem::store_unavailable(
         "the key-value store failed before the sweep was through; what was removed by then stays \
@@ -172,15 +172,15 @@ mod tests {
         let present = world.ports().clock.unix().as_nanos();
         let window = 375_000_000;
         let left = [
-            // As an earlier form of them was called.
+            // An earlier form of them was called so.
             "rate:all:7",
             "lane:spotify:7",
             "caller:requests:ab:7",
-            // Of periods that are long over.
+            // These are of periods that are long over.
             "rate:all@375000000:7",
             "lane:spotify@10000000000:7",
             "caller:stops:ab@600000000000:7",
-            // Of a clock that was years ahead.
+            // This one is of a clock that was years ahead.
             "rate:all@375000000:9999999999",
         ];
         let used = [

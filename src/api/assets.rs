@@ -26,7 +26,7 @@ struct Asset {
     media_type: &'static str,
     /// Quoted, as it is sent.
     etag: &'static str,
-    /// Of the scripts that stand in a page: their hashes, as a policy has them.
+    /// Hashes of the scripts that stand in a page, as a policy has them.
     scripts: &'static str,
     /// The same of its styles.
     styles: &'static str,

@@ -25,11 +25,11 @@ use crate::auth;
 use crate::auth::cookie;
 use crate::auth::login::{self, Login};
 use crate::auth::{
-    Account, Credentials, Granted, MaybeSession, UserSession, cross_site, page, same_site, silent,
-    store_trouble,
+    Credentials, Granted, MaybeSession, UserSession, cross_site, page, same_site, silent,
+    store_unavailable,
 };
 use crate::clients::spotify::accounts::Accounts;
-use crate::clients::spotify::{self, Access, Spotify};
+use crate::clients::spotify::{self, Access, Grant, Spotify};
 use crate::config::{Config, Secret};
 use crate::error::{ErrorObject, code};
 use spinlane_client::{Failure, UpstreamError, host};
@@ -80,9 +80,9 @@ pub(super) async fn login(State(app): State<AppState>, request: Parts) -> Respon
 fn begin(app: &AppState, request: &Parts) -> Result<Response, Problem> {
     let (id, secret) = keys(&app.config)?;
     if app.ports.key_value.is_none() {
-        return Err(store_trouble());
+        return Err(store_unavailable());
     }
-    let query = Query::of(&request.uri);
+    let query = Query::parse(&request.uri);
     let return_to = query.checked("return_to", login::may_return_to, "a path of this site")?;
     let state = "up to 128 letters, digits and any of `-_.~`";
     let state = query.checked("state", login::may_come_back, state)?;
@@ -159,7 +159,7 @@ pub(super) async fn callback(State(app): State<AppState>, request: Parts) -> Res
 /// A login that came to nothing.
 struct Refused {
     problem: Problem,
-    /// Where the page on the other origin is told.
+    /// The address at which the page on the other origin is told.
     tell_page: Option<String>,
 }
 
@@ -174,7 +174,7 @@ impl From<Problem> for Refused {
 
 async fn finish(app: &AppState, request: &Parts) -> Result<Response, Refused> {
     let (_, secret) = keys(&app.config)?;
-    let query = Query::of(&request.uri);
+    let query = Query::parse(&request.uri);
     let login = query
         .single("state")
         .zip(cookie::LOGIN.read(&request.headers))
@@ -186,7 +186,7 @@ async fn finish(app: &AppState, request: &Parts) -> Result<Response, Refused> {
     };
     let page = frontend(&app.config, &login);
     let ended = match granted(app, request, &query, &login).await {
-        Ok(account) => go_on(app, request, &login, &account, page.as_deref()).await,
+        Ok(grant) => go_on(app, request, &login, &grant, page.as_deref()).await,
         Err(problem) => Err(problem),
     };
     ended.map_err(|problem| Refused {
@@ -212,13 +212,13 @@ fn fragment(page: &str, name: &str, value: &str, login: &Login) -> String {
     format!("{page}#{name}={value}{state}")
 }
 
-/// The account that Spotify grants for this login.
+/// What Spotify grants for this login.
 async fn granted(
     app: &AppState,
     request: &Parts,
     query: &Query<'_>,
     login: &Login,
-) -> Result<Account, Problem> {
+) -> Result<Grant, Problem> {
     if let Some(error) = query.single("error") {
         return Err(not_granted(error));
     }
@@ -246,8 +246,8 @@ async fn granted(
             None
         }
     };
-    let account = Account::new(granted, app.ports.clock.unix(), user);
-    account.ok_or_else(|| {
+    let grant = Grant::of_user(granted, app.ports.clock.unix(), user);
+    grant.ok_or_else(|| {
         let message = "Spotify has granted no lasting access: try again";
         let error = ErrorObject::new(code::UPSTREAM_PROTOCOL, message);
         Problem::new(StatusCode::BAD_GATEWAY, error.with("upstream", "spotify"))
@@ -305,17 +305,17 @@ async fn go_on(
     app: &AppState,
     request: &Parts,
     login: &Login,
-    account: &Account,
+    grant: &Grant,
     page: Option<&str>,
 ) -> Result<Response, Problem> {
     // A login makes a new session, and the browser's old one ends with it.
     if let Some(old) = cookie::SESSION.read(&request.headers) {
         let ended = app.sessions.revoke(old).await;
-        ended.map_err(|_| store_trouble())?;
+        ended.map_err(|_| store_unavailable())?;
     }
     if let Some(page) = page {
-        let code = auth::code::issue(app, account).await;
-        let code = code.map_err(|_| store_trouble())?;
+        let code = auth::code::issue(app, grant).await;
+        let code = code.map_err(|_| store_unavailable())?;
         info!("Spotify is connected: a code was issued");
         return Ok(see_other(&fragment(
             page,
@@ -324,8 +324,8 @@ async fn go_on(
             login,
         )));
     }
-    let token = app.sessions.create(account).await;
-    let token = token.map_err(|_| store_trouble())?;
+    let token = app.sessions.create(grant).await;
+    let token = token.map_err(|_| store_unavailable())?;
     info!("Spotify is connected: a session was opened");
     let mut response = see_other(login.return_to.as_deref().unwrap_or("/"));
     let cookie = cookie::SESSION.set(token.expose(), app.sessions.limits().absolute);
@@ -346,10 +346,10 @@ pub(super) struct TokenRequest {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct TokenAnswer {
-    /// To be sent as `Authorization: Bearer`.
+    /// The session's token, to be sent as `Authorization: Bearer`.
     token: String,
     token_type: &'static str,
-    /// In seconds, at the latest.
+    /// Seconds after which it has ended at the latest.
     expires_in: u64,
 }
 
@@ -376,16 +376,16 @@ pub(super) async fn token(
     Valid(request): Valid<TokenRequest>,
 ) -> Result<Json<TokenAnswer>, Problem> {
     keys(&app.config)?;
-    let account = match auth::code::redeem(&app, &request.code).await {
-        Ok(account) => account,
-        Err(SessionError::Store(_)) => return Err(store_trouble()),
+    let grant = match auth::code::redeem(&app, &request.code).await {
+        Ok(grant) => grant,
+        Err(SessionError::Store(_)) => return Err(store_unavailable()),
         Err(_) => {
             let message = "this code is not good (any more): it can be used once, within a minute";
             return Err(bad_code(message));
         }
     };
-    let token = app.sessions.create(&account).await;
-    let token = token.map_err(|_| store_trouble())?;
+    let token = app.sessions.create(&grant).await;
+    let token = token.map_err(|_| store_unavailable())?;
     info!("Spotify is connected: a code was exchanged for a session");
     Ok(Json(TokenAnswer {
         token: token.expose().to_owned(),
@@ -433,7 +433,7 @@ pub(super) async fn logout(
     for credentials in &presented {
         // While it may still be good the browser keeps it, to try again.
         let ended = app.sessions.revoke(credentials.token().expose()).await;
-        ended.map_err(|_| store_trouble())?;
+        ended.map_err(|_| store_unavailable())?;
     }
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
@@ -481,7 +481,7 @@ pub(super) async fn session(
     session: MaybeSession,
 ) -> Result<Json<SessionInfo>, Problem> {
     if matches!(session, MaybeSession::Unknown) {
-        return Err(store_trouble());
+        return Err(store_unavailable());
     }
     let user = session.user().and_then(UserSession::user);
     Ok(Json(SessionInfo {

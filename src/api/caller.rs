@@ -29,13 +29,13 @@ pub(super) type Template = fn(&str) -> Option<&'static str>;
 /// How a request was counted before anything but its head was looked at.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Admitted {
-    /// By its address, against the quota itself: it brings nothing to show whose it
+    /// Its address was, against the quota itself: it brings nothing to show whose it
     /// is, so nothing more will be known.
     AsCaller(Allowance),
-    /// By its address, against more than the quota: who it is is counted as well, when
+    /// Its address was, against more than the quota: who it is is counted as well, when
     /// that is known.
     ByAddress,
-    /// Not at all: the route is free, or there is no limit.
+    /// It was not counted: the route is free, or there is no limit.
     Freely,
 }
 
@@ -77,7 +77,7 @@ async fn admit(
         quota::check(&limits.stops, STOPS, &address, 1).await?;
         return Ok(Admitted::ByAddress);
     }
-    match Credentials::of(headers) {
+    match Credentials::from_headers(headers) {
         None => {
             let allowance = quota::check(&limits.requests, REQUESTS, &address, 1).await?;
             Ok(Admitted::AsCaller(allowance))

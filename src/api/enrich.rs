@@ -38,7 +38,7 @@ use spinlane_http::run::Run;
 /// A day. No track is longer.
 const MAX_DURATION_MS: u64 = 86_400_000;
 
-/// So many tracks count as one request of the caller's quota.
+/// Tracks that count as one request of the caller's quota.
 const TRACKS_PER_UNIT: usize = 50;
 
 /// Tracks to find out more about. Unknown fields are ignored, and
@@ -46,7 +46,7 @@ const TRACKS_PER_UNIT: usize = 50;
 #[derive(Clone, Debug, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct EnrichRequest {
-    /// From 1 to 500.
+    /// 1 to 500 tracks.
     #[garde(length(min = 1, max = 500), dive)]
     #[schema(min_items = 1, max_items = 500)]
     pub(crate) tracks: Vec<TrackQuery>,
@@ -83,7 +83,7 @@ pub(crate) struct TrackQuery {
         examples("USRC17607839")
     )]
     pub(crate) isrc: Option<String>,
-    /// In milliseconds; helps to tell versions of a title apart.
+    /// Its length in milliseconds, which helps to tell versions of a title apart.
     #[serde(default)]
     #[garde(range(max = MAX_DURATION_MS))]
     #[schema(maximum = 86_400_000)]

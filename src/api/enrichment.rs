@@ -15,7 +15,7 @@ use spinlane_http::run::Work;
 
 /// The longest time that is kept for saying what came of it, before a request
 /// has to end; a short one keeps a tenth of it.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const CLOSING: Duration = Duration::from_secs(1);
 
 /// Tracks that are being enriched.
 pub(super) struct Enrichment {
@@ -27,11 +27,11 @@ pub(super) struct Enrichment {
 }
 
 impl Enrichment {
-    /// Of `tracks`, for the request that begins now.
+    /// The enrichment of `tracks`, for the request that begins now.
     pub(super) fn new(app: &AppState, tracks: Vec<Track>) -> Self {
         let now = app.ports.clock.now();
         let limit = app.config.streams().request_deadline;
-        let limit = limit.map(|limit| limit - (limit / 10).min(LAST_WORDS));
+        let limit = limit.map(|limit| limit - (limit / 10).min(CLOSING));
         Self {
             app: app.clone(),
             tracks,

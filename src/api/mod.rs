@@ -42,8 +42,8 @@ use spinlane_http::context::{self, Contexts};
 use spinlane_http::problem::Problem;
 use spinlane_http::{cors as cross_origin, methods, panic, target};
 
-/// For a year, this host alone: others of its domain, and the lists that browsers
-/// come with, are not ours to decide.
+/// It holds for a year, and for this host alone: others of its domain, and the lists
+/// that browsers come with, are not ours to decide.
 const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// Answers one request. See [`crate::App::handle`].
@@ -78,7 +78,7 @@ fn contexts(app: &AppState, path: &str) -> Contexts {
     let config = &app.config;
     // Routes that call no upstream have no use for a budget.
     let budget = match routes::needs(path).contains(&Variables::Limits) {
-        true => config.limits().subrequest_budget,
+        true => config.limits().subrequest_budget.get(),
         false => 0,
     };
     let mut contexts = Contexts::new(&app.ports.entropy, budget);

@@ -18,7 +18,7 @@ impl<'de> Deserialize<'de> for PlaylistField {
     }
 }
 
-/// For the validator, which names the field.
+/// The rule of the field, as the validator takes it, which names the field.
 pub(super) fn can_be_read(field: &PlaylistField, (): &()) -> garde::Result {
     match field.0 {
         Some(Err(why)) => Err(garde::Error::new(why)),

@@ -11,7 +11,7 @@ use spinlane_http::problem::Problem;
 pub(super) struct Query<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
 impl<'a> Query<'a> {
-    pub(super) fn of(uri: &'a Uri) -> Self {
+    pub(super) fn parse(uri: &'a Uri) -> Self {
         let query = uri.query().unwrap_or_default();
         Self(form_urlencoded::parse(query.as_bytes()).collect())
     }
@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn values_are_there_once_or_not_at_all() {
         let uri = "/x?a=1&b=%2Fy%20z&c=1&c=2&d".parse().unwrap();
-        let query = Query::of(&uri);
+        let query = Query::parse(&uri);
         assert_eq!(query.single("a"), Some("1"));
         assert_eq!(query.single("b"), Some("/y z"));
         assert_eq!(query.single("c"), None);

@@ -17,7 +17,7 @@ use crate::config::Variables::{
     Anthropic, Callers, Deezer, Edge, Lastfm, Limits, Operator, Spotify, Streams,
 };
 
-/// From one table: [`TEMPLATES`], [`NEEDS`], [`add`] and [`Documented`].
+/// Makes [`TEMPLATES`], [`NEEDS`], [`add`] and [`Documented`] of one table.
 macro_rules! routes {
     ($($method:ident $template:literal $needs:ident => $($handler:ident)::+,)+) => {
         /// Methods and path templates, as they were given.
@@ -86,7 +86,7 @@ pub(super) fn needs(path: &str) -> &'static [Variables] {
     }
 }
 
-/// Where in the table the route of `path` is.
+/// The place of the route of `path` in the table.
 fn place(path: &str) -> Option<usize> {
     TEMPLATES
         .iter()

@@ -11,7 +11,7 @@ use super::caller::Admitted;
 use super::docs::answers::{NotReady, OverQuota};
 use super::{notices, operator};
 use crate::AppState;
-use crate::config::{Config, Origin, real};
+use crate::config::{Config, Origin, Variable};
 use spinlane_core::limit::LaneStatus;
 use spinlane_core::log::millis;
 use spinlane_http::json::Json;
@@ -36,7 +36,7 @@ pub(super) async fn health() -> Json<Health> {
     Json(Health { status: "ok" })
 }
 
-/// Where nothing is kept: reading it shows whether the store answers.
+/// A key that has no value: reading it shows whether the store answers.
 const NOTHING: &str = "ready:nothing";
 
 /// Readiness: reads the store once, without which sessions, quotas and limits over all
@@ -73,7 +73,7 @@ pub(super) struct Status {
     environment: &'static str,
     limits: Limits,
     store: Store,
-    /// In production for the operator alone.
+    /// Shown to the operator alone in production.
     #[serde(skip_serializing_if = "Option::is_none")]
     configuration: Option<Configuration>,
     upstreams: Upstreams,
@@ -85,9 +85,9 @@ struct Limits {
     /// `shared`: over all instances; `instance`: in each of them.
     scope: &'static str,
     global_rps: u32,
-    /// By name.
+    /// Each lane by its name.
     lanes: BTreeMap<String, Lane>,
-    /// Of all instances; absent where nobody knows.
+    /// The launches of all instances; absent where nobody knows.
     #[serde(skip_serializing_if = "Option::is_none")]
     launches: Option<Launches>,
     subrequest_budget: u32,
@@ -163,7 +163,7 @@ struct Upstreams {
 #[serde(rename_all = "camelCase")]
 struct Upstream {
     kind: Kind,
-    /// In production for the operator alone.
+    /// Shown to the operator alone in production.
     #[serde(skip_serializing_if = "Option::is_none")]
     base_url: Option<String>,
     /// Whether all keys that it needs are set.
@@ -202,8 +202,8 @@ pub(super) async fn status(
     headers: HeaderMap,
 ) -> Result<Json<Status>, Problem> {
     let (config, ports) = (&app.config, &app.ports);
-    let whole = operator::may_look(&app, &headers, Admitted::Freely).await?;
-    let configuration = match whole {
+    let full = operator::may_look(&app, &headers, Admitted::Freely).await?;
+    let configuration = match full {
         true => Some(configuration(config, notices::all(&app, &headers).await)),
         false => None,
     };
@@ -217,7 +217,7 @@ pub(super) async fn status(
             counters: ports.counters.is_some(),
         },
         configuration,
-        upstreams: upstreams(config, whole),
+        upstreams: upstreams(config, full),
     }))
 }
 
@@ -252,7 +252,7 @@ async fn limits(app: &AppState) -> Limits {
             allowed: window.tickets,
             window_ms: millis(window.length),
         }),
-        subrequest_budget: config.subrequest_budget,
+        subrequest_budget: config.subrequest_budget.get(),
         caller: callers.limit.map(|caller| Caller {
             requests: caller.requests.get(),
             window_ms: millis(caller.window),
@@ -282,17 +282,20 @@ fn configuration(config: &Config, warnings: Vec<&'static str>) -> Configuration 
     }
 }
 
-/// `whole`: with their addresses.
-fn upstreams(config: &Config, whole: bool) -> Upstreams {
-    let upstream = |base_url: &Origin, real, configured| Upstream {
-        kind: if base_url.as_str() == real {
+/// `full`: with their addresses.
+fn upstreams(config: &Config, full: bool) -> Upstreams {
+    let is_real = |base_url: &Origin, variable| {
+        Variable::named(variable).is_some_and(|variable| variable.default == base_url.as_str())
+    };
+    let upstream = |base_url: &Origin, variable, configured| Upstream {
+        kind: if is_real(base_url, variable) {
             Kind::Real
         } else if base_url.is_loopback() {
             Kind::Simulated
         } else {
             Kind::Custom
         },
-        base_url: whole.then(|| base_url.to_string()),
+        base_url: full.then(|| base_url.to_string()),
         configured,
     };
     let (anthropic, spotify, lastfm) = (config.anthropic(), config.spotify(), config.lastfm());
@@ -300,11 +303,15 @@ fn upstreams(config: &Config, whole: bool) -> Upstreams {
     Upstreams {
         anthropic: upstream(
             &anthropic.base_url,
-            real::ANTHROPIC,
+            "anthropic_base_url",
             anthropic.api_key.is_some(),
         ),
-        spotify: upstream(&spotify.api_url, real::SPOTIFY, spotify_keys),
-        deezer: upstream(&config.deezer().base_url, real::DEEZER, true),
-        lastfm: upstream(&lastfm.base_url, real::LASTFM, lastfm.api_key.is_some()),
+        spotify: upstream(&spotify.api_url, "spotify_api_url", spotify_keys),
+        deezer: upstream(&config.deezer().base_url, "deezer_base_url", true),
+        lastfm: upstream(
+            &lastfm.base_url,
+            "lastfm_base_url",
+            lastfm.api_key.is_some(),
+        ),
     }
 }

@@ -6,19 +6,19 @@
 //! session is: under its hash, encrypted with the code itself. No session exists
 //! before it is exchanged.
 
-use super::Account;
+use crate::clients::spotify::Grant;
 use crate::config::Secret;
 use crate::{AppState, stored};
 use spinlane_core::cache::session::SessionError;
 use spinlane_core::ports::StoreError;
 use spinlane_core::store::Claimed;
 
-/// A code for `account`.
+/// A code for `grant`.
 ///
 /// # Errors
 /// When the store does not take it.
-pub(crate) async fn issue(app: &AppState, account: &Account) -> Result<Secret, StoreError> {
-    let token = app.codes.create(account).await?;
+pub(crate) async fn issue(app: &AppState, grant: &Grant) -> Result<Secret, StoreError> {
+    let token = app.codes.create(grant).await?;
     Ok(Secret::new(token.expose()))
 }
 
@@ -26,9 +26,9 @@ pub(crate) async fn issue(app: &AppState, account: &Account) -> Result<Secret, S
 ///
 /// # Errors
 /// When it stands for nothing (any more), and when the store does not answer.
-pub(crate) async fn redeem(app: &AppState, code: &str) -> Result<Account, SessionError> {
+pub(crate) async fn redeem(app: &AppState, code: &str) -> Result<Grant, SessionError> {
     // What was never a code leaves no trace in the store.
-    let first = app.codes.load::<Account>(code).await?;
+    let first = app.codes.load::<Grant>(code).await?;
     let name = format!("code:{}", first.id());
     let claim = match app.store.claim(&name, stored::CODE_LASTS).await? {
         Some(Claimed::Ours(claim)) => Some(claim),
@@ -38,11 +38,11 @@ pub(crate) async fn redeem(app: &AppState, code: &str) -> Result<Account, Sessio
         None => None,
     };
     // Others may have been faster, and have let the claim go.
-    let account = app.codes.load::<Account>(code).await;
+    let grant = app.codes.load::<Grant>(code).await;
     // What it stands for goes before the claim: who claims it then finds nothing.
     app.codes.revoke(code).await?;
     if let Some(claim) = claim {
         claim.release().await?;
     }
-    Ok(account?.record)
+    Ok(grant?.record)
 }

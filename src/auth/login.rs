@@ -11,8 +11,8 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::aead::Cipher;
 use crate::config::{Config, Secret};
-use crate::seal::Seal;
 use spinlane_core::ports::Ports;
 
 /// How long a login may take.
@@ -34,7 +34,7 @@ pub(crate) struct Login {
     verifier: String,
     /// Seconds since the Unix epoch.
     begun: u64,
-    /// Where on this page to go on.
+    /// The path of this page to go on at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) return_to: Option<String>,
     /// What the page on the other origin wants to see again.
@@ -57,10 +57,10 @@ impl Login {
         }
     }
 
-    /// For the cookie.
+    /// The login as the cookie has it.
     pub(crate) fn sealed(&self, ports: &Ports, secret: &Secret) -> Option<String> {
         let text = serde_json::to_vec(self).ok()?;
-        seal(secret)?.close(&*ports.entropy, &text)
+        cipher(secret)?.encrypt(&*ports.entropy, &text)
     }
 
     /// Out of the cookie: a login that was begun here, lately, and whose state
@@ -71,7 +71,7 @@ impl Login {
         cookie: &str,
         state: &str,
     ) -> Option<Self> {
-        let login: Self = serde_json::from_slice(&seal(secret)?.open(cookie)?).ok()?;
+        let login: Self = serde_json::from_slice(&cipher(secret)?.decrypt(cookie)?).ok()?;
         let now = ports.clock.unix().as_secs();
         let lately = now.saturating_sub(login.begun) <= LASTS.as_secs();
         (lately && Secret::new(login.state.as_str()).matches(state)).then_some(login)
@@ -81,7 +81,7 @@ impl Login {
         Secret::new(self.verifier.as_str())
     }
 
-    /// Where Spotify asks the user.
+    /// The address at which Spotify asks the user.
     pub(crate) fn consent_url(&self, config: &Config, client_id: &str) -> String {
         let challenge = Sha256::digest(self.verifier.as_bytes());
         let query = form_urlencoded::Serializer::new(String::new())
@@ -108,7 +108,7 @@ pub(crate) fn allows_something(granted: &str) -> bool {
         || granted.any(|scope| SCOPES.split_whitespace().any(|asked| asked == scope))
 }
 
-/// Where Spotify sends the user back to. Has to be registered there.
+/// The address that Spotify sends the user back to. It has to be registered there.
 pub(crate) fn redirect_uri(config: &Config) -> String {
     config.edge().public_url.url("/api/auth/callback")
 }
@@ -135,8 +135,8 @@ pub(crate) fn may_come_back(state: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte))
 }
 
-fn seal(secret: &Secret) -> Option<Seal> {
-    Seal::new(secret, "spinlane login cookie v1")
+fn cipher(secret: &Secret) -> Option<Cipher> {
+    Cipher::new(secret, "spinlane login cookie v1")
 }
 
 /// 256 bits, in base64url.

@@ -3,19 +3,19 @@
 //! The routes are in [`super::api`]; here is what they stand on.
 //!
 //! - A login is OAuth 2.0, authorization code with PKCE (S256): [`login`].
-//! - What the user has allowed is a session's record: [`account`], encrypted
+//! - What the user has allowed is a session's record: a [`Grant`], encrypted
 //!   under the session's own token by [`spinlane_core::cache::session`].
 //! - The page has the token in a cookie ([`cookie`]), everybody else sends it as
 //!   `Authorization: Bearer`.
 //! - Handlers take a [`MaybeSession`] and get a [`UserSession`], which gives
-//!   Spotify's client its access tokens, and has them renewed ([`renewal`]).
+//!   Spotify's client its access tokens, and keeps them when they were renewed.
+//!
+//! [`Grant`]: crate::clients::spotify::Grant
 
-mod account;
 pub(crate) mod code;
 pub(crate) mod cookie;
 pub(crate) mod login;
 pub(crate) mod page;
-mod renewal;
 pub(crate) mod same_site;
 mod session;
 #[cfg(test)]
@@ -24,8 +24,7 @@ mod user;
 
 use std::sync::Arc;
 
-pub(crate) use account::Account;
-pub(crate) use session::{Credentials, MaybeSession, cross_site, store_trouble};
+pub(crate) use session::{Credentials, MaybeSession, cross_site, store_unavailable};
 pub(crate) use user::UserSession;
 
 use crate::clients::spotify::AccessTokens;
@@ -39,7 +38,7 @@ struct Silent;
 
 impl Observer for Silent {}
 
-/// For calls that nobody follows.
+/// The observer of calls that nobody follows.
 pub(crate) fn silent() -> Arc<dyn Observer> {
     Arc::new(Silent)
 }
@@ -48,7 +47,7 @@ pub(crate) fn silent() -> Arc<dyn Observer> {
 pub(crate) struct Granted(pub(crate) Secret);
 
 impl AccessTokens for Granted {
-    fn token(&self, _: bool) -> BoxFuture<'_, Result<Secret, UpstreamError>> {
+    fn token<'a>(&'a self, _: Option<&'a Secret>) -> BoxFuture<'a, Result<Secret, UpstreamError>> {
         Box::pin(std::future::ready(Ok(self.0.clone())))
     }
 }

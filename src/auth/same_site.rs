@@ -49,7 +49,7 @@ pub(crate) fn may_act(request: &Parts, config: &Config) -> bool {
     }
 }
 
-/// Where the request was sent.
+/// The host and port that the request was sent to.
 pub(crate) fn authority(request: &Parts) -> Option<&str> {
     let target = request.uri.authority().map(http::uri::Authority::as_str);
     target.or_else(|| request.headers.get(HOST)?.to_str().ok())

@@ -19,15 +19,15 @@ use spinlane_http::problem::Problem;
 /// What a request brings to show whose it is.
 #[derive(Clone, Debug)]
 pub(crate) enum Credentials {
-    /// Sent on purpose.
+    /// A token that was sent on purpose.
     Bearer(Secret),
-    /// Sent by the browser.
+    /// One that the browser has sent by itself.
     Cookie(Secret),
 }
 
 impl Credentials {
     /// The one that counts: a Bearer token before a cookie.
-    pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
+    pub(crate) fn from_headers(headers: &HeaderMap) -> Option<Self> {
         Self::all(headers).next()
     }
 
@@ -96,7 +96,7 @@ impl MaybeSession {
             Self::Open(user) => Ok(user),
             Self::Absent(None) => Err(refused(code::SESSION_REQUIRED)),
             Self::Absent(Some(why)) => Err(refused(*why)),
-            Self::Unknown => Err(store_trouble()),
+            Self::Unknown => Err(store_unavailable()),
         }
     }
 }
@@ -105,11 +105,11 @@ impl FromRequestParts<AppState> for MaybeSession {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, Problem> {
-        match Credentials::of(&parts.headers) {
+        match Credentials::from_headers(&parts.headers) {
             None => Ok(Self::Absent(None)),
             Some(Credentials::Bearer(token)) => match UserSession::open(app, token).await {
                 Ok(user) => Ok(Self::Open(user)),
-                Err(SessionError::Store(_)) => Err(store_trouble()),
+                Err(SessionError::Store(_)) => Err(store_unavailable()),
                 Err(error) => Err(refused(code(&error))),
             },
             Some(Credentials::Cookie(token)) => {
@@ -170,7 +170,7 @@ pub(crate) fn cross_site() -> Problem {
 }
 
 /// 503: without the store nobody can say whether a session is good.
-pub(crate) fn store_trouble() -> Problem {
+pub(crate) fn store_unavailable() -> Problem {
     Problem::store_unavailable(
         "the key-value store does not answer, and sessions are kept there: try again in a moment",
     )

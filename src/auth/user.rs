@@ -2,47 +2,41 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures::FutureExt;
 use futures::lock::Mutex;
+use tracing::warn;
 
-use super::Account;
-use super::renewal::{Renewal, Renewed};
+use super::silent;
 use crate::AppState;
-use crate::clients::spotify::AccessTokens;
+use crate::clients::spotify::accounts::{self, Accounts, TokenSet};
+use crate::clients::spotify::{AccessTokens, Ended, Grant, TokenStore, Tokens};
 use crate::config::Secret;
 use crate::music::User;
 use spinlane_client::UpstreamError;
 use spinlane_core::cache::session::SessionError;
-use spinlane_core::ports::{BoxFuture, Instant};
-
-/// A token that is younger was not the one that was refused: it came meanwhile.
-const JUST_NOW: Duration = Duration::from_secs(5);
+use spinlane_core::ports::BoxFuture;
 
 /// The session of a user who has connected Spotify. Clones are the same.
 #[derive(Clone)]
-pub(crate) struct UserSession(Arc<Inner>);
-
-struct Inner {
-    app: AppState,
-    renewal: Renewal,
-    user: Option<User>,
-    state: Mutex<State>,
+pub(crate) struct UserSession {
+    id: Arc<str>,
+    user: Option<Arc<User>>,
+    tokens: Arc<Tokens<SessionRecord>>,
 }
 
-/// Held while a token is being renewed, so that one request does it once.
-struct State {
-    account: Account,
-    /// When it was renewed here.
-    renewed: Option<Instant>,
+/// A grant that is a session's record. Its refresh token may be good once.
+#[derive(Clone)]
+struct SessionRecord {
+    app: AppState,
+    /// What opens the session.
+    token: Secret,
+    /// Names it.
+    id: Arc<str>,
 }
 
 impl fmt::Debug for UserSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("UserSession")
-            .field(&self.0.renewal.id)
-            .finish()
+        f.debug_tuple("UserSession").field(&self.id).finish()
     }
 }
 
@@ -52,21 +46,22 @@ impl UserSession {
     /// # Errors
     /// When it opens none, and when the store does not answer.
     pub(crate) async fn open(app: &AppState, token: Secret) -> Result<Self, SessionError> {
-        let session = app.sessions.load::<Account>(token.expose()).await?;
-        let renewal = Renewal {
+        let session = app.sessions.load::<Grant>(token.expose()).await?;
+        let id: Arc<str> = session.id().into();
+        let record = SessionRecord {
             app: app.clone(),
-            id: session.id().to_owned(),
             token,
+            id: Arc::clone(&id),
         };
-        Ok(Self(Arc::new(Inner {
-            app: app.clone(),
-            renewal,
-            user: session.record.user.clone(),
-            state: Mutex::new(State {
-                account: session.record,
-                renewed: None,
-            }),
-        })))
+        Ok(Self {
+            id,
+            user: session.record.user.clone().map(Arc::new),
+            tokens: Arc::new(Tokens::new(
+                app,
+                record,
+                Arc::new(Mutex::new(session.record.into())),
+            )),
+        })
     }
 
     /// Names its user among all callers: the account where it is known, so that
@@ -74,43 +69,53 @@ impl UserSession {
     pub(crate) fn caller(&self) -> String {
         match self.user() {
             Some(user) => format!("user {}", user.id),
-            None => format!("session {}", self.0.renewal.id),
+            None => format!("session {}", self.id),
         }
     }
 
     /// Whose it is, where Spotify has said so.
     pub(crate) fn user(&self) -> Option<&User> {
-        self.0.user.as_ref()
+        self.user.as_deref()
     }
 }
 
 impl AccessTokens for UserSession {
-    fn token(&self, force_refresh: bool) -> BoxFuture<'_, Result<Secret, UpstreamError>> {
-        async move {
-            let Inner { app, state, .. } = &*self.0;
-            let mut state = state.lock().await;
-            let now = app.ports.clock.now();
-            let just_now = |renewed| now - renewed < JUST_NOW;
-            let wanted = force_refresh && !state.renewed.is_some_and(just_now);
-            match state.account.access(app.ports.clock.unix()) {
-                Some(access) if !wanted => Ok(access.clone()),
-                _ => self.0.renew(&mut state).await,
-            }
-        }
-        .boxed()
+    fn token<'a>(
+        &'a self,
+        refused: Option<&'a Secret>,
+    ) -> BoxFuture<'a, Result<Secret, UpstreamError>> {
+        self.tokens.token(refused)
     }
 }
 
-impl Inner {
-    async fn renew(&self, state: &mut State) -> Result<Secret, UpstreamError> {
-        let account = match self.renewal.of(state.account.clone()).await? {
-            Renewed::Elsewhere(account) => account,
-            Renewed::Here(account) | Renewed::Unkept(account) => {
-                state.renewed = Some(self.app.ports.clock.now());
-                account
-            }
-        };
-        state.account = account;
-        Ok(state.account.newest().clone())
+impl TokenStore for SessionRecord {
+    async fn load(&self) -> Result<Option<Grant>, Ended> {
+        let session = self.app.sessions.load::<Grant>(self.token.expose()).await;
+        match session {
+            Ok(session) => Ok(Some(session.record)),
+            Err(SessionError::Store(_)) => Ok(None),
+            Err(_) => Err(Ended),
+        }
+    }
+
+    async fn keep(&self, grant: &Grant) -> Result<(), SessionError> {
+        self.app.sessions.update(self.token.expose(), grant).await
+    }
+
+    async fn ask(&self, old: Option<&Grant>) -> Result<TokenSet, UpstreamError> {
+        let refresh = old.and_then(Grant::refresh);
+        let refresh = refresh.ok_or_else(accounts::grant_ended)?;
+        let accounts = Accounts::new(&self.app, silent());
+        accounts.refresh(refresh).await
+    }
+
+    fn exclusive(&self) -> Option<&str> {
+        Some(&self.id)
+    }
+
+    async fn end(&self) {
+        if let Err(error) = self.app.sessions.revoke(self.token.expose()).await {
+            warn!(%error, "the session could not be removed: it ends by its time");
+        }
     }
 }

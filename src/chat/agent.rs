@@ -3,13 +3,13 @@
 
 use tracing::{info, warn};
 
-use super::answer::{Answer, Trouble, relay};
+use super::builder::{FinishedAnswer, TooLong};
 use super::conversation::Conversation;
 use super::ids::Ids;
 use super::reasoning::Reasoning;
+use super::relay::{RelayError, StreamedAnswer, relay};
 use super::silence;
-use super::tools::{Desk, Toolbox};
-use super::turn::{Said, TooLong};
+use super::tools::{ToolContext, Toolbox};
 use super::usage::Progress;
 use crate::error::{ErrorObject, code};
 use crate::frames::{Ending, Output, Reason};
@@ -22,7 +22,7 @@ use spinlane_http::run::Closed;
 /// How often the model is asked in one run.
 pub(super) const MAX_TURNS: u32 = 5;
 
-/// Said to a model that has said nothing. Models do so after the results of
+/// FinishedAnswer to a model that has said nothing. Models do so after the results of
 /// tools, the more where text comes with those.
 const GO_ON: &str = "Go on: answer my last message, with the results that you have.";
 
@@ -53,15 +53,17 @@ impl Agent<'_> {
     pub(super) async fn work(
         mut self,
         mut conversation: Conversation<'_>,
-        desk: &Desk<'_>,
+        context: &ToolContext<'_>,
         progress: &mut Progress,
     ) -> Ending {
         loop {
             let answer = match self.ask(&mut conversation, progress).await {
                 Ok(answer) => answer,
-                Err(trouble) => return failed(&trouble, progress),
+                Err(error) => return failed(&error, progress),
             };
-            let next = self.follow(answer, &mut conversation, desk, progress).await;
+            let next = self
+                .follow(answer, &mut conversation, context, progress)
+                .await;
             match next {
                 Ok(Next::Again) => self.output.thinking(match self.was_silent {
                     true => "No answer: asking again",
@@ -77,7 +79,7 @@ impl Agent<'_> {
         &self,
         conversation: &mut Conversation<'_>,
         progress: &mut Progress,
-    ) -> Result<Answer, Trouble> {
+    ) -> Result<StreamedAnswer, RelayError> {
         let is_last = progress.turns + 1 >= MAX_TURNS;
         let request = Request {
             model: self.model,
@@ -86,7 +88,7 @@ impl Agent<'_> {
             thinking: self.reasoning.thinking(),
             output_config: self.reasoning.output_config(),
             tools: self.toolbox.specs(),
-            // Told so, and not in words: those would be taken for the results'.
+            // The model is told so, and not in words: those would be taken for the results'.
             tool_choice: is_last.then_some(ToolChoice::None),
             system: vec![SystemText {
                 text: self.system,
@@ -100,12 +102,15 @@ impl Agent<'_> {
     /// Decides what comes after `answer`, and does it.
     async fn follow(
         &mut self,
-        answer: Answer,
+        answer: StreamedAnswer,
         conversation: &mut Conversation<'_>,
-        desk: &Desk<'_>,
+        context: &ToolContext<'_>,
         progress: &mut Progress,
     ) -> Result<Next, Closed> {
-        let Answer { turn, stop_reason } = answer;
+        let StreamedAnswer {
+            builder,
+            stop_reason,
+        } = answer;
         info!(
             turn = progress.turns,
             ?stop_reason,
@@ -115,7 +120,7 @@ impl Agent<'_> {
             return Ok(Next::End(Ending::Incomplete(reason)));
         }
         let is_paused = stop_reason == Some(StopReason::PauseTurn);
-        let said = match turn.finish(&mut self.ids) {
+        let said = match builder.finish(&mut self.ids) {
             Ok(said) => said,
             // Nothing of it is needed any more.
             Err(TooLong { tools: false }) if !is_paused => return Ok(Next::End(Ending::Whole)),
@@ -131,11 +136,23 @@ impl Agent<'_> {
         if progress.turns >= MAX_TURNS {
             return Ok(Next::End(Ending::Incomplete(Reason::TurnLimit)));
         }
-        let Said {
+        self.go_on(said, conversation, context, progress).await?;
+        Ok(Next::Again)
+    }
+
+    /// Makes of an answer, and of what its tools find, what the model is asked next.
+    async fn go_on(
+        &mut self,
+        answer: FinishedAnswer,
+        conversation: &mut Conversation<'_>,
+        context: &ToolContext<'_>,
+        progress: &mut Progress,
+    ) -> Result<(), Closed> {
+        let FinishedAnswer {
             mut parts,
             calls,
             unsigned,
-        } = said;
+        } = answer;
         if unsigned {
             self.reasoning.give_up();
         }
@@ -147,10 +164,10 @@ impl Agent<'_> {
         conversation.assistant(parts);
         if !calls.is_empty() {
             progress.tool_calls += u32::try_from(calls.len()).unwrap_or(u32::MAX);
-            let results = self.toolbox.run(calls, desk, self.clock).await?;
+            let results = self.toolbox.run(calls, context, self.clock).await?;
             conversation.user(results);
         }
-        Ok(Next::Again)
+        Ok(())
     }
 
     /// What follows an answer without a word for the user or a tool: the model is
@@ -175,10 +192,10 @@ fn stopped_short(stop_reason: Option<StopReason>) -> Option<Reason> {
     }
 }
 
-fn failed(trouble: &Trouble, progress: &Progress) -> Ending {
-    match trouble {
-        Trouble::Closed => Ending::Gone,
-        Trouble::Upstream(error) => {
+fn failed(error: &RelayError, progress: &Progress) -> Ending {
+    match error {
+        RelayError::Closed => Ending::Gone,
+        RelayError::Upstream(error) => {
             let (turn, said) = (progress.turns, progress.said);
             warn!(%error, turn, said, "the model's answer failed");
             match said {

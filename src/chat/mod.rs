@@ -1,17 +1,17 @@
 //! The chat: one prompt, answered by the model on one stream.
 
 mod agent;
-mod answer;
+mod builder;
 mod conversation;
 mod ids;
 mod input;
 mod prompt;
 mod reasoning;
+mod relay;
 mod silence;
 #[cfg(test)]
 mod tests;
 mod tools;
-mod turn;
 mod usage;
 
 use std::sync::Arc;
@@ -31,7 +31,7 @@ use reasoning::Reasoning;
 use spinlane_client::anthropic::Client;
 use spinlane_core::ports::BoxFuture;
 use spinlane_http::run::Work;
-use tools::{Desk, Toolbox};
+use tools::{ToolContext, Toolbox};
 use usage::Progress;
 
 pub(crate) use input::{HistoryEntry, Mode, Prompt};
@@ -67,7 +67,7 @@ impl Chat {
             access,
             progress,
         } = self;
-        for (variable, instead) in &app.config.anthropic().deprecated {
+        if let Some((variable, instead)) = app.config.anthropic().deprecated() {
             warn!(
                 variable,
                 instead, "this variable is read for one release more"
@@ -78,21 +78,21 @@ impl Chat {
         let client = Client::new(app.transport(), &config.base_url, key, observer);
         let client = client.progress(config.progress);
         let playlist = prompt.playlist.as_ref().map(PlaylistId::as_str);
-        let desk = Desk::new(app, access.clone(), output, waits, playlist);
-        let desk = desk.making_public(prompt.public);
+        let context = ToolContext::new(app, access.clone(), output, waits, playlist);
+        let context = context.making_public(prompt.public);
         let agent = Agent {
             client: &client,
             clock: &*app.ports.clock,
             model: &config.model,
-            reasoning: Reasoning::new(config.thinking),
+            reasoning: Reasoning::new(config.thinking()),
             system: &prompt::system(prompt),
             output,
-            toolbox: Toolbox::new(tools::of(prompt.mode, playlist.is_some())),
+            toolbox: Toolbox::new(tools::for_mode(prompt.mode, playlist.is_some())),
             ids: Ids::default(),
             was_silent: false,
         };
         let conversation = Conversation::new(prompt::messages(prompt));
-        agent.work(conversation, &desk, progress).await
+        agent.work(conversation, &context, progress).await
     }
 }
 

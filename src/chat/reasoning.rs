@@ -9,7 +9,7 @@ const MAX_TOKENS: u32 = 4096;
 /// The same where the model itself decides how much of it is thinking.
 const MAX_TOKENS_ADAPTIVE: u32 = 16_000;
 
-/// As configured, for one run.
+/// What is configured, for one run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Reasoning(config::Thinking);
 

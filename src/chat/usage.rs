@@ -16,9 +16,9 @@ pub(super) struct Progress {
     pub(super) tool_calls: u32,
     /// Whether the model is answering: what it uses is not known yet in full.
     open: bool,
-    /// Of the answers that are over.
+    /// What the answers have used that are over.
     past: Tokens,
-    /// Of the present answer. Numbers are cumulative: the last one that was
+    /// What the present answer has. Numbers are cumulative: the last one that was
     /// given counts.
     present: Usage,
 }

@@ -41,7 +41,7 @@ const CANDIDATES: &str = "25";
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Recording {
     pub(crate) id: u64,
-    /// With its version, such as `(Live)`.
+    /// Its title with its version, such as `(Live)`.
     pub(crate) title: String,
     /// The main one first.
     pub(crate) artists: Vec<String>,

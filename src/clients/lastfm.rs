@@ -183,7 +183,7 @@ fn read_error(body: &[u8]) -> Option<Error> {
 }
 
 impl Error {
-    /// Of the parameters; in practice: a track that is not known.
+    /// A fault of the parameters; in practice, a track that is not known.
     const NOT_FOUND: i64 = 6;
     const FAILED: i64 = 8;
     const BAD_KEY: i64 = 10;

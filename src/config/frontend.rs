@@ -12,7 +12,7 @@ pub enum Frontend {
     Any,
     /// `same-origin`: of no other.
     SameOrigin,
-    /// Of this one as well, with credentials.
+    /// An origin: of this one as well, with credentials.
     Only(Origin),
 }
 
@@ -39,7 +39,7 @@ impl Frontend {
     }
 }
 
-/// As it is written in the variable.
+/// Writes it as the variable has it.
 impl fmt::Display for Frontend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

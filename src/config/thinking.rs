@@ -5,29 +5,29 @@ use std::num::NonZeroU32;
 /// What the model is asked about thinking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Thinking {
-    /// Nothing: it does not think by itself, or cannot be kept from it.
+    /// It is asked nothing: it does not think by itself, or cannot be kept from it.
     Unasked,
-    /// Not to, which it would by itself.
+    /// It is asked not to think, as it would by itself.
     Disabled,
-    /// As much as it finds right, with so much effort.
+    /// It thinks as much as it finds right, with so much effort.
     Adaptive(Option<Effort>),
-    /// In at most so many tokens.
+    /// It thinks in at most so many tokens.
     Tokens(NonZeroU32),
 }
 
 /// How much effort a model is to make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effort {
-    /// Short and cheap.
+    /// Thoughts are short and cheap.
     Low,
-    /// In between.
+    /// They are in between.
     Medium,
-    /// Long and dear.
+    /// They are long and dear.
     High,
 }
 
 impl Effort {
-    /// As the variable has it, and the service.
+    /// The word that the variable has, and the service.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Low => "low",
@@ -56,7 +56,7 @@ const BY_ITSELF: u32 = 5;
 const ALWAYS: [&str; 2] = ["fable", "mythos"];
 
 impl Habits {
-    fn of(model: &str) -> Self {
+    fn by_name(model: &str) -> Self {
         let model = model.to_ascii_lowercase();
         let Some(version) = version(&model) else {
             // Whoever serves a model by another name says what it takes.
@@ -94,7 +94,7 @@ const EXPECTED: &str = "must be `off`, `adaptive`, `adaptive:low`, `adaptive:med
 /// # Errors
 /// What is expected instead.
 pub(super) fn parse(text: &str, model: &str) -> Result<Thinking, String> {
-    let habits = Habits::of(model);
+    let habits = Habits::by_name(model);
     let adaptive = |effort| match habits.adaptive {
         true => Ok(Thinking::Adaptive(effort)),
         false => Err(
@@ -121,15 +121,15 @@ pub(super) fn parse(text: &str, model: &str) -> Result<Thinking, String> {
     }
 }
 
-/// Not to think: said only where it must be.
+/// What keeps a model from thinking, said only where it must be.
 pub(super) fn off(model: &str) -> Thinking {
-    match Habits::of(model).by_itself {
+    match Habits::by_name(model).by_itself {
         true => Thinking::Disabled,
         false => Thinking::Unasked,
     }
 }
 
-/// Within what the service takes; 0 is none.
+/// A number within what the service takes; 0 is none.
 fn tokens(text: &str) -> Option<Option<NonZeroU32>> {
     match text.parse().ok()? {
         0 => Some(None),

@@ -3,9 +3,9 @@
 use futures::FutureExt;
 use serde::{Deserialize, Serialize};
 
+use super::batch::{Known, Source};
 use super::names::{self, Candidate};
-use super::purse::Purse;
-use super::sweep::{Known, Source};
+use super::reservation::Reservation;
 use crate::clients::deezer::{Deezer, Recording};
 use crate::music::Track;
 use crate::{AppState, stored};
@@ -13,7 +13,7 @@ use spinlane_client::UpstreamError;
 use spinlane_core::cache::{Cached, Key, Typed};
 use spinlane_core::ports::BoxFuture;
 
-/// By name: a search, and the track that it found.
+/// Calls of a lookup by name: a search, and the track that it found.
 const CALLS_BY_NAME: u32 = 2;
 const CALLS_BY_ISRC: u32 = 1;
 
@@ -28,7 +28,7 @@ struct Tempo {
 }
 
 impl Tempo {
-    fn of(recording: Recording) -> Option<Self> {
+    fn from_recording(recording: Recording) -> Option<Self> {
         Some(Self {
             bpm: recording.bpm?,
             artists: recording.artists,
@@ -83,10 +83,14 @@ impl AudioEnrichment {
         }
     }
 
-    async fn find(&self, track: &Track, purse: Purse) -> Result<Option<f32>, UpstreamError> {
+    async fn find(
+        &self,
+        track: &Track,
+        reserved: Reservation,
+    ) -> Result<Option<f32>, UpstreamError> {
         let name = by_name(track);
         if let Some(key) = by_isrc(track)
-            && let Some(tempo) = self.find_by_isrc(&key, track, purse.clone()).await?
+            && let Some(tempo) = self.find_by_isrc(&key, track, reserved.clone()).await?
             && tempo.recording().is_coded_as(track)
         {
             if let Some(name) = name
@@ -99,7 +103,7 @@ impl AudioEnrichment {
         let Some(key) = name else {
             return Ok(None);
         };
-        let found = self.find_by_name(&key, track, purse).await?;
+        let found = self.find_by_name(&key, track, reserved).await?;
         Ok(found.map(|tempo| tempo.bpm))
     }
 
@@ -108,13 +112,13 @@ impl AudioEnrichment {
         &self,
         key: &Key,
         track: &Track,
-        purse: Purse,
+        reserved: Reservation,
     ) -> Result<Option<Tempo>, UpstreamError> {
         let deezer = self.deezer.clone();
         let isrc = track.isrc.clone().unwrap_or_default();
         let fetch = move || async move {
-            let found = deezer.paid_by(purse.pay()).by_isrc(&isrc).await?;
-            Ok(found.and_then(Tempo::of))
+            let found = deezer.paid_by(reserved.pay()).by_isrc(&isrc).await?;
+            Ok(found.and_then(Tempo::from_recording))
         };
         let found = self.cache.get_or_fetch(key, fetch).await;
         found.map_err(|error| self.deezer.not_fetched(error))
@@ -124,23 +128,23 @@ impl AudioEnrichment {
         &self,
         key: &Key,
         track: &Track,
-        purse: Purse,
+        reserved: Reservation,
     ) -> Result<Option<Tempo>, UpstreamError> {
         let deezer = self.deezer.clone();
         let track = track.clone();
         let fetch = move || async move {
             let title = names::searchable(&track.title);
             let found = deezer
-                .paid_by(purse.pay())
+                .paid_by(reserved.pay())
                 .search(track.artist(), &title)
                 .await?;
             let Some(best) = best(&track, &found) else {
                 return Ok(None);
             };
-            let found = deezer.paid_by(purse.pay()).by_id(best.id).await?;
-            // Under the id there may be something else by now.
+            let found = deezer.paid_by(reserved.pay()).by_id(best.id).await?;
+            // Something else may be under the id by now.
             let same = |recording: &Recording| candidate(recording).is_named_as(&track);
-            Ok(found.filter(same).and_then(Tempo::of))
+            Ok(found.filter(same).and_then(Tempo::from_recording))
         };
         let found = self.cache.get_or_fetch(key, fetch).await;
         found.map_err(|error| self.deezer.not_fetched(error))
@@ -166,9 +170,9 @@ impl Source for AudioEnrichment {
     fn find<'a>(
         &'a self,
         track: &'a Track,
-        purse: Purse,
+        reserved: Reservation,
     ) -> BoxFuture<'a, Result<Option<f32>, UpstreamError>> {
-        self.find(track, purse).boxed()
+        self.find(track, reserved).boxed()
     }
 }
 
@@ -176,10 +180,10 @@ fn by_isrc(track: &Track) -> Option<Key> {
     Some(Key::exact(["isrc", track.isrc.as_deref()?]))
 }
 
-/// By name and, where it is known, by length: a name may be of several
+/// The key by name and, where it is known, by length: a name may be of several
 /// recordings.
 fn by_name(track: &Track) -> Option<Key> {
-    let (artist, title) = names::of(track)?;
+    let (artist, title) = names::artist_and_title(track)?;
     let seconds = track.duration_ms.map(|millis| (millis / 1_000).to_string());
     let seconds = seconds.unwrap_or_default();
     Some(Key::new(["name", artist, title, &seconds]))

@@ -7,15 +7,15 @@
 //! again goes on from there.
 
 mod audio;
-mod crowd;
+mod batch;
+mod lastfm;
 mod names;
-mod purse;
 mod report;
+mod reservation;
 mod skip;
-mod sweep;
 #[cfg(test)]
 mod tests;
-mod watch;
+mod throttled;
 
 use std::sync::Arc;
 
@@ -29,14 +29,16 @@ use crate::clients::deezer::Deezer;
 use crate::clients::lastfm::Lastfm;
 use crate::music::Track;
 use audio::AudioEnrichment;
-use crowd::CrowdEnrichment;
+use batch::Batch;
+use lastfm::LastfmEnrichment;
 use spinlane_core::limit::{Budget, Observer};
 use spinlane_core::ports::Instant;
 use spinlane_core::scope;
-use sweep::Sweep;
-use watch::{Steps, Watch};
+use throttled::{Steps, ThrottledObserver};
 
-/// Is told how far it has come: steps done, of how many, and what they are.
+/// A function that is told how far it has come: steps done, of how many, and what they
+
+/// are.
 pub(crate) type Progress<'a> = dyn Fn(usize, usize, &str) + Send + Sync + 'a;
 
 /// Finds out what is known of `tracks`. Never fails: what could not be found
@@ -59,29 +61,30 @@ pub(crate) async fn enrich_until(
     progress: &Progress<'_>,
     deadline: Option<Instant>,
 ) -> Report {
-    let watch: Arc<dyn Observer> = Arc::new(Watch::new(app, Arc::clone(observer)));
-    let deezer = Deezer::new(app, Arc::clone(&watch));
-    let lastfm = Lastfm::new(app, watch);
-    let (audio_budget, crowd_budget) = shares(app, lastfm.is_some());
+    let throttled: Arc<dyn Observer> = Arc::new(ThrottledObserver::new(app, Arc::clone(observer)));
+    let deezer = Deezer::new(app, Arc::clone(&throttled));
+    let lastfm = Lastfm::new(app, throttled);
+    let (audio_budget, lastfm_budget) = shares(app, lastfm.is_some());
     let audio = AudioEnrichment::new(app, deezer);
-    let crowd = lastfm.map(|lastfm| CrowdEnrichment::new(app, lastfm));
-    let sources = 1 + usize::from(crowd.is_some());
+    let tags = lastfm.map(|lastfm| LastfmEnrichment::new(app, lastfm));
+    let sources = 1 + usize::from(tags.is_some());
     let steps = Steps::new(tracks.len() * sources, progress);
     let clock = &*app.ports.clock;
-    let audio = Sweep::new(&audio, tracks, audio_budget, &steps, clock).until(deadline);
-    let crowd = async {
-        let sweep = Sweep::new(crowd.as_ref()?, tracks, crowd_budget, &steps, clock);
-        Some(sweep.until(deadline).await)
+    let audio = Batch::new(&audio, tracks, audio_budget, &steps, clock).until(deadline);
+    let tags = async {
+        let batch = Batch::new(tags.as_ref()?, tracks, lastfm_budget, &steps, clock);
+        Some(batch.until(deadline).await)
     };
-    let (audio, crowd) = join(audio, crowd).await;
-    Report::of(tracks, audio, crowd)
+    let (audio, tags) = join(audio, tags).await;
+    Report::new(tracks, audio, tags)
 }
 
 /// What each source may spend: half of what the request has left, or all of it
 /// where the other source is off.
 fn shares(app: &AppState, both: bool) -> (Budget, Budget) {
     let request = scope::current().map(|scope| Budget::clone(&scope.budget));
-    let budget = request.unwrap_or_else(|| Budget::new(app.config.limits().subrequest_budget));
+    let budget =
+        request.unwrap_or_else(|| Budget::new(app.config.limits().subrequest_budget.get()));
     let percents = if both { [50, 50] } else { [100, 0] };
     let mut shares = budget.split(&percents).into_iter();
     let mut next = || shares.next().unwrap_or_else(|| Budget::new(0));

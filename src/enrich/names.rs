@@ -9,7 +9,7 @@ use unicode_normalization::char::is_combining_mark;
 
 use crate::music::Track;
 
-/// As long, within so much, is the same length: catalogues round, and cut
+/// Lengths that differ by no more are the same: catalogues round, and cut
 /// silence off.
 const SAME_LENGTH_MS: u64 = 15_000;
 
@@ -69,7 +69,7 @@ fn texts(texts: &[String]) -> Vec<&str> {
 
 /// Artist and title to ask by; `None` for a track that lacks one of them: too
 /// many have the same title.
-pub(super) fn of(track: &Track) -> Option<(&str, &str)> {
+pub(super) fn artist_and_title(track: &Track) -> Option<(&str, &str)> {
     let (artist, title) = (track.artist().trim(), track.title.trim());
     (!artist.is_empty() && !title.is_empty()).then_some((artist, title))
 }
@@ -127,9 +127,9 @@ const IMITATORS: [&str; 4] = ["tribute", "karaoke", "cover", "covers"];
 /// How far names are taken apart.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Split {
-    /// At what introduces guests, which is never part of a name.
+    /// They are split at what introduces guests, which is never part of a name.
     Guests,
-    /// Wherever there may be another artist.
+    /// They are split wherever there may be another artist.
     All,
 }
 
@@ -261,7 +261,7 @@ fn is_added(part: &str, credits: &[String]) -> bool {
     let known = |word: &String| is(word, &EDITION) || is(word, &BESIDE) || is_number(word);
     match first.as_str() {
         first if GUEST.contains(&first) => true,
-        // Of whom else, and of what film.
+        // These need to be followed by whom else, or by what film.
         "with" => credits.contains(&rest.concat()),
         "from" => part.contains(['"', '“', '”']),
         _ => edition && words.iter().all(known),

@@ -3,8 +3,8 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::batch::{LookedUp, Outcome};
 use super::skip::SkipReason;
-use super::sweep::{Outcome, Swept};
 use crate::clients::lastfm::TrackInfo;
 use crate::error::{ErrorObject, code};
 use crate::music::Track;
@@ -18,7 +18,7 @@ pub(crate) struct EnrichedTrack {
     /// Beats per minute.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) bpm: Option<f32>,
-    /// Most used first.
+    /// Tags, the most used first.
     pub(crate) tags: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) listeners: Option<u64>,
@@ -53,7 +53,7 @@ pub(crate) struct Skipped {
 pub(crate) struct Report {
     /// All tracks, in their order.
     pub(crate) tracks: Vec<EnrichedTrack>,
-    /// In the tracks' order.
+    /// What was skipped, in the tracks' order.
     pub(crate) skipped: Vec<Skipped>,
     /// What went wrong, once for each upstream. One that is off is named here,
     /// and nothing is skipped for it.
@@ -61,23 +61,27 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(super) fn of(tracks: &[Track], audio: Swept<f32>, crowd: Option<Swept<TrackInfo>>) -> Self {
+    pub(super) fn new(
+        tracks: &[Track],
+        audio: LookedUp<f32>,
+        tags: Option<LookedUp<TrackInfo>>,
+    ) -> Self {
         let mut report = Self::default();
-        report.notes.extend(audio.trouble);
-        let crowd = match crowd {
-            Some(crowd) => {
-                report.notes.extend(crowd.trouble);
-                Some(crowd.outcomes)
+        report.notes.extend(audio.failure);
+        let tags = match tags {
+            Some(tags) => {
+                report.notes.extend(tags.failure);
+                Some(tags.outcomes)
             }
             None => {
                 report.notes.push(lastfm_is_off());
                 None
             }
         };
-        let mut crowd = crowd.into_iter().flatten();
+        let mut tags = tags.into_iter().flatten();
         for (index, (track, bpm)) in tracks.iter().zip(audio.outcomes).enumerate() {
             let bpm = report.take(index, track, What::Bpm, bpm);
-            let info = crowd.next();
+            let info = tags.next();
             let info = info.and_then(|info| report.take(index, track, What::Tags, info));
             let info = info.unwrap_or_default();
             report.tracks.push(EnrichedTrack {

@@ -23,8 +23,9 @@ fn user(stage: &Stage) -> (UserSession, Secret) {
     (stage.world.run(open).unwrap(), token)
 }
 
-fn access(stage: &Stage, user: &UserSession, force: bool) -> String {
-    let token = stage.world.run(user.token(force)).unwrap();
+fn access(stage: &Stage, user: &UserSession, refused: Option<&str>) -> String {
+    let refused = refused.map(Secret::new);
+    let token = stage.world.run(user.token(refused.as_ref())).unwrap();
     token.expose().to_owned()
 }
 
@@ -32,12 +33,12 @@ fn access(stage: &Stage, user: &UserSession, force: bool) -> String {
 fn an_access_token_is_renewed_before_it_ends() {
     let stage = stage(&[]);
     let (user, token) = user(&stage);
-    assert_eq!(access(&stage, &user, false), "access-1");
+    assert_eq!(access(&stage, &user, None), "access-1");
     stage.world.clock.advance(Duration::from_secs(539));
-    assert_eq!(access(&stage, &user, false), "access-1");
+    assert_eq!(access(&stage, &user, None), "access-1");
     assert!(stage.seen().is_empty());
     stage.world.clock.advance(Duration::from_secs(1));
-    let (one, two) = stage.world.run(join(user.token(false), user.token(false)));
+    let (one, two) = stage.world.run(join(user.token(None), user.token(None)));
     assert_eq!(
         (one.unwrap().expose(), two.unwrap().expose()),
         ("access-2", "access-2")
@@ -48,7 +49,7 @@ fn an_access_token_is_renewed_before_it_ends() {
         .world
         .run(UserSession::open(&stage.app, token))
         .unwrap();
-    assert_eq!(access(&stage, &next, false), "access-2");
+    assert_eq!(access(&stage, &next, None), "access-2");
     assert!(stage.seen().is_empty());
 }
 
@@ -56,14 +57,18 @@ fn an_access_token_is_renewed_before_it_ends() {
 fn a_refused_token_is_replaced_at_once_and_once() {
     let stage = stage(&[]);
     let (user, _) = user(&stage);
-    let (one, two) = stage.world.run(join(user.token(true), user.token(true)));
+    let refused = Secret::new("access-1");
+    let (one, two) = (user.token(Some(&refused)), user.token(Some(&refused)));
+    let (one, two) = stage.world.run(join(one, two));
     assert_eq!(
         (one.unwrap().expose(), two.unwrap().expose()),
         ("access-2", "access-2")
     );
     assert_eq!(stage.take().len(), 1);
-    stage.world.clock.advance(Duration::from_secs(5));
-    assert_eq!(access(&stage, &user, true), "access-3");
+    // Who was late to say so gets the new one.
+    assert_eq!(access(&stage, &user, Some("access-1")), "access-2");
+    assert!(stage.seen().is_empty());
+    assert_eq!(access(&stage, &user, Some("access-2")), "access-3");
 }
 
 #[test]
@@ -75,9 +80,9 @@ fn what_another_instance_has_renewed_is_taken_over() {
         .run(UserSession::open(&stage.app, token))
         .unwrap();
     stage.world.clock.advance(Duration::from_secs(590));
-    assert_eq!(access(&stage, &other, false), "access-2");
+    assert_eq!(access(&stage, &other, None), "access-2");
     assert_eq!(stage.take().len(), 1);
-    assert_eq!(access(&stage, &user, false), "access-2");
+    assert_eq!(access(&stage, &user, None), "access-2");
     assert!(stage.seen().is_empty());
 }
 
@@ -91,7 +96,7 @@ fn a_login_that_spotify_has_ended_ends_the_session() {
     });
     let (user, token) = user(&stage);
     stage.world.clock.advance(Duration::from_secs(600));
-    let error = stage.world.run(user.token(false)).unwrap_err();
+    let error = stage.world.run(user.token(None)).unwrap_err();
     assert_eq!(error.failure, Failure::Grant);
     let object = error.object();
     assert_eq!(object.code, code::SESSION_EXPIRED);
@@ -112,7 +117,7 @@ fn a_session_that_was_ended_meanwhile_is_not_renewed() {
         204
     );
     stage.world.clock.advance(Duration::from_secs(600));
-    let error = stage.world.run(user.token(false)).unwrap_err();
+    let error = stage.world.run(user.token(None)).unwrap_err();
     assert_eq!(error.failure, Failure::Grant);
     assert!(stage.seen().is_empty());
     assert_eq!(
@@ -131,7 +136,7 @@ fn trouble_at_the_accounts_service_ends_no_session() {
     });
     let (user, token) = user(&stage);
     stage.world.clock.advance(Duration::from_secs(600));
-    let error = stage.world.run(user.token(false)).unwrap_err();
+    let error = stage.world.run(user.token(None)).unwrap_err();
     let unavailable = matches!(
         error.failure,
         Failure::Status {
@@ -153,7 +158,7 @@ fn a_renewed_token_serves_even_if_it_cannot_be_kept() {
     stage.world.clock.advance(Duration::from_secs(600));
     let fault = StoreError::Unavailable("down".into());
     stage.world.store.fail_with(Some(fault));
-    assert_eq!(access(&stage, &user, false), "access-2");
-    assert_eq!(access(&stage, &user, false), "access-2");
+    assert_eq!(access(&stage, &user, None), "access-2");
+    assert_eq!(access(&stage, &user, None), "access-2");
     assert_eq!(stage.take().len(), 1);
 }

@@ -7,7 +7,8 @@ use futures::future::join;
 
 use super::*;
 use crate::AppState;
-use crate::auth::{Account, code};
+use crate::auth::code;
+use crate::clients::spotify::Grant;
 use crate::config::Config;
 use spinlane_core::ports::Clock;
 use spinlane_core::testing::{SeededEntropy, StoreDouble, all, schedules};
@@ -97,7 +98,7 @@ fn a_code_is_good_once_on_any_schedule() {
         let stage = stage(&[]);
         let world = &stage.world;
         let account = json!({"access": "a", "refresh": "r", "until": 1, "user": null});
-        let account: Account = serde_json::from_value(account).unwrap();
+        let account: Grant = serde_json::from_value(account).unwrap();
         let given = world.run(code::issue(&stage.app, &account)).unwrap();
         let random = SeededEntropy::new(seed);
         let most = Duration::from_millis(1 + random.below(400));
@@ -128,7 +129,7 @@ fn a_code_is_good_once_whoever_is_held_up() {
     for calls in 1..60 {
         let stage = stage(&[]);
         let account = json!({"access": "a", "refresh": "r", "until": 1, "user": null});
-        let account: Account = serde_json::from_value(account).unwrap();
+        let account: Grant = serde_json::from_value(account).unwrap();
         let given = stage.world.run(code::issue(&stage.app, &account)).unwrap();
         let config = Config::new(|_| None);
         let other = AppState::new(stage.world.ports(), config);

@@ -7,8 +7,8 @@ use futures::future::{join, join_all, select};
 
 use super::*;
 use crate::AppState;
-use crate::auth::{Account, UserSession};
-use crate::clients::spotify::AccessTokens;
+use crate::auth::UserSession;
+use crate::clients::spotify::{AccessTokens, Grant};
 use crate::config::{Config, Secret};
 use spinlane_client::Failure;
 use spinlane_core::ports::{Clock, Ports};
@@ -100,21 +100,24 @@ fn instance(ports: Ports) -> AppState {
 /// What a run of an instance of its own gets, and its session.
 async fn access(app: &AppState, token: &Secret) -> Result<Secret, Failure> {
     let user = UserSession::open(app, token.clone()).await;
-    let access = user.unwrap().token(false).await;
+    let access = user.unwrap().token(None).await;
     access.map_err(|error| error.failure)
 }
 
-fn session(stage: &Stage, token: &Secret) -> Option<Account> {
+fn session(stage: &Stage, token: &Secret) -> Option<Grant> {
     let app = instance(stage.world.ports());
-    let session = app.sessions.load::<Account>(token.expose());
+    let session = app.sessions.load::<Grant>(token.expose());
     let session = stage.world.run(session);
     session.ok().map(|session| session.record)
 }
 
 fn assert_kept(stage: &Stage, token: &Secret, number: u32) {
-    let account = session(stage, token).expect("the session is open");
-    assert_eq!(account.newest().expose(), format!("access-{number}"));
-    assert_eq!(account.refresh().expose(), format!("refresh-{number}"));
+    let grant = session(stage, token).expect("the session is open");
+    assert_eq!(grant.access().expose(), format!("access-{number}"));
+    assert_eq!(
+        grant.refresh().unwrap().expose(),
+        format!("refresh-{number}")
+    );
 }
 
 /// The reply of the one who asks first takes longer than the other's would.
@@ -187,7 +190,7 @@ fn a_refusal_of_what_is_not_the_newest_token_ends_nothing() {
     let app = instance(stage.world.ports());
     let newest = json!({"access": "access-2", "refresh": "refresh-2", "until": u32::MAX,
         "user": null});
-    let newest: Account = serde_json::from_value(newest).unwrap();
+    let newest: Grant = serde_json::from_value(newest).unwrap();
     let other = async {
         stage.world.clock.sleep(100 * TICK).await;
         let kept = app.sessions.update(token.expose(), &newest);
@@ -221,7 +224,7 @@ fn a_claim_without_its_holder_ends() {
         let app = instance(stage.world.ports());
         let open = UserSession::open(&app, token.clone());
         let user = stage.world.run(open).unwrap();
-        let id = app.sessions.load::<Account>(token.expose());
+        let id = app.sessions.load::<Grant>(token.expose());
         let id = stage.world.run(id).map(|session| session.id().to_owned());
         let name = format!("renewal:{}", id.unwrap());
         let claim = stage.world.run(dead.claim(&name, 15 * SECOND));
@@ -231,7 +234,7 @@ fn a_claim_without_its_holder_ends() {
         // Tries until it works, as its user would.
         let access = stage.world.run(async {
             loop {
-                match user.token(false).await {
+                match user.token(None).await {
                     Ok(access) => break access,
                     Err(error) => assert_ne!(error.failure, Failure::Grant),
                 }

@@ -1,19 +1,26 @@
 //! `analyze_playlist`.
 
 use futures::FutureExt;
+use garde::Validate;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::input::Name;
 use super::tracks::{median, most, name, playing_time, tempo};
-use super::{Desk, Outcome, Report, Spec, Tool, schema, tracks};
+use super::{Outcome, Report, Tool, ToolContext, tracks};
 use crate::enrich::EnrichedTrack;
 use crate::music::{Playlist, Track};
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Deserialize, Validate, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Input {
-    playlist_id: String,
+    /// The playlist's id, URI or address; the playlist that the user has open if left out.
+    #[garde(dive)]
+    playlist_id: Name,
+    /// How many tracks at most, from the first on; 50 if left out.
     #[serde(default = "max_tracks")]
+    #[garde(range(min = 1, max = 500))]
     max_tracks: u32,
 }
 
@@ -26,37 +33,26 @@ const TOP: usize = 8;
 
 /// Finds out what a playlist is like.
 pub(super) fn tool() -> Tool {
-    let spec = Spec {
-        name: "analyze_playlist",
-        description: "Analyses a playlist: how long it is, its years, tempo (BPM), most frequent \
-            tags and artists, and each track with tempo and tags. Takes a while for tracks that \
-            were never looked up; use get_playlist_tracks where titles are enough.",
-        schema: schema::input(
-            &["playlistId"],
-            json!({
-                "playlistId": schema::playlist_id(),
-                "maxTracks": schema::whole(
-                    1..=500,
-                    "How many tracks at most, from the first on; 50 if left out.",
-                ),
-            }),
-        ),
-        writes: false,
-    };
-    Tool::new(spec, |input, desk| analyze(input, desk).boxed())
+    Tool::reading(
+        "analyze_playlist",
+        "Analyses a playlist: how long it is, its years, tempo (BPM), most frequent tags and \
+         artists, and each track with tempo and tags. Takes a while for tracks that were never \
+         looked up; use get_playlist_tracks where titles are enough.",
+        |input, context| analyze(input, context).boxed(),
+    )
 }
 
-async fn analyze(input: Input, desk: &Desk<'_>) -> Outcome {
-    desk.output.thinking("Reading the playlist");
-    let read = desk.read_playlist(&input.playlist_id, 0..input.max_tracks);
+async fn analyze(input: Input, context: &ToolContext<'_>) -> Outcome {
+    context.output.thinking("Reading the playlist");
+    let read = context.read_playlist(&input.playlist_id, 0..input.max_tracks);
     let (playlist, entries) = read.await?;
     let tracks: Vec<Track> = entries.into_iter().map(|(_, track)| track).collect();
-    let enriched = desk.enrich(&tracks).await;
+    let enriched = context.enrich(&tracks).await;
     let report = figures(&playlist, &enriched.tracks);
     Ok(super::with_gaps(report, &enriched))
 }
 
-/// What the tracks have in common.
+/// What the tracks have in common, in figures and in a sentence.
 fn figures(playlist: &Playlist, all: &[EnrichedTrack]) -> Report {
     let millis = all.iter().filter_map(|found| found.track.duration_ms);
     let millis = millis.fold(0, u64::saturating_add);
@@ -66,6 +62,7 @@ fn figures(playlist: &Playlist, all: &[EnrichedTrack]) -> Report {
     let tags = most(tags.map(String::as_str), TOP);
     let artists = all.iter().map(|found| found.track.artist());
     let artists = most(artists.filter(|artist| !artist.is_empty()), TOP);
+    let (tempo_span, year_span) = (span(&bpms), span(&years));
     let mut summary = format!(
         "Playlist \"{}\": {} of its {} tracks, {}",
         name(&playlist.name),
@@ -73,17 +70,7 @@ fn figures(playlist: &Playlist, all: &[EnrichedTrack]) -> Report {
         playlist.total,
         playing_time(millis),
     );
-    if let Some((low, middle, high)) = span(&bpms) {
-        let (low, middle, high) = (low.round(), middle.round(), high.round());
-        summary += &format!("; {low} to {high} BPM, median {middle}");
-    }
-    if let Some((low, _, high)) = span(&years) {
-        summary += &format!("; from {low} to {high}");
-    }
-    if !tags.is_empty() {
-        let names: Vec<_> = tags.iter().take(3).map(|(tag, _)| name(tag)).collect();
-        summary += &format!("; mostly {}", names.join(", "));
-    }
+    summary += &in_words(tempo_span, year_span, &tags);
     let counted = |counts: Vec<(String, usize)>| -> Value {
         let count = |(word, count): (String, usize)| json!({"name": name(&word), "tracks": count});
         counts.into_iter().map(count).collect()
@@ -97,7 +84,7 @@ fn figures(playlist: &Playlist, all: &[EnrichedTrack]) -> Report {
             .with("tags", counted(tags))
             .with("artists", counted(artists))
     };
-    if let Some((low, middle, high)) = span(&bpms) {
+    if let Some((low, middle, high)) = tempo_span {
         let [min, median, max] = [low, middle, high].map(tempo);
         let known = bpms.len();
         report = report.with(
@@ -105,14 +92,37 @@ fn figures(playlist: &Playlist, all: &[EnrichedTrack]) -> Report {
             json!({"min": min, "median": median, "max": max, "tracks": known}),
         );
     }
-    if let Some((min, median, max)) = span(&years) {
+    if let Some((min, median, max)) = year_span {
         report = report.with("years", json!({"min": min, "median": median, "max": max}));
     }
     report
 }
 
+/// The same figures as the rest of a sentence.
+fn in_words(
+    tempo: Option<Span<f32>>,
+    years: Option<Span<u16>>,
+    tags: &[(String, usize)],
+) -> String {
+    let mut words = String::new();
+    if let Some((low, middle, high)) = tempo {
+        let (low, middle, high) = (low.round(), middle.round(), high.round());
+        words += &format!("; {low} to {high} BPM, median {middle}");
+    }
+    if let Some((low, _, high)) = years {
+        words += &format!("; from {low} to {high}");
+    }
+    if !tags.is_empty() {
+        let names: Vec<_> = tags.iter().take(3).map(|(tag, _)| name(tag)).collect();
+        words += &format!("; mostly {}", names.join(", "));
+    }
+    words
+}
+
 /// The least, the middle and the greatest.
-fn span<T: PartialOrd + Copy>(values: &[T]) -> Option<(T, T, T)> {
+type Span<T> = (T, T, T);
+
+fn span<T: PartialOrd + Copy>(values: &[T]) -> Option<Span<T>> {
     let by = |a: &T, b: &T| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal);
     let least = values.iter().copied().min_by(by)?;
     let greatest = values.iter().copied().max_by(by)?;

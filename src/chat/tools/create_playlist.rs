@@ -1,53 +1,52 @@
 //! `create_playlist`.
 
 use futures::FutureExt;
+use garde::Validate;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
 
+use super::input::Name;
 use super::tracks::{name, uris};
-use super::{Desk, NotChanged, Outcome, Report, Spec, Tool, schema};
+use super::{NotChanged, Outcome, Report, Tool, ToolContext};
 use crate::clients::spotify::playlist_url;
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Deserialize, Validate, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Input {
+    /// What it is called.
+    #[garde(length(chars, min = 1, max = 100))]
     name: String,
+    /// What it is for, on one line.
     #[serde(default)]
+    #[garde(length(chars, min = 0, max = 300))]
     description: String,
-    track_ids: Vec<String>,
+    /// Ids of tracks, as other tools give them.
+    #[garde(length(min = 1, max = 100), dive)]
+    track_ids: Vec<Name>,
 }
 
 /// Makes a playlist in the user's account.
 pub(super) fn tool() -> Tool {
-    let spec = Spec {
-        name: "create_playlist",
-        description: "Makes a new playlist in the user's account, with these tracks in this \
-            order. Call it once, when the tracks are settled: a second one is not made. Whether \
-            others may see it is the user's own choice, made elsewhere.",
-        schema: schema::input(
-            &["name", "trackIds"],
-            json!({
-                "name": schema::text(1..=100, "What it is called."),
-                "description": schema::text(0..=300, "What it is for, on one line."),
-                "trackIds": schema::track_ids(100),
-            }),
-        ),
-        writes: true,
-    };
-    Tool::new(spec, |input, desk| create(input, desk).boxed())
+    Tool::writing(
+        "create_playlist",
+        "Makes a new playlist in the user's account, with these tracks in this order. Call it \
+         once, when the tracks are settled: a second one is not made. Whether others may see it \
+         is the user's own choice, made elsewhere.",
+        |input, context| create(input, context).boxed(),
+    )
 }
 
-async fn create(input: Input, desk: &Desk<'_>) -> Outcome {
-    desk.may_write()?;
+async fn create(input: Input, context: &ToolContext<'_>) -> Outcome {
+    context.may_write()?;
     let uris = uris(&input.track_ids)?;
-    desk.writes.playlist()?;
-    let made = desk
+    context.writes.playlist()?;
+    let made = context
         .spotify
-        .create_playlist(&input.name, &input.description, desk.public);
+        .create_playlist(&input.name, &input.description, context.public);
     let playlist = made.await.map_err(|error| {
         let NotChanged { error, perhaps } = NotChanged::from(&error);
         if !perhaps {
-            desk.writes.playlist_was_refused();
+            context.writes.playlist_was_refused();
         }
         error
     })?;
@@ -57,9 +56,9 @@ async fn create(input: Input, desk: &Desk<'_>) -> Outcome {
             .with("playlistId", playlist.id.as_str())
             .with("name", title.as_str())
             .with("url", playlist_url(&playlist.id))
-            .with("public", desk.public)
+            .with("public", context.public)
     };
-    match desk.spotify.add_tracks(&playlist.id, &uris, None).await {
+    match context.spotify.add_tracks(&playlist.id, &uris, None).await {
         Ok(_) => Ok(
             report(format!("Made the playlist \"{title}\" with {count} tracks"))
                 .with("added", count),

@@ -1,18 +1,26 @@
 //! `get_playlist_tracks`.
 
 use futures::FutureExt;
+use garde::Validate;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
 
-use super::{Desk, Outcome, Report, Spec, Tool, schema, tracks};
+use super::input::Name;
+use super::{Outcome, Report, Tool, ToolContext, tracks};
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Deserialize, Validate, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Input {
-    playlist_id: String,
+    /// The playlist's id, URI or address; the playlist that the user has open if left out.
+    #[garde(dive)]
+    playlist_id: Name,
+    /// Where to begin; 0 is the first track.
     #[serde(default)]
+    #[garde(range(max = 900))]
     offset: u32,
+    /// How many tracks at most; 50 if left out.
     #[serde(default = "limit")]
+    #[garde(range(min = 1, max = 100))]
     limit: u32,
 }
 
@@ -22,31 +30,22 @@ fn limit() -> u32 {
 
 /// Reads a part of a playlist.
 pub(super) fn tool() -> Tool {
-    let spec = Spec {
-        name: "get_playlist_tracks",
-        description: "Lists a playlist's tracks in their order, quickly and without tempo or \
-            tags. Gives the playlist's name and size, and the id, title, artists and position of \
-            each track. A long playlist is read in parts.",
-        schema: schema::input(
-            &["playlistId"],
-            json!({
-                "playlistId": schema::playlist_id(),
-                "offset": schema::whole(0..=900, "Where to begin; 0 is the first track."),
-                "limit": schema::whole(1..=100, "How many tracks at most; 50 if left out."),
-            }),
-        ),
-        writes: false,
-    };
-    Tool::new(spec, |input, desk| read(input, desk).boxed())
+    Tool::reading(
+        "get_playlist_tracks",
+        "Lists a playlist's tracks in their order, quickly and without tempo or tags. Gives the \
+         playlist's name and size, and the id, title, artists and position of each track. A long \
+         playlist is read in parts.",
+        |input, context| read(input, context).boxed(),
+    )
 }
 
-async fn read(input: Input, desk: &Desk<'_>) -> Outcome {
+async fn read(input: Input, context: &ToolContext<'_>) -> Outcome {
     let Input {
         playlist_id,
         offset,
         limit,
     } = input;
-    let read = desk.read_playlist(&playlist_id, offset..offset + limit);
+    let read = context.read_playlist(&playlist_id, offset..offset + limit);
     let (playlist, entries) = read.await?;
     let summary = format!(
         "Playlist \"{}\": {} of its {} tracks, from position {offset}",

@@ -8,36 +8,82 @@ use std::collections::HashSet;
 
 use futures::FutureExt;
 use futures::future::{join_all, try_join};
+use garde::Validate;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
 
+use super::input::Name;
 use super::scoring::{Candidate, Profile, Score, best};
 use super::tracks::{enriched, most};
-use super::{Desk, Outcome, Report, Spec, Tool, schema, unfit};
+use super::{Outcome, Report, Tool, ToolContext, unfit};
 use crate::enrich::EnrichedTrack;
 use crate::error::ErrorObject;
 use crate::music::Track;
 use spinlane_client::UpstreamError;
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Deserialize, Validate, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Input {
-    #[serde(default)]
-    track_ids: Vec<String>,
-    playlist_id: Option<String>,
-    #[serde(default)]
-    artists: Vec<String>,
-    #[serde(default)]
-    genres: Vec<String>,
+    /// Tracks that the results should go with.
+    #[garde(length(min = 1, max = 5), dive)]
+    track_ids: Option<Vec<Name>>,
+    /// A playlist that the results should go with.
+    #[garde(dive)]
+    playlist_id: Option<Name>,
+    /// Names of artists to look round.
+    #[garde(length(min = 1, max = 5), dive)]
+    artists: Option<Vec<Name>>,
+    /// Genres to look in.
+    #[garde(length(min = 1, max = 5), dive)]
+    genres: Option<Vec<Name>>,
+    /// The tempo that is wanted; the seeds' own if left out.
+    #[garde(range(min = 40.0, max = 250.0))]
     bpm: Option<f32>,
+    /// The earliest year.
+    #[garde(range(min = 1900, max = 2100))]
     from_year: Option<u16>,
+    /// The latest year.
+    #[garde(range(min = 1900, max = 2100))]
     to_year: Option<u16>,
+    /// How many tracks at most; 10 if left out.
     #[serde(default = "limit")]
+    #[garde(range(min = 1, max = 20))]
     limit: usize,
 }
 
 fn limit() -> usize {
     10
+}
+
+/// The same, with nothing where nothing was given.
+struct Wanted {
+    track_ids: Vec<String>,
+    playlist_id: Option<String>,
+    artists: Vec<String>,
+    genres: Vec<String>,
+    bpm: Option<f32>,
+    from_year: Option<u16>,
+    to_year: Option<u16>,
+    limit: usize,
+}
+
+impl From<Input> for Wanted {
+    fn from(input: Input) -> Self {
+        let texts = |names: Option<Vec<Name>>| -> Vec<String> {
+            let names = names.into_iter().flatten();
+            names.map(|Name(text)| text).collect()
+        };
+        Self {
+            track_ids: texts(input.track_ids),
+            playlist_id: input.playlist_id.map(|Name(id)| id),
+            artists: texts(input.artists),
+            genres: texts(input.genres),
+            bpm: input.bpm,
+            from_year: input.from_year,
+            to_year: input.to_year,
+            limit: input.limit,
+        }
+    }
 }
 
 /// Tracks of a playlist that are looked at, and of these the seeds whose tempo
@@ -60,32 +106,13 @@ const YEARS: u16 = 5;
 
 /// Finds tracks that go with others.
 pub(super) fn tool() -> Tool {
-    let names = |description: &str| schema::names(5, description);
-    let year = |description: &str| schema::whole(1900..=2100, description);
-    let spec = Spec {
-        name: "get_recommendations",
-        description: "Finds tracks that go with a playlist, with some tracks, artists or genres, \
-            by style, tempo and time. None of the given tracks is among them. Without any of \
-            these it goes by the playlist that the user has open.",
-        schema: schema::input(
-            &[],
-            json!({
-                "trackIds": names("Tracks that the results should go with."),
-                "playlistId": schema::text(1..=200, "A playlist that the results should go with."),
-                "artists": names("Names of artists to look round."),
-                "genres": names("Genres to look in."),
-                "bpm": {
-                    "type": "number", "minimum": 40, "maximum": 250,
-                    "description": "The tempo that is wanted; the seeds' own if left out.",
-                },
-                "fromYear": year("The earliest year."),
-                "toYear": year("The latest year."),
-                "limit": schema::whole(1..=20, "How many tracks at most; 10 if left out."),
-            }),
-        ),
-        writes: false,
-    };
-    Tool::new(spec, |input, desk| recommend(input, desk).boxed())
+    Tool::reading(
+        "get_recommendations",
+        "Finds tracks that go with a playlist, with some tracks, artists or genres, by style, \
+         tempo and time. None of the given tracks is among them. Without any of these it goes by \
+         the playlist that the user has open.",
+        |input: Input, context| recommend(input.into(), context).boxed(),
+    )
 }
 
 /// What the results should go with.
@@ -102,36 +129,36 @@ struct Query {
     genre: Option<String>,
 }
 
-async fn recommend(mut input: Input, desk: &Desk<'_>) -> Outcome {
-    let seeds = seeds(&input, desk).await?;
-    desk.output.thinking("Looking for tracks that fit");
+async fn recommend(mut wanted: Wanted, context: &ToolContext<'_>) -> Outcome {
+    let seeds = seeds(&wanted, context).await?;
+    context.output.thinking("Looking for tracks that fit");
     let (derived, sample) = futures::future::join(
-        genres(&seeds.tracks, desk),
-        desk.enrich(&spread(&seeds.tracks, SEEDS)),
+        genres(&seeds.tracks, context),
+        context.enrich(&spread(&seeds.tracks, SEEDS)),
     )
     .await;
     let artists = most(seeds.tracks.iter().map(Track::artist), ARTISTS);
-    input
+    wanted
         .artists
         .extend(artists.into_iter().map(|(artist, _)| artist));
-    input.genres.extend(derived);
-    let mut profile = Profile::of(&sample.tracks, &input.genres);
-    profile.bpm = input.bpm.or(profile.bpm);
-    let years = years(&input, &sample.tracks);
-    let queries = queries(&input, &profile, years);
-    let found = search(&queries, desk).await?;
-    let found = fresh(found, &seeds.known, years.filter(|_| input.gives_years()));
+    wanted.genres.extend(derived);
+    let mut profile = Profile::from_seeds(&sample.tracks, &wanted.genres);
+    profile.bpm = wanted.bpm.or(profile.bpm);
+    let years = years(&wanted, &sample.tracks);
+    let queries = queries(&wanted, &profile, years);
+    let found = search(&queries, context).await?;
+    let found = fresh(found, &seeds.known, years.filter(|_| wanted.gives_years()));
     let searched = found.len();
     // Ranked by what is known already: only the better ones are looked up.
-    let first = best(&profile, found, 2 * input.limit, PER_ARTIST);
+    let first = best(&profile, found, 2 * wanted.limit, PER_ARTIST);
     let tracks = first
         .iter()
         .map(|(candidate, _)| candidate.found.track.clone());
-    let looked_up = desk.enrich(&tracks.collect::<Vec<_>>()).await;
+    let looked_up = context.enrich(&tracks.collect::<Vec<_>>()).await;
     let genres = first.into_iter().map(|(candidate, _)| candidate.genre);
     let candidates = looked_up.tracks.iter().cloned().zip(genres);
     let candidates = candidates.map(|(found, genre)| Candidate { found, genre });
-    let best = best(&profile, candidates.collect(), input.limit, PER_ARTIST);
+    let best = best(&profile, candidates.collect(), wanted.limit, PER_ARTIST);
     Ok(super::with_gaps(report(&best, searched), &looked_up))
 }
 
@@ -152,27 +179,27 @@ fn report(best: &[(Candidate, Score)], searched: usize) -> Report {
     }
 }
 
-impl Input {
+impl Wanted {
     fn gives_years(&self) -> bool {
         self.from_year.is_some() || self.to_year.is_some()
     }
 }
 
-async fn seeds(input: &Input, desk: &Desk<'_>) -> Result<Seeds, ErrorObject> {
-    let ids: Vec<_> = input.track_ids.iter().map(String::as_str).collect();
-    let nothing = ids.is_empty() && input.artists.is_empty() && input.genres.is_empty();
-    let open = desk.playlist.filter(|_| nothing);
-    let playlist = input.playlist_id.as_deref().or(open);
+async fn seeds(wanted: &Wanted, context: &ToolContext<'_>) -> Result<Seeds, ErrorObject> {
+    let ids: Vec<_> = wanted.track_ids.iter().map(String::as_str).collect();
+    let nothing = ids.is_empty() && wanted.artists.is_empty() && wanted.genres.is_empty();
+    let open = context.playlist.filter(|_| nothing);
+    let playlist = wanted.playlist_id.as_deref().or(open);
     if nothing && playlist.is_none() {
         return Err(unfit("give trackIds, a playlistId, artists or genres"));
     }
     let tracks = async {
-        let tracks = desk.spotify.tracks(&ids).await?;
+        let tracks = context.spotify.tracks(&ids).await?;
         Ok::<_, UpstreamError>(tracks.into_iter().flatten().collect::<Vec<_>>())
     };
     let of_playlist = async {
         match playlist {
-            Some(id) => desk.spotify.playlist_entries(id, 0..PLAYLIST).await,
+            Some(id) => context.spotify.playlist_entries(id, 0..PLAYLIST).await,
             None => Ok(Vec::new()),
         }
     };
@@ -195,7 +222,7 @@ async fn seeds(input: &Input, desk: &Desk<'_>) -> Result<Seeds, ErrorObject> {
 
 /// The genres of the most frequent artists, the most frequent first. Without
 /// them there is still enough to go by.
-async fn genres(tracks: &[Track], desk: &Desk<'_>) -> Vec<String> {
+async fn genres(tracks: &[Track], context: &ToolContext<'_>) -> Vec<String> {
     let artists = most(tracks.iter().map(Track::artist), ARTISTS);
     let id = |(name, _): &(String, usize)| {
         let mut all = tracks.iter().filter_map(|track| track.artists.first());
@@ -203,7 +230,7 @@ async fn genres(tracks: &[Track], desk: &Desk<'_>) -> Vec<String> {
         Some(artist.id.as_str()).filter(|id| !id.is_empty())
     };
     let ids: Vec<&str> = artists.iter().filter_map(id).collect();
-    let artists = desk.spotify.artists(&ids).await.unwrap_or_default();
+    let artists = context.spotify.artists(&ids).await.unwrap_or_default();
     let genres = artists
         .into_iter()
         .flatten()
@@ -220,11 +247,11 @@ fn spread(tracks: &[Track], count: usize) -> Vec<Track> {
 }
 
 /// What was asked for; else the seeds' own time and a little more.
-fn years(input: &Input, seeds: &[EnrichedTrack]) -> Option<(u16, u16)> {
-    if input.gives_years() {
+fn years(wanted: &Wanted, seeds: &[EnrichedTrack]) -> Option<(u16, u16)> {
+    if wanted.gives_years() {
         let (from, to) = (
-            input.from_year.unwrap_or(1900),
-            input.to_year.unwrap_or(2100),
+            wanted.from_year.unwrap_or(1900),
+            wanted.to_year.unwrap_or(2100),
         );
         return Some((from, to.max(from)));
     }
@@ -233,19 +260,19 @@ fn years(input: &Input, seeds: &[EnrichedTrack]) -> Option<(u16, u16)> {
     Some((first.saturating_sub(YEARS), last.saturating_add(YEARS)))
 }
 
-fn queries(input: &Input, profile: &Profile, years: Option<(u16, u16)>) -> Vec<Query> {
+fn queries(wanted: &Wanted, profile: &Profile, years: Option<(u16, u16)>) -> Vec<Query> {
     let clean = |text: &str| text.replace(['"', ':'], " ").trim().to_owned();
     let years = years.map(|(from, to)| format!(" year:{from}-{to}"));
     let years = years.unwrap_or_default();
     let mut seen = HashSet::new();
     let mut fresh = |text: &&String| seen.insert(text.to_lowercase());
-    let genres = input.genres.iter().filter(&mut fresh).take(GENRES);
+    let genres = wanted.genres.iter().filter(&mut fresh).take(GENRES);
     let genres = genres.map(|genre| Query {
         text: format!("genre:\"{}\"{years}", clean(genre)),
         genre: Some(genre.clone()),
     });
     let mut queries: Vec<Query> = genres.collect();
-    let artists = input.artists.iter().filter(|artist| !artist.is_empty());
+    let artists = wanted.artists.iter().filter(|artist| !artist.is_empty());
     let artists = artists.filter(&mut fresh).take(ARTISTS);
     queries.extend(artists.map(|artist| Query {
         text: format!("artist:\"{}\"", clean(artist)),
@@ -263,9 +290,12 @@ fn queries(input: &Input, profile: &Profile, years: Option<(u16, u16)>) -> Vec<Q
 }
 
 /// All that the searches find. Some may fail.
-async fn search(queries: &[Query], desk: &Desk<'_>) -> Result<Vec<Candidate>, ErrorObject> {
+async fn search(
+    queries: &[Query],
+    context: &ToolContext<'_>,
+) -> Result<Vec<Candidate>, ErrorObject> {
     let searches = queries.iter().map(|query| async move {
-        let found = desk.spotify.search_tracks(&query.text, FOUND, 0).await?;
+        let found = context.spotify.search_tracks(&query.text, FOUND, 0).await?;
         let candidate = |track| Candidate {
             found: plain(track),
             genre: query.genre.clone(),
@@ -322,7 +352,7 @@ fn fresh(found: Vec<Candidate>, known: &[Track], years: Option<(u16, u16)>) -> V
 mod tests {
     use super::*;
     use crate::music::ArtistRef;
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
     fn track(id: &str, title: &str, artist: &str, year: u16) -> Track {
         Track {
@@ -337,13 +367,13 @@ mod tests {
         }
     }
 
-    fn input(value: Value) -> Input {
-        serde_json::from_value(value).unwrap()
+    fn wanted(value: Value) -> Wanted {
+        serde_json::from_value::<Input>(value).unwrap().into()
     }
 
     #[test]
     fn searches_go_by_genre_then_artist() {
-        let asked = input(json!({
+        let asked = wanted(json!({
             "genres": ["Indie \"Folk\"", "soul", "SOUL"], "artists": ["A:B", "", "C"],
         }));
         let queries = queries(&asked, &Profile::default(), Some((1990, 1999)));
@@ -368,7 +398,7 @@ mod tests {
             styles: styles.into(),
             ..Profile::default()
         };
-        let queries = queries(&input(json!({"artists": ["C"]})), &profile, None);
+        let queries = queries(&wanted(json!({"artists": ["C"]})), &profile, None);
         let texts: Vec<_> = queries.iter().map(|query| query.text.as_str()).collect();
         assert_eq!(texts, ["artist:\"C\"", "soul", "slow"]);
     }
@@ -400,12 +430,12 @@ mod tests {
     #[test]
     fn years_are_those_asked_for_or_those_of_the_seeds() {
         let seeds = [1990, 1995].map(|year| plain(track("1", "x", "y", year)));
-        assert_eq!(years(&input(json!({})), &seeds), Some((1985, 2000)));
+        assert_eq!(years(&wanted(json!({})), &seeds), Some((1985, 2000)));
         assert_eq!(
-            years(&input(json!({"fromYear": 2001})), &seeds),
+            years(&wanted(json!({"fromYear": 2001})), &seeds),
             Some((2001, 2100))
         );
-        assert_eq!(years(&input(json!({})), &[]), None);
+        assert_eq!(years(&wanted(json!({})), &[]), None);
     }
 
     #[test]

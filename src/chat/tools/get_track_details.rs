@@ -1,32 +1,34 @@
 //! `get_track_details`.
 
 use futures::FutureExt;
+use garde::Validate;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
 
-use super::{Desk, Outcome, Report, Spec, Tool, schema, tracks, unfit};
+use super::input::Name;
+use super::{Outcome, Report, Tool, ToolContext, tracks, unfit};
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Deserialize, Validate, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Input {
-    track_ids: Vec<String>,
+    /// Ids of tracks, as other tools give them.
+    #[garde(length(min = 1, max = 20), dive)]
+    track_ids: Vec<Name>,
 }
 
 /// Tells all that is known of some tracks.
 pub(super) fn tool() -> Tool {
-    let spec = Spec {
-        name: "get_track_details",
-        description: "Tells all that is known of some tracks: album, year, length, popularity, \
-            tempo (BPM), tags and listeners.",
-        schema: schema::input(&["trackIds"], json!({"trackIds": schema::track_ids(20)})),
-        writes: false,
-    };
-    Tool::new(spec, |input, desk| details(input, desk).boxed())
+    Tool::reading(
+        "get_track_details",
+        "Tells all that is known of some tracks: album, year, length, popularity, tempo (BPM), \
+         tags and listeners.",
+        |input, context| details(input, context).boxed(),
+    )
 }
 
-async fn details(input: Input, desk: &Desk<'_>) -> Outcome {
-    let ids: Vec<_> = input.track_ids.iter().map(String::as_str).collect();
-    let found = desk.spotify.tracks(&ids).await;
+async fn details(input: Input, context: &ToolContext<'_>) -> Outcome {
+    let ids: Vec<&str> = input.track_ids.iter().map(|id| &**id).collect();
+    let found = context.spotify.tracks(&ids).await;
     let found = found.map_err(|error| error.object())?;
     let missing = found.iter().zip(&ids).filter(|(track, _)| track.is_none());
     let missing: Vec<_> = missing.map(|(_, id)| tracks::name(id)).collect();
@@ -35,7 +37,7 @@ async fn details(input: Input, desk: &Desk<'_>) -> Outcome {
         let message = format!("the catalogue has no track {}", missing.join(", "));
         return Err(unfit(message));
     }
-    let enriched = desk.enrich(&known).await;
+    let enriched = context.enrich(&known).await;
     let summary = format!("{} of {} tracks in detail", known.len(), ids.len());
     let mut report = Report {
         tracks: enriched.tracks.iter().map(tracks::enriched).collect(),

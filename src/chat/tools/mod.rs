@@ -5,9 +5,9 @@ mod create_playlist;
 mod get_playlist_tracks;
 mod get_recommendations;
 mod get_track_details;
+mod input;
 mod modify_playlist;
 mod report;
-mod schema;
 mod scoring;
 mod search_tracks;
 mod toolbox;
@@ -15,13 +15,10 @@ mod tracks;
 mod writes;
 
 use std::collections::BTreeMap;
-use std::future::ready;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures::FutureExt;
 use futures::future::try_join;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::AppState;
@@ -31,6 +28,7 @@ use crate::enrich::{self, SkipReason};
 use crate::error::{ErrorObject, code};
 use crate::frames::{Output, Waits};
 use crate::music::{Playlist, Track};
+use input::Input;
 use report::Report;
 use spinlane_client::UpstreamError;
 use spinlane_core::limit::Observer;
@@ -48,42 +46,79 @@ pub(super) struct Tool {
     call: Box<Call>,
 }
 
-/// Does what a tool does. The input fits the tool's schema. Dropping the future
-/// cancels it.
-type Call = dyn for<'a> Fn(Value, &'a Desk<'a>) -> BoxFuture<'a, Outcome> + Send + Sync;
+/// Reads an input by its schema, and does what the tool does with it. Dropping the
+/// future cancels that. An error says what is wrong with the input.
+type Call = dyn for<'a> Fn(&Value, &Value, &'a ToolContext<'a>) -> Result<BoxFuture<'a, Outcome>, String>
+    + Send
+    + Sync;
 
 impl Tool {
-    /// The tool of which the model is told `spec`, and which `call` does.
-    fn new<I, F>(spec: Spec, call: F) -> Self
+    /// A tool that changes nothing.
+    fn reading<I, F>(name: &'static str, description: &'static str, call: F) -> Self
     where
-        I: DeserializeOwned,
-        F: for<'a> Fn(I, &'a Desk<'a>) -> BoxFuture<'a, Outcome> + Send + Sync + 'static,
+        I: Input,
+        F: for<'a> Fn(I, &'a ToolContext<'a>) -> BoxFuture<'a, Outcome> + Send + Sync + 'static,
     {
+        let spec = Spec {
+            name,
+            description,
+            schema: input::schema::<I>(),
+            writes: false,
+        };
         Self {
             spec,
-            call: Box::new(move |input, desk| match serde_json::from_value(input) {
-                Ok(input) => call(input, desk),
-                Err(error) => ready(Err(unfit(error.to_string()))).boxed(),
+            call: Box::new(move |schema, input, context| {
+                Ok(call(input::read(schema, input)?, context))
             }),
         }
+    }
+
+    /// A tool that changes something.
+    fn writing<I, F>(name: &'static str, description: &'static str, call: F) -> Self
+    where
+        I: Input,
+        F: for<'a> Fn(I, &'a ToolContext<'a>) -> BoxFuture<'a, Outcome> + Send + Sync + 'static,
+    {
+        let mut tool = Self::reading(name, description, call);
+        tool.spec.writes = true;
+        tool
+    }
+
+    /// What it does with `input`, not begun yet.
+    ///
+    /// # Errors
+    /// When `input` does not fit its schema.
+    fn call<'a>(
+        &self,
+        input: &Value,
+        context: &'a ToolContext<'a>,
+    ) -> Result<BoxFuture<'a, Outcome>, ErrorObject> {
+        let Spec { name, schema, .. } = &self.spec;
+        let unfit = |faults| {
+            unfit(format!(
+                "the input of {name} does not fit its schema: {faults}"
+            ))
+        };
+        (self.call)(schema, input, context).map_err(unfit)
     }
 }
 
 /// What the model is told of a tool.
 #[derive(Clone, Debug)]
 pub(super) struct Spec {
-    pub(super) name: &'static str,
+    name: &'static str,
     /// What it does, when to use it, what it gives.
-    pub(super) description: &'static str,
+    description: &'static str,
     /// JSON Schema of its input, an object.
-    pub(super) schema: Value,
+    schema: Value,
     /// Whether it changes something: then calls of one turn run one after the
     /// other, in their order, and never again once they have worked.
-    pub(super) writes: bool,
+    writes: bool,
 }
 
-/// What tools work with.
-pub(super) struct Desk<'a> {
+/// What the tools of one run have in common: whose access they have, and what they may
+/// change.
+pub(super) struct ToolContext<'a> {
     app: &'a AppState,
     spotify: Spotify,
     /// Whether it is a user's own account.
@@ -101,7 +136,7 @@ pub(super) struct Desk<'a> {
     writes: Writes,
 }
 
-impl<'a> Desk<'a> {
+impl<'a> ToolContext<'a> {
     /// Tools that ask the catalogue with `access`.
     pub(super) fn new(
         app: &'a AppState,
@@ -202,7 +237,7 @@ impl<'a> Desk<'a> {
 
 /// The tools that the model sees in `mode`. Those that change a playlist are
 /// there only where the request has `named` the one that they may change.
-pub(super) fn of(mode: Mode, named: bool) -> Vec<Tool> {
+pub(super) fn for_mode(mode: Mode, named: bool) -> Vec<Tool> {
     let mut tools = vec![
         search_tracks::tool(),
         analyze_playlist::tool(),
@@ -281,12 +316,14 @@ fn with_gaps(mut report: Report, found: &enrich::Report) -> Report {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn the_mode_chooses_the_tools() {
         let names = |mode, named| {
-            let tools = of(mode, named);
+            let tools = for_mode(mode, named);
             let names = tools.iter().map(|tool| tool.spec.name);
             names.collect::<Vec<_>>()
         };
@@ -307,13 +344,50 @@ mod tests {
         assert_eq!(names(Mode::Edit, false), reading);
     }
 
+    /// What the model is told of each tool, word for word: by this it works.
     #[test]
-    fn every_schema_is_checked_in_full() {
-        let all = [Mode::Create, Mode::Edit].map(|mode| of(mode, true));
+    fn the_model_is_told_what_is_pinned() {
+        let mut tools = for_mode(Mode::Edit, true);
+        tools.extend(for_mode(Mode::Create, false).pop());
+        let told = tools.iter().map(|Tool { spec, .. }| {
+            json!({
+                "name": spec.name,
+                "description": spec.description,
+                "input_schema": spec.schema,
+            })
+        });
+        let told: Vec<_> = told.collect();
+        let pinned: Vec<Value> = serde_json::from_str(include_str!("pinned.json")).unwrap();
+        assert_eq!(told, pinned);
+    }
+
+    #[test]
+    fn every_schema_is_said_in_full() {
+        const KNOWN: [&str; 9] = [
+            "type",
+            "description",
+            "items",
+            "minItems",
+            "maxItems",
+            "minLength",
+            "maxLength",
+            "minimum",
+            "maximum",
+        ];
+        let all = [Mode::Create, Mode::Edit].map(|mode| for_mode(mode, true));
         for tool in all.into_iter().flatten() {
             let spec = tool.spec;
-            schema::assert_checked(&spec.schema);
             assert_eq!(spec.schema["type"], "object", "{}", spec.name);
+            assert_eq!(spec.schema["additionalProperties"], false, "{}", spec.name);
+            let properties = spec.schema["properties"].as_object().unwrap();
+            for property in properties.values() {
+                let keywords = property.as_object().unwrap().keys();
+                let bounds = property["enum"].is_array()
+                    || keywords.clone().any(|keyword| keyword.starts_with("max"));
+                assert!(bounds, "{property}");
+                let known = |keyword: &str| keyword == "enum" || KNOWN.contains(&keyword);
+                assert!(keywords.clone().all(|keyword| known(keyword)), "{property}");
+            }
             let writes = ["create_playlist", "modify_playlist"].contains(&spec.name);
             assert_eq!(spec.writes, writes, "{}", spec.name);
         }

@@ -1,31 +1,50 @@
 //! `modify_playlist`.
 
 use futures::FutureExt;
+use garde::Validate;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::input::Name;
 use super::tracks::{name, uris};
-use super::{Desk, NotChanged, Outcome, Report, Spec, Tool, not_changed, schema, tracks, unfit};
+use super::{NotChanged, Outcome, Report, Tool, ToolContext, not_changed, tracks, unfit};
 use crate::clients::spotify::{Move, playlist_id};
 use crate::error::ErrorObject;
 use crate::music::Track;
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Deserialize, Validate, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Input {
-    playlist_id: String,
+    /// The playlist's id, URI or address; the playlist that the user has open if left out.
+    #[garde(dive)]
+    playlist_id: Name,
+    #[garde(skip)]
     action: Action,
-    #[serde(default)]
-    track_ids: Vec<String>,
+    /// Ids of tracks, as other tools give them.
+    #[garde(length(min = 1, max = 100), dive)]
+    track_ids: Option<Vec<Name>>,
+    /// Where to add; at the end if left out.
+    #[garde(range(max = 10_000))]
     position: Option<u32>,
+    /// The first track to move.
+    #[garde(range(max = 10_000))]
     range_start: Option<u32>,
+    /// How many tracks to move; 1 if left out.
+    #[garde(range(min = 1, max = 100))]
     range_length: Option<u32>,
+    /// The track to move them before.
+    #[garde(range(max = 10_000))]
     insert_before: Option<u32>,
+    /// What it is called from now on.
+    #[garde(length(chars, min = 1, max = 100))]
     name: Option<String>,
+    /// What it is for, on one line.
+    #[garde(length(chars, min = 0, max = 300))]
     description: Option<String>,
 }
 
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Action {
     Add,
@@ -36,42 +55,25 @@ enum Action {
 
 /// Changes a playlist of the user's.
 pub(super) fn tool() -> Tool {
-    let place = |description: &str| schema::whole(0..=10_000, description);
-    let spec = Spec {
-        name: "modify_playlist",
-        description: "Changes the user's playlist, one thing at a time. `add` takes trackIds and \
-            perhaps position; `remove` takes trackIds; `reorder` takes rangeStart, insertBefore \
-            and perhaps rangeLength, all as positions before the move; `rename` takes name, \
-            description or both.",
-        schema: schema::input(
-            &["playlistId", "action"],
-            json!({
-                "playlistId": schema::playlist_id(),
-                "action": {"type": "string", "enum": ["add", "remove", "reorder", "rename"]},
-                "trackIds": schema::track_ids(100),
-                "position": place("Where to add; at the end if left out."),
-                "rangeStart": place("The first track to move."),
-                "rangeLength": schema::whole(1..=100, "How many tracks to move; 1 if left out."),
-                "insertBefore": place("The track to move them before."),
-                "name": schema::text(1..=100, "What it is called from now on."),
-                "description": schema::text(0..=300, "What it is for, on one line."),
-            }),
-        ),
-        writes: true,
-    };
-    Tool::new(spec, |input, desk| modify(input, desk).boxed())
+    Tool::writing(
+        "modify_playlist",
+        "Changes the user's playlist, one thing at a time. `add` takes trackIds and perhaps \
+         position; `remove` takes trackIds; `reorder` takes rangeStart, insertBefore and perhaps \
+         rangeLength, all as positions before the move; `rename` takes name, description or both.",
+        |input, context| modify(input, context).boxed(),
+    )
 }
 
-async fn modify(input: Input, desk: &Desk<'_>) -> Outcome {
-    desk.may_write()?;
+async fn modify(input: Input, context: &ToolContext<'_>) -> Outcome {
+    context.may_write()?;
     let id = playlist_id(&input.playlist_id);
     let id = id.ok_or_else(|| unfit("`playlistId` is no id of a playlist"))?;
-    stays_with(&id, desk.playlist)?;
+    stays_with(&id, context.playlist)?;
     let summary = match input.action {
-        Action::Add => add(&id, &input, desk).await,
-        Action::Remove => return remove(id, &input, desk).await,
-        Action::Reorder => reorder(&id, &input, desk).await,
-        Action::Rename => rename(&id, &input, desk).await,
+        Action::Add => add(&id, &input, context).await,
+        Action::Remove => return remove(id, &input, context).await,
+        Action::Reorder => reorder(&id, &input, context).await,
+        Action::Rename => rename(&id, &input, context).await,
     }?;
     Ok(Report::new(summary).with("playlistId", id))
 }
@@ -91,19 +93,19 @@ fn stays_with(id: &str, asked: Option<&str>) -> Result<(), ErrorObject> {
     }
 }
 
-async fn add(id: &str, input: &Input, desk: &Desk<'_>) -> Result<String, ErrorObject> {
-    let uris = needed(&input.track_ids, "add")?;
-    desk.writes.change()?;
-    let added = desk.spotify.add_tracks(id, &uris, input.position).await;
-    desk.seen(id, added.map_err(|error| not_changed(&error))?);
+async fn add(id: &str, input: &Input, context: &ToolContext<'_>) -> Result<String, ErrorObject> {
+    let uris = needed(input, "add")?;
+    context.writes.change()?;
+    let added = context.spotify.add_tracks(id, &uris, input.position).await;
+    context.seen(id, added.map_err(|error| not_changed(&error))?);
     Ok(format!("Added {} tracks", uris.len()))
 }
 
 /// Removes tracks wherever they are, and says from where, so that they can be put
 /// back: the playlist is read before.
-async fn remove(id: String, input: &Input, desk: &Desk<'_>) -> Outcome {
-    let wanted = needed(&input.track_ids, "remove")?;
-    let entries = desk.spotify.playlist_entries(&id, 0..u32::MAX).await;
+async fn remove(id: String, input: &Input, context: &ToolContext<'_>) -> Outcome {
+    let wanted = needed(input, "remove")?;
+    let entries = context.spotify.playlist_entries(&id, 0..u32::MAX).await;
     let entries = entries.map_err(|error| error.object())?;
     let uri = |track: &Track| format!("spotify:track:{}", track.id);
     let is_wanted = |(_, track): &(u32, Track)| wanted.contains(&uri(track));
@@ -114,8 +116,8 @@ async fn remove(id: String, input: &Input, desk: &Desk<'_>) -> Outcome {
     let mut uris: Vec<_> = found.iter().map(|(_, track)| uri(track)).collect();
     uris.sort_unstable();
     uris.dedup();
-    let snapshot = snapshot(&id, desk).await?;
-    desk.writes.removal(found.len())?;
+    let snapshot = snapshot(&id, context).await?;
+    context.writes.removal(found.len())?;
     let shown = found.iter().map(|(position, track)| {
         let mut entry = tracks::entry(track);
         entry.detail["position"] = (*position).into();
@@ -124,14 +126,14 @@ async fn remove(id: String, input: &Input, desk: &Desk<'_>) -> Outcome {
         entry
     });
     let shown: Vec<_> = shown.collect();
-    let removed = desk.spotify.remove_tracks(&id, &uris, snapshot).await;
-    if let Err(error) = removed.map(|snapshot| desk.seen(&id, snapshot)) {
+    let removed = context.spotify.remove_tracks(&id, &uris, snapshot).await;
+    if let Err(error) = removed.map(|snapshot| context.seen(&id, snapshot)) {
         let NotChanged { error, perhaps } = NotChanged::from(&error);
         if perhaps {
             let gone = shown.into_iter().map(|entry| entry.compact);
             return Err(error.with("perhapsRemoved", gone.collect::<Vec<_>>()));
         }
-        desk.writes.removal_was_refused(found.len());
+        context.writes.removal_was_refused(found.len());
         return Err(error);
     }
     let count = found.len();
@@ -143,7 +145,11 @@ async fn remove(id: String, input: &Input, desk: &Desk<'_>) -> Outcome {
     })
 }
 
-async fn reorder(id: &str, input: &Input, desk: &Desk<'_>) -> Result<String, ErrorObject> {
+async fn reorder(
+    id: &str,
+    input: &Input,
+    context: &ToolContext<'_>,
+) -> Result<String, ErrorObject> {
     let (Some(start), Some(before)) = (input.range_start, input.insert_before) else {
         return Err(unfit("`reorder` needs rangeStart and insertBefore"));
     };
@@ -153,37 +159,37 @@ async fn reorder(id: &str, input: &Input, desk: &Desk<'_>) -> Result<String, Err
         length,
         before,
     };
-    let snapshot = snapshot(id, desk).await?;
-    desk.writes.change()?;
-    let moved = desk.spotify.reorder(id, step, snapshot.as_deref()).await;
-    desk.seen(id, moved.map_err(|error| not_changed(&error))?);
+    let snapshot = snapshot(id, context).await?;
+    context.writes.change()?;
+    let moved = context.spotify.reorder(id, step, snapshot.as_deref()).await;
+    context.seen(id, moved.map_err(|error| not_changed(&error))?);
     Ok(format!(
         "Moved {length} tracks from position {start} to before {before}"
     ))
 }
 
-async fn rename(id: &str, input: &Input, desk: &Desk<'_>) -> Result<String, ErrorObject> {
+async fn rename(id: &str, input: &Input, context: &ToolContext<'_>) -> Result<String, ErrorObject> {
     let (name, description) = (input.name.as_deref(), input.description.as_deref());
     if name.is_none() && description.is_none() {
         return Err(unfit("`rename` needs name, description or both"));
     }
-    desk.writes.change()?;
-    let renamed = desk.spotify.rename(id, name, description);
+    context.writes.change()?;
+    let renamed = context.spotify.rename(id, name, description);
     renamed.await.map_err(|error| not_changed(&error))?;
     Ok("Renamed the playlist".into())
 }
 
 /// What a change is meant for: should others have changed the playlist since,
 /// the service does to their state what was meant for this one.
-async fn snapshot(id: &str, desk: &Desk<'_>) -> Result<Option<String>, ErrorObject> {
-    let snapshot = desk.snapshot(id).await;
+async fn snapshot(id: &str, context: &ToolContext<'_>) -> Result<Option<String>, ErrorObject> {
+    let snapshot = context.snapshot(id).await;
     snapshot.map_err(|error| error.object())
 }
 
-fn needed(ids: &[String], action: &str) -> Result<Vec<String>, ErrorObject> {
-    match ids.is_empty() {
-        true => Err(unfit(format!("`{action}` needs trackIds"))),
-        false => uris(ids),
+fn needed(input: &Input, action: &str) -> Result<Vec<String>, ErrorObject> {
+    match &input.track_ids {
+        Some(ids) => uris(ids),
+        None => Err(unfit(format!("`{action}` needs trackIds"))),
     }
 }
 

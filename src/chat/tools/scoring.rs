@@ -10,7 +10,7 @@ use crate::enrich::EnrichedTrack;
 pub(super) struct Profile {
     /// Genres and tags in lower case, each with its weight: the strongest 1.
     pub(super) styles: HashMap<String, f64>,
-    /// In lower case.
+    /// Names in lower case.
     pub(super) artists: Vec<String>,
     pub(super) year: Option<u16>,
     pub(super) bpm: Option<f32>,
@@ -49,7 +49,7 @@ const MAX_STYLES: usize = 12;
 
 impl Profile {
     /// What `seeds` and `genres` have in common.
-    pub(super) fn of(seeds: &[EnrichedTrack], genres: &[String]) -> Self {
+    pub(super) fn from_seeds(seeds: &[EnrichedTrack], genres: &[String]) -> Self {
         let tags = seeds.iter().flat_map(|seed| &seed.tags);
         let styles = most(genres.iter().chain(tags).map(String::as_str), MAX_STYLES);
         let strongest = styles.first().map_or(1.0, |(_, count)| *count as f64);
@@ -196,7 +196,7 @@ mod tests {
             track("Two", 1992, Some(104.0), &["soul"]),
             track("Three", 1994, Some(110.0), &["soul", "jazz"]),
         ];
-        Profile::of(&seeds, &["Soul".into()])
+        Profile::from_seeds(&seeds, &["Soul".into()])
     }
 
     #[test]

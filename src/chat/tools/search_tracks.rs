@@ -1,15 +1,21 @@
 //! `search_tracks`.
 
 use futures::FutureExt;
+use garde::Validate;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
 
-use super::{Desk, Outcome, Report, Spec, Tool, schema, tracks};
+use super::{Outcome, Report, Tool, ToolContext, tracks};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Validate, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Input {
+    /// What to look for.
+    #[garde(length(chars, min = 1, max = 200))]
     query: String,
+    /// How many tracks at most; 10 if left out.
     #[serde(default = "limit")]
+    #[garde(range(min = 1, max = 30))]
     limit: u32,
 }
 
@@ -19,25 +25,17 @@ fn limit() -> u32 {
 
 /// Finds tracks in the catalogue.
 pub(super) fn tool() -> Tool {
-    let spec = Spec {
-        name: "search_tracks",
-        description: "Finds tracks in Spotify's catalogue. The query is free text and may have \
-            the filters artist:\"…\", track:\"…\", album:\"…\", genre:\"…\" and \
-            year:1990-1999. Gives ids, titles, artists and years, best match first.",
-        schema: schema::input(
-            &["query"],
-            json!({
-                "query": schema::text(1..=200, "What to look for."),
-                "limit": schema::whole(1..=30, "How many tracks at most; 10 if left out."),
-            }),
-        ),
-        writes: false,
-    };
-    Tool::new(spec, |input, desk| search(input, desk).boxed())
+    Tool::reading(
+        "search_tracks",
+        "Finds tracks in Spotify's catalogue. The query is free text and may have the filters \
+         artist:\"…\", track:\"…\", album:\"…\", genre:\"…\" and year:1990-1999. Gives ids, titles, \
+         artists and years, best match first.",
+        |input, context| search(input, context).boxed(),
+    )
 }
 
-async fn search(Input { query, limit }: Input, desk: &Desk<'_>) -> Outcome {
-    let found = desk.spotify.search_tracks(&query, limit, 0).await;
+async fn search(Input { query, limit }: Input, context: &ToolContext<'_>) -> Outcome {
+    let found = context.spotify.search_tracks(&query, limit, 0).await;
     let found = found.map_err(|error| error.object())?;
     let (shown, total) = (found.items.len(), found.total);
     let summary = match shown {

@@ -4,9 +4,9 @@ use futures::future::{join, join_all};
 use serde_json::{Map, Value};
 use tracing::{info, warn};
 
-use super::report::{LIMIT, SHOWN, size};
-use super::{Desk, Spec, Tool, schema, unfit};
-use crate::chat::turn::ToolCall;
+use super::report::{LIMIT, SHOWN, Tier, size};
+use super::{Spec, Tool, ToolContext, unfit};
+use crate::chat::builder::ToolCall;
 use crate::error::{ErrorObject, code};
 use crate::frames::Frame;
 use spinlane_client::anthropic::{CacheControl, Part, ToolSpec};
@@ -33,7 +33,7 @@ const PUBLIC: &str = "public";
 /// The tools of one run, and what was asked of them so far.
 pub(in crate::chat) struct Toolbox {
     tools: Vec<Tool>,
-    /// As the service takes them.
+    /// The same tools as the service takes them.
     specs: Vec<ToolSpec>,
     seen: Vec<Seen>,
 }
@@ -61,7 +61,7 @@ struct Job {
 }
 
 /// How a call ended.
-type Ended = Result<Value, ErrorObject>;
+type CallResult = Result<Value, ErrorObject>;
 
 impl Toolbox {
     pub(in crate::chat) fn new(tools: Vec<Tool>) -> Self {
@@ -95,10 +95,10 @@ impl Toolbox {
     pub(in crate::chat) async fn run(
         &mut self,
         calls: Vec<ToolCall>,
-        desk: &Desk<'_>,
+        context: &ToolContext<'_>,
         clock: &dyn Clock,
     ) -> Result<Vec<Part<'static>>, Closed> {
-        let plan = |(at, call)| self.plan(at, call, desk);
+        let plan = |(at, call)| self.plan(at, call, context);
         let planned: Vec<Planned> = calls.into_iter().enumerate().map(plan).collect();
         let outcomes = {
             let this = &*self;
@@ -106,12 +106,15 @@ impl Toolbox {
                 let job = planned.job.as_ref();
                 job.is_ok_and(|job| this.tools[job.tool].spec.writes)
             };
-            let one = |planned| this.one(planned, desk, clock);
-            let reads = planned.iter().filter(|planned| !writes(planned)).map(one);
+            let run_call = |planned| this.run_call(planned, context, clock);
+            let reads = planned
+                .iter()
+                .filter(|planned| !writes(planned))
+                .map(run_call);
             let in_turn = async {
                 let mut outcomes = Vec::new();
                 for planned in planned.iter().filter(writes) {
-                    outcomes.push(this.one(planned, desk, clock).await);
+                    outcomes.push(this.run_call(planned, context, clock).await);
                 }
                 outcomes
             };
@@ -133,9 +136,9 @@ impl Toolbox {
     }
 
     /// Decides whether `call` is run, and with what.
-    fn plan(&mut self, at: usize, call: ToolCall, desk: &Desk<'_>) -> Planned {
+    fn plan(&mut self, at: usize, call: ToolCall, context: &ToolContext<'_>) -> Planned {
         let job = match at < MAX_CALLS {
-            true => self.job(&call, desk),
+            true => self.job(&call, context),
             false => Err(unfit(format!(
                 "not run: at most {MAX_CALLS} calls are run in one turn"
             ))),
@@ -143,7 +146,7 @@ impl Toolbox {
         Planned { call, job }
     }
 
-    fn job(&mut self, call: &ToolCall, desk: &Desk<'_>) -> Result<Job, ErrorObject> {
+    fn job(&mut self, call: &ToolCall, context: &ToolContext<'_>) -> Result<Job, ErrorObject> {
         let known = self
             .tools
             .iter()
@@ -151,15 +154,9 @@ impl Toolbox {
         let tool = known.ok_or_else(|| self.unknown(&call.name))?;
         let spec = &self.tools[tool].spec;
         let input = call.input.clone().map_err(unfit)?;
-        let input = Value::Object(as_requested(input, spec, desk.playlist));
-        let faults = schema::faults(&spec.schema, &input);
-        if !faults.is_empty() {
-            let faults = faults.join("; ");
-            return Err(unfit(format!(
-                "the input of {} does not fit its schema: {faults}",
-                spec.name
-            )));
-        }
+        let input = Value::Object(as_requested(input, spec, context.playlist));
+        // Made by the way, and not begun.
+        drop(self.tools[tool].call(&input, context)?);
         self.allow(tool, &input)?;
         Ok(Job { tool, input })
     }
@@ -205,12 +202,12 @@ impl Toolbox {
     }
 
     /// One call, with its two frames.
-    async fn one(
+    async fn run_call(
         &self,
         Planned { call, job }: &Planned,
-        desk: &Desk<'_>,
+        context: &ToolContext<'_>,
         clock: &dyn Clock,
-    ) -> Result<Ended, Closed> {
+    ) -> Result<CallResult, Closed> {
         let (tool, id) = (shown(&call.name), shown(&call.id));
         let args = match job {
             Ok(job) => job.input.clone(),
@@ -221,14 +218,16 @@ impl Toolbox {
             args: &args,
             id: &id,
         };
-        desk.output.feed(&start).await?;
+        context.output.feed(&start).await?;
         let begin = clock.now();
         let found = match job.clone() {
-            Ok(Job { tool, input }) => (self.tools[tool].call)(input, desk).await,
+            Ok(Job { tool, input }) => match self.tools[tool].call(&input, context) {
+                Ok(call) => call.await,
+                Err(error) => Err(error),
+            },
             Err(error) => Err(error),
         };
         let ms = millis(clock.now() - begin);
-        // The model's own words stay out of the log.
         let name = job
             .as_ref()
             .map_or("", |job| self.tools[job.tool].spec.name);
@@ -237,21 +236,7 @@ impl Toolbox {
             Err(error) => serde_json::to_value(error).unwrap_or_default(),
         };
         let outcome = found.map(|report| report.fit(LIMIT));
-        match &outcome {
-            Ok((result, tier)) => {
-                info!(
-                    tool = name,
-                    ms,
-                    ?tier,
-                    bytes = size(result),
-                    "a tool has ended"
-                );
-            }
-            Err(error) => {
-                let code = error.code.as_str();
-                warn!(tool = name, ms, code, "a tool has failed");
-            }
-        }
+        log(name, ms, &outcome);
         let error = outcome.is_err();
         let end = Frame::ToolEnd {
             tool: &tool,
@@ -260,12 +245,12 @@ impl Toolbox {
             ms,
             error,
         };
-        desk.output.feed(&end).await?;
+        context.output.feed(&end).await?;
         Ok(outcome.map(|(result, _)| result))
     }
 
     /// Remembers how the call went, and makes the model's answer.
-    fn note(&mut self, planned: Planned, outcome: Ended) -> Part<'static> {
+    fn note(&mut self, planned: Planned, outcome: CallResult) -> Part<'static> {
         if let Ok(job) = &planned.job {
             let same = |seen: &&mut Seen| seen.tool == job.tool && seen.input == job.input;
             if let Some(seen) = self.seen.iter_mut().find(same) {
@@ -282,6 +267,21 @@ impl Toolbox {
             content,
             is_error,
             cache_control: None,
+        }
+    }
+}
+
+/// Logs how a call ended. The model's own words stay out of it: `tool` is empty where
+/// there is no such tool.
+fn log(tool: &str, ms: u64, outcome: &Result<(Value, Tier), ErrorObject>) {
+    match outcome {
+        Ok((result, tier)) => {
+            let bytes = size(result);
+            info!(tool, ms, ?tier, bytes, "a tool has ended");
+        }
+        Err(error) => {
+            let code = error.code.as_str();
+            warn!(tool, ms, code, "a tool has failed");
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
+use super::input::Name;
 use super::report::Entry;
 use super::unfit;
 use crate::clients::spotify::track_id;
@@ -73,8 +74,8 @@ pub(super) fn name(text: &str) -> String {
 }
 
 /// Tracks as playlists take them.
-pub(super) fn uris(ids: &[String]) -> Result<Vec<String>, ErrorObject> {
-    let uri = |id: &String| match track_id(id) {
+pub(super) fn uris(ids: &[Name]) -> Result<Vec<String>, ErrorObject> {
+    let uri = |id: &Name| match track_id(id) {
         Some(id) => Ok(format!("spotify:track:{id}")),
         None => Err(unfit(format!("`{}` is no id of a track", name(id)))),
     };
@@ -161,10 +162,10 @@ mod tests {
     fn tracks_are_given_as_uris() {
         const ONE: &str = "37i9dQZF1DXcBWIGoYBM5M";
         const TWO: &str = "0aBcDeFgHiJkLmNoPqRsTu";
-        let ids = [ONE.to_owned(), format!("spotify:track:{TWO}")];
+        let ids = [Name(ONE.to_owned()), Name(format!("spotify:track:{TWO}"))];
         let expected = [ONE, TWO].map(|id| format!("spotify:track:{id}"));
         assert_eq!(uris(&ids).unwrap(), expected);
-        let error = uris(&["spotify:album:x".to_owned()]).unwrap_err();
+        let error = uris(&[Name("spotify:album:x".to_owned())]).unwrap_err();
         assert!(error.message.contains("spotify:album:x"), "{error:?}");
     }
 

@@ -86,7 +86,7 @@ impl Writes {
         Ok(())
     }
 
-    /// So many were not removed for certain.
+    /// `tracks` of them were not removed for certain.
     pub(super) fn removal_was_refused(&self, tracks: usize) {
         let mut done = self.done();
         done.removed = done.removed.saturating_sub(tracks);

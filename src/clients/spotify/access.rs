@@ -1,20 +1,20 @@
 //! Whose access the catalogue is asked with.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures::FutureExt;
 use futures::lock::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::accounts::{Accounts, TokenSet};
+use super::grant::Grant;
+use super::tokens::{AccessTokens, Ended, Held, TokenStore, Tokens};
+use crate::aead::Cipher;
 use crate::config::Secret;
-use crate::seal::Seal;
 use crate::{AppState, stored};
 use spinlane_client::UpstreamError;
+use spinlane_core::cache::session::SessionError;
 use spinlane_core::cache::{Cached, Key};
 use spinlane_core::limit::Observer;
-use spinlane_core::ports::BoxFuture;
 
 /// Whose access it is.
 #[derive(Clone)]
@@ -32,36 +32,21 @@ impl Access {
         observer: Arc<dyn Observer>,
     ) -> Arc<dyn AccessTokens> {
         match self {
-            Self::App => Arc::new(AppTokens {
-                app: app.clone(),
-                observer,
-            }),
+            Self::App => {
+                let store = SealedToken {
+                    app: app.clone(),
+                    observer,
+                };
+                Arc::new(Tokens::new(app, store, Arc::clone(&app.spotify_token.0)))
+            }
             Self::User(tokens) => tokens,
         }
     }
 }
 
-/// Where access tokens come from.
-pub(crate) trait AccessTokens: Send + Sync {
-    /// A token that is good as far as is known. `force_refresh`: the last one
-    /// was refused, and must not be given again.
-    fn token(&self, force_refresh: bool) -> BoxFuture<'_, Result<Secret, UpstreamError>>;
-}
-
-/// A token is given up so long before its end: it must last for the call that
-/// it is given to.
-const MARGIN: Duration = Duration::from_secs(60);
-
 /// The application's own token, as this instance knows it.
 #[derive(Debug, Default)]
-pub(crate) struct AppToken(Mutex<Option<Known>>);
-
-/// A token, and when it ends on the wall clock.
-#[derive(Clone, Debug)]
-struct Known {
-    token: Secret,
-    until: Duration,
-}
+pub(crate) struct AppToken(Arc<Mutex<Held>>);
 
 /// What is sealed.
 #[derive(Serialize, Deserialize)]
@@ -70,100 +55,66 @@ struct Record {
     until_unix: u64,
 }
 
-/// Gets the application's own token: from this instance, from the store, or
-/// from the accounts service, once at a time.
-struct AppTokens {
+/// The application's own token in the cache, sealed. Any number of them may be good.
+#[derive(Clone)]
+struct SealedToken {
     app: AppState,
     observer: Arc<dyn Observer>,
 }
 
-impl AccessTokens for AppTokens {
-    fn token(&self, force_refresh: bool) -> BoxFuture<'_, Result<Secret, UpstreamError>> {
-        async move {
-            // Whoever comes meanwhile waits here, and then finds the token.
-            let mut known = self.app.spotify_token.0.lock().await;
-            let refused = known.take_if(|_| force_refresh);
-            if let Some(known) = known.as_ref().filter(|known| self.is_good(known)) {
-                return Ok(known.token.clone());
-            }
-            let token = self.other_than(refused, force_refresh).await?;
-            Ok(known.insert(token).token.clone())
-        }
-        .boxed()
+impl TokenStore for SealedToken {
+    async fn load(&self) -> Result<Option<Grant>, Ended> {
+        Ok(self.read().await)
     }
+
+    async fn keep(&self, grant: &Grant) -> Result<(), SessionError> {
+        let record = Record {
+            token: grant.access().expose().to_owned(),
+            until_unix: grant.until(),
+        };
+        let sealed = self.place().and_then(|(key, cipher)| {
+            let record = serde_json::to_vec(&record).ok()?;
+            Some((key, cipher.encrypt(&*self.app.ports.entropy, &record)?))
+        });
+        if let Some((key, sealed)) = sealed {
+            let cache = self.app.cache.of(&stored::SPOTIFY_TOKEN);
+            cache.put(&key, Some(&sealed)).await;
+        }
+        Ok(())
+    }
+
+    async fn ask(&self, _: Option<&Grant>) -> Result<TokenSet, UpstreamError> {
+        let accounts = Accounts::new(&self.app, Arc::clone(&self.observer));
+        accounts.client_credentials().await
+    }
+
+    fn exclusive(&self) -> Option<&str> {
+        None
+    }
+
+    /// Nothing is kept by which it would be renewed.
+    async fn end(&self) {}
 }
 
-impl AppTokens {
-    fn is_good(&self, known: &Known) -> bool {
-        self.app.ports.clock.unix() + MARGIN < known.until
-    }
-
-    /// A token that this instance does not have yet. After a refusal another
-    /// instance may have got one already: then that is it.
-    async fn other_than(
-        &self,
-        refused: Option<Known>,
-        force_refresh: bool,
-    ) -> Result<Known, UpstreamError> {
-        let may_be_stored = !force_refresh || refused.is_some();
-        if let Some(stored) = self.stored().await.filter(|_| may_be_stored)
-            && refused.is_none_or(|refused| refused.token != stored.token)
-        {
-            return Ok(stored);
-        }
-        let accounts = Accounts::new(&self.app, Arc::clone(&self.observer));
-        let granted = accounts.client_credentials().await?;
-        let known = self.known(granted);
-        self.store(&known).await;
-        Ok(known)
-    }
-
-    fn known(&self, granted: TokenSet) -> Known {
-        Known {
-            until: self.app.ports.clock.unix() + granted.expires_in,
-            token: granted.access_token,
-        }
-    }
-
-    async fn stored(&self) -> Option<Known> {
-        let (key, seal) = self.place()?;
+impl SealedToken {
+    async fn read(&self) -> Option<Grant> {
+        let (key, cipher) = self.place()?;
         let cache = self.app.cache.of::<String>(&stored::SPOTIFY_TOKEN);
         let Cached::Hit(sealed) = cache.get(&key).await else {
             return None;
         };
-        let record: Record = serde_json::from_slice(&seal.open(&sealed)?).ok()?;
-        let known = Known {
-            token: Secret::new(record.token),
-            until: Duration::from_secs(record.until_unix),
-        };
-        self.is_good(&known).then_some(known)
+        let record: Record = serde_json::from_slice(&cipher.decrypt(&sealed)?).ok()?;
+        let token = Secret::new(record.token);
+        Some(Grant::of_application(token, record.until_unix))
     }
 
-    async fn store(&self, known: &Known) {
-        let record = Record {
-            token: known.token.expose().to_owned(),
-            until_unix: known.until.as_secs(),
-        };
-        let sealed = self.place().and_then(|(key, seal)| {
-            let record = serde_json::to_vec(&record).ok()?;
-            Some((key, seal.close(&*self.app.ports.entropy, &record)?))
-        });
-        if let Some((key, sealed)) = sealed {
-            self.app
-                .cache
-                .of(&stored::SPOTIFY_TOKEN)
-                .put(&key, Some(&sealed))
-                .await;
-        }
-    }
-
-    /// Where the token of this client, of this service, is in the store; and
+    /// The place in the store of the token of this client, of this service; and
     /// what opens it.
-    fn place(&self) -> Option<(Key, Seal)> {
+    fn place(&self) -> Option<(Key, Cipher)> {
         let config = self.app.config.spotify();
         let id = config.client_id.as_deref()?;
         let key = Key::exact([config.accounts_url.as_str(), id]);
-        let seal = Seal::new(config.client_secret.as_ref()?, "spinlane spotify token v1");
-        Some((key, seal?))
+        let cipher = Cipher::new(config.client_secret.as_ref()?, "spinlane spotify token v1");
+        Some((key, cipher?))
     }
 }

@@ -87,7 +87,7 @@ pub(crate) fn playlist_id(text: &str) -> Option<String> {
     PlaylistId::parse(text).ok().map(|id| id.0)
 }
 
-/// Where a person finds the playlist with this id.
+/// The address at which a person finds the playlist with this id.
 pub(crate) fn playlist_url(id: &str) -> String {
     format!("https://open.spotify.com/playlist/{id}")
 }
@@ -149,7 +149,7 @@ fn address(text: &str) -> Option<(&str, &str)> {
         .find_map(|port| host.strip_suffix(port))
         .unwrap_or(host);
     let path = path.split(['?', '#']).next()?;
-    // Where a whole address was encoded once more its query has become a part
+    // The query of an address that was encoded once more has become a part
     // of the path.
     let end = path.find("%3F").or_else(|| path.find("%3f"));
     Some((host, &path[..end.unwrap_or(path.len())]))

@@ -7,24 +7,28 @@
 mod access;
 pub(crate) mod accounts;
 mod edit;
+mod grant;
 mod id;
 mod refusal;
+mod renewal;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod wire;
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use futures::lock::Mutex;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use http::StatusCode;
 use http::header::AUTHORIZATION;
 
-pub(crate) use access::{Access, AccessTokens, AppToken};
+pub(crate) use access::{Access, AppToken};
 pub(crate) use edit::Move;
+pub(crate) use grant::Grant;
 pub(crate) use id::{NoPlaylist, PlaylistId, playlist_id, playlist_url, track_id};
 pub(crate) use refusal::no_scope;
+pub(crate) use tokens::{AccessTokens, Ended, TokenStore, Tokens};
 
 use crate::config::Secret;
 use crate::music::{Artist, Page, Playlist, Track, User};
@@ -80,8 +84,6 @@ pub(crate) struct Spotify {
     app: AppState,
     api: Api,
     tokens: Arc<dyn AccessTokens>,
-    /// Held while a refused token is being replaced.
-    renewal: Arc<Mutex<()>>,
 }
 
 impl Spotify {
@@ -97,7 +99,6 @@ impl Spotify {
                 Arc::clone(&observer),
             ),
             tokens: access.tokens(app, observer),
-            renewal: Arc::default(),
         }
     }
 
@@ -272,12 +273,12 @@ impl Spotify {
     /// Asks with a token. One that is refused is replaced once, and what was
     /// asked is asked again: nothing was done with the first.
     async fn ask(&self, ask: &ApiRequest) -> Result<Option<ApiAnswer>, UpstreamError> {
-        let token = self.tokens.token(false).await?;
+        let token = self.tokens.token(None).await?;
         let refused = match self.ask_with(ask, &token).await {
             Err(error) if is_unauthorized(&error) => token,
             answer => return answer,
         };
-        let token = self.renewed(&refused).await?;
+        let token = self.tokens.token(Some(&refused)).await?;
         self.ask_with(ask, &token).await
     }
 
@@ -290,17 +291,6 @@ impl Spotify {
         let ask = ask.clone().header(AUTHORIZATION, authorization);
         let answer = self.api.clone().hiding(token).ask(&ask).await;
         answer.map_err(refusal::named)
-    }
-
-    /// Another token than `refused`. However many calls it was refused to, it
-    /// is replaced once.
-    async fn renewed(&self, refused: &Secret) -> Result<Secret, UpstreamError> {
-        let _one_at_a_time = self.renewal.lock().await;
-        let token = self.tokens.token(false).await?;
-        match token == *refused {
-            true => self.tokens.token(true).await,
-            false => Ok(token),
-        }
     }
 }
 

@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 use spinlane_core::limit::Budget;
 use spinlane_core::ports::{BoxFuture, HttpError};
 use spinlane_core::testing::World;
-use std::sync::Mutex as SyncMutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -21,22 +20,23 @@ const ID: &str = "37i9dQZF1DXcBWIGoYBM5M";
 const TRACK: &str = "11dFghVXANMlKmJXsNCbNl";
 const ACCOUNTS: &str = "accounts.spotify.com";
 
-/// Gives `token-0`, and the next one each time that it is asked for another.
+/// Gives `token-0`, and the next one each time that the newest was refused.
 #[derive(Default)]
 struct Tokens {
     refreshed: AtomicU32,
-    asked: SyncMutex<Vec<bool>>,
 }
 
 impl AccessTokens for Tokens {
-    fn token(&self, force_refresh: bool) -> BoxFuture<'_, Result<Secret, UpstreamError>> {
-        self.asked.lock().unwrap().push(force_refresh);
+    fn token<'a>(
+        &'a self,
+        refused: Option<&'a Secret>,
+    ) -> BoxFuture<'a, Result<Secret, UpstreamError>> {
         async move {
-            if force_refresh {
+            let newest = || format!("token-{}", self.refreshed.load(Ordering::SeqCst));
+            if refused.is_some_and(|refused| refused.expose() == newest()) {
                 self.refreshed.fetch_add(1, Ordering::SeqCst);
             }
-            let token = self.refreshed.load(Ordering::SeqCst);
-            Ok(Secret::new(format!("token-{token}")))
+            Ok(Secret::new(newest()))
         }
         .boxed()
     }

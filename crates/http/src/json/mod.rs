@@ -136,13 +136,25 @@ where
     let text = std::str::from_utf8(body)
         .map_err(|error| not_json(format_args!("no UTF-8 after byte {}", error.valid_up_to())))?;
     let document: Value = serde_json::from_str(text).map_err(not_json)?;
-    let read::Read { value, mut faults } = read::read::<T>(&document);
+    fit(&document).map_err(Problem::invalid)
+}
+
+/// Reads `document` into a `T` and checks it against its rules. A member that is
+/// `null` is as one that is left out.
+///
+/// # Errors
+/// Each fault by the field that has it, 50 at most.
+pub fn fit<T>(document: &Value) -> Result<T, Vec<FieldError>>
+where
+    T: DeserializeOwned + Validate<Context = ()>,
+{
+    let read::Read { value, mut faults } = read::read::<T>(document);
     if let Some(value) = &value {
         check(value, &mut faults);
     }
     match value {
         Some(value) if faults.is_empty() => Ok(value),
-        _ => Err(Problem::invalid(faults)),
+        _ => Err(faults),
     }
 }
 

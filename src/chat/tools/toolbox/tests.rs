@@ -4,7 +4,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::FutureExt;
+use garde::Validate;
 use http_body_util::BodyExt;
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde_json::json;
 
 use super::*;
@@ -18,42 +21,41 @@ use spinlane_core::sse::{self, Decoder, WriterConfig};
 use spinlane_core::testing::World;
 
 /// When a call was run, in milliseconds, and with what.
-type Runs = Arc<Mutex<Vec<(u64, u64, Value)>>>;
+type Runs = Arc<Mutex<Vec<(u64, u64, Input)>>>;
 
 /// A tool that takes its time.
 fn fake(name: &'static str, writes: bool, world: &World, runs: &Runs) -> Tool {
-    let spec = Spec {
-        name,
-        description: "…",
-        schema: json!({
-            "type": "object",
-            "properties": {
-                "playlistId": {"type": "string", "minLength": 1},
-                "n": {"type": "integer"},
-            },
-            "required": ["playlistId"],
-            "additionalProperties": false,
-        }),
-        writes,
-    };
     let (clock, runs) = (world.clock.clone(), Arc::clone(runs));
-    Tool::new(spec, move |input: Value, _| {
+    let mut tool = Tool::reading(name, "…", move |input: Input, _| {
         let (clock, runs) = (clock.clone(), Arc::clone(&runs));
         async move {
             let now = || clock.now().as_nanos() / 1_000_000;
             let begin = now();
             // The higher the number, the sooner.
-            let n = input["n"].as_u64().unwrap_or(0);
+            let n = input.n;
             clock.sleep(Duration::from_millis(300 - 10 * n)).await;
-            runs.lock().unwrap().push((begin, now(), input.clone()));
-            match input["playlistId"].as_str() {
-                Some("bad") => Err(unfit("no luck")),
-                Some("long") => Ok(long()),
+            let playlist = input.playlist_id.clone();
+            runs.lock().unwrap().push((begin, now(), input));
+            match playlist.as_str() {
+                "bad" => Err(unfit("no luck")),
+                "long" => Ok(long()),
                 _ => Ok(Report::new(format!("{name} {n}"))),
             }
         }
         .boxed()
-    })
+    });
+    tool.spec.writes = writes;
+    tool
+}
+
+#[derive(Clone, Deserialize, Validate, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Input {
+    #[garde(length(chars, min = 1))]
+    playlist_id: String,
+    #[serde(default)]
+    #[garde(skip)]
+    n: u64,
 }
 
 /// A list that is too long for the model to have it in detail.
@@ -101,8 +103,8 @@ impl Bench {
         let begin = clock.now();
         let parts = {
             let waits = Arc::new(Waits::new(output.clone(), crate::frames::whose));
-            let desk = Desk::new(&self.app, Access::App, &output, &waits, self.playlist);
-            self.world.run(self.toolbox.run(calls, &desk, &clock))
+            let context = ToolContext::new(&self.app, Access::App, &output, &waits, self.playlist);
+            self.world.run(self.toolbox.run(calls, &context, &clock))
         };
         let took = (clock.now() - begin).as_millis();
         drop(output);
@@ -124,7 +126,7 @@ impl Bench {
         (results, u64::try_from(took).unwrap())
     }
 
-    fn one(&mut self, call: ToolCall) -> (String, bool) {
+    fn call(&mut self, call: ToolCall) -> (String, bool) {
         let (mut results, _) = self.turn(vec![call]);
         let (_, content, is_error) = results.remove(0);
         (content, is_error)
@@ -181,7 +183,7 @@ fn calls_run_beside_each_other_and_results_keep_their_order() {
 #[test]
 fn a_person_sees_more_of_a_list_than_the_model() {
     let mut bench = Bench::new();
-    let (told, _) = bench.one(call("t", "look", json!({"playlistId": "long"})));
+    let (told, _) = bench.call(call("t", "look", json!({"playlistId": "long"})));
     assert!(told.len() <= LIMIT, "{}", told.len());
     let told: Value = serde_json::from_str(&told).unwrap();
     assert_eq!(told["tracks"][39], json!({"id": 39}));
@@ -203,7 +205,7 @@ fn changes_run_in_their_order_beside_the_rest() {
     assert_eq!(ids, ["c1", "t2", "c3", "t4"]);
     assert_eq!(took, 290 + 270);
     let runs = bench.runs.lock().unwrap();
-    let of = |n: u64| runs.iter().find(|(_, _, input)| input["n"] == n).unwrap();
+    let of = |n: u64| runs.iter().find(|(_, _, input)| input.n == n).unwrap();
     assert_eq!((of(1).0, of(1).1, of(3).0), (0, 290, 290));
     assert_eq!((of(2).0, of(4).0), (0, 0));
 }
@@ -212,15 +214,15 @@ fn changes_run_in_their_order_beside_the_rest() {
 fn a_call_is_not_run_a_third_time() {
     let mut bench = Bench::new();
     for _ in 0..2 {
-        assert!(!bench.one(look(1)).1);
+        assert!(!bench.call(look(1)).1);
     }
-    let (told, is_error) = bench.one(look(1));
+    let (told, is_error) = bench.call(look(1));
     assert!(is_error && told.contains("same input 2 times"), "{told}");
     assert_eq!(bench.runs(), 2);
     // The order of fields does not make another call, another value does.
     let same = json!({"n": 1, "playlistId": "p"});
-    assert!(bench.one(call("x", "look", same)).1);
-    assert!(!bench.one(look(2)).1);
+    assert!(bench.call(call("x", "look", same)).1);
+    assert!(!bench.call(look(2)).1);
     // Within one turn it counts as well.
     let mut bench = Bench::new();
     let (results, _) = bench.turn(vec![look(1), look(1), look(1)]);
@@ -232,17 +234,17 @@ fn a_call_is_not_run_a_third_time() {
 fn a_change_is_made_once_unless_it_failed() {
     let change = |playlist: &str| call("c", "change", json!({"playlistId": playlist}));
     let mut bench = Bench::new();
-    assert!(!bench.one(change("p")).1);
-    let (told, is_error) = bench.one(change("p"));
+    assert!(!bench.call(change("p")).1);
+    let (told, is_error) = bench.call(change("p"));
     assert!(is_error && told.contains("already"), "{told}");
     let (results, _) = bench.turn(vec![change("q"), change("q")]);
     let errors: Vec<_> = results.iter().map(|(.., is_error)| *is_error).collect();
     assert_eq!(errors, [false, true]);
     assert_eq!(bench.runs(), 2);
     for _ in 0..2 {
-        assert_eq!(bench.one(change("bad")), ("no luck".into(), true));
+        assert_eq!(bench.call(change("bad")), ("no luck".into(), true));
     }
-    assert!(bench.one(change("bad")).0.contains("same input 2 times"));
+    assert!(bench.call(change("bad")).0.contains("same input 2 times"));
     assert_eq!(bench.runs(), 4);
 }
 
@@ -263,7 +265,7 @@ fn what_cannot_be_run_is_answered_all_the_same() {
             call("c", "look", json!({"playlistId": 7, "x": 1})),
             "does not fit its schema: /playlistId must be a string; the input has no field `x`",
         ),
-        (call("d", "look", json!({})), "lacks `playlistId`"),
+        (call("d", "look", json!({})), "/playlistId is required"),
         (call("e", "look", json!({"playlistId": "bad"})), "no luck"),
     ];
     let ids: Vec<_> = cases.iter().map(|(call, _)| call.id.clone()).collect();
@@ -303,9 +305,9 @@ fn the_open_playlist_is_filled_in() {
         (json!({"playlistId": " "}), "open"),
         (json!({"playlistId": "other"}), "other"),
     ] {
-        assert!(!bench.one(call("x", "change", input)).1 || expected == "open");
+        assert!(!bench.call(call("x", "change", input)).1 || expected == "open");
         let seen = bench.runs.lock().unwrap().last().cloned().unwrap();
-        assert_eq!(seen.2["playlistId"], expected);
+        assert_eq!(seen.2.playlist_id, expected);
     }
 }
 
@@ -324,11 +326,11 @@ fn nothing_runs_on_for_a_client_that_has_gone() {
     let (writer, body) = sse::channel(Arc::new(clock.clone()), WriterConfig::default(), None);
     let output = Output::new(writer);
     let waits = Arc::new(Waits::new(output.clone(), crate::frames::whose));
-    let desk = Desk::new(&bench.app, Access::App, &output, &waits, None);
+    let context = ToolContext::new(&bench.app, Access::App, &output, &waits, None);
     drop(body);
     let ended = bench
         .world
-        .run(bench.toolbox.run(vec![look(1)], &desk, &clock));
+        .run(bench.toolbox.run(vec![look(1)], &context, &clock));
     assert_eq!(ended, Err(Closed));
     assert_eq!(bench.runs(), 0);
 }

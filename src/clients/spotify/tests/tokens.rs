@@ -151,6 +151,40 @@ fn a_refused_token_is_replaced_by_another_instances() {
 }
 
 #[test]
+fn the_applications_refused_token_is_replaced_once_for_all_calls() {
+    let (stage, newest) = numbered();
+    let first = Spotify::new(&stage.app, Access::App, nobody());
+    let second = Spotify::new(&stage.app, Access::App, nobody());
+    stage.world.run(first.track(TRACK)).unwrap();
+    newest.fetch_add(1, Ordering::SeqCst);
+    let calls = (0..6).map(|n| if n % 2 == 0 { &first } else { &second });
+    let calls = join_all(calls.map(|spotify| spotify.track(TRACK)));
+    let answers = stage.world.run(calls);
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    assert_eq!(newest.load(Ordering::SeqCst), 3);
+}
+
+#[test]
+fn a_refused_token_is_not_given_again_when_there_is_no_other() {
+    let down = Arc::new(AtomicU32::new(0));
+    let stage = {
+        let down = Arc::clone(&down);
+        Stage::new(&[], move |seen| match seen.host.as_str() {
+            ACCOUNTS if down.load(Ordering::SeqCst) > 0 => Reply::Text(400, "{}"),
+            ACCOUNTS => granted("app-token"),
+            _ => Reply::Json(401, json!({"error": {"message": "expired"}})),
+        })
+    };
+    let spotify = Spotify::new(&stage.app, Access::App, nobody());
+    stage.world.run(spotify.track(TRACK)).unwrap_err();
+    down.store(1, Ordering::SeqCst);
+    stage.world.run(spotify.track(TRACK)).unwrap_err();
+    stage.take();
+    stage.world.run(spotify.track(TRACK)).unwrap_err();
+    assert!(stage.seen().iter().all(|seen| seen.host == ACCOUNTS));
+}
+
+#[test]
 fn codes_and_refresh_tokens_become_tokens() {
     let stage = Stage::new(&[], |_| {
         Reply::Json(

@@ -2,9 +2,9 @@
 
 use futures::FutureExt;
 
+use super::batch::{Known, Source};
 use super::names::{self, Candidate};
-use super::purse::Purse;
-use super::sweep::{Known, Source};
+use super::reservation::Reservation;
 use crate::clients::lastfm::{Described, Lastfm, TrackInfo};
 use crate::music::Track;
 use crate::{AppState, stored};
@@ -13,12 +13,12 @@ use spinlane_core::cache::{Cached, Key, Typed};
 use spinlane_core::ports::BoxFuture;
 
 /// Tags and listeners of tracks, by artist and title.
-pub(super) struct CrowdEnrichment {
+pub(super) struct LastfmEnrichment {
     cache: Typed<TrackInfo>,
     lastfm: Lastfm,
 }
 
-impl CrowdEnrichment {
+impl LastfmEnrichment {
     pub(super) fn new(app: &AppState, lastfm: Lastfm) -> Self {
         let cache = app.cache.of(&stored::LASTFM);
         Self { cache, lastfm }
@@ -35,14 +35,18 @@ impl CrowdEnrichment {
         }
     }
 
-    async fn find(&self, track: &Track, purse: Purse) -> Result<Option<TrackInfo>, UpstreamError> {
+    async fn find(
+        &self,
+        track: &Track,
+        reserved: Reservation,
+    ) -> Result<Option<TrackInfo>, UpstreamError> {
         let Some(key) = key(track) else {
             return Ok(None);
         };
         let lastfm = self.lastfm.clone();
         let track = track.clone();
         let fetch = move || async move {
-            let lastfm = lastfm.paid_by(purse.pay());
+            let lastfm = lastfm.paid_by(reserved.pay());
             let found = lastfm.track(track.artist(), &track.title).await?;
             Ok(found
                 .filter(|found| is(found, &track))
@@ -53,7 +57,7 @@ impl CrowdEnrichment {
     }
 }
 
-impl Source for CrowdEnrichment {
+impl Source for LastfmEnrichment {
     type Value = TrackInfo;
 
     const NAME: &'static str = "lastfm";
@@ -69,9 +73,9 @@ impl Source for CrowdEnrichment {
     fn find<'a>(
         &'a self,
         track: &'a Track,
-        purse: Purse,
+        reserved: Reservation,
     ) -> BoxFuture<'a, Result<Option<TrackInfo>, UpstreamError>> {
-        self.find(track, purse).boxed()
+        self.find(track, reserved).boxed()
     }
 }
 
@@ -87,6 +91,6 @@ fn is(found: &Described, track: &Track) -> bool {
 }
 
 fn key(track: &Track) -> Option<Key> {
-    let (artist, title) = names::of(track)?;
+    let (artist, title) = names::artist_and_title(track)?;
     Some(Key::new([artist, title]))
 }

@@ -1,9 +1,11 @@
-//! Renewing a user's access to Spotify: once over all instances.
+//! Tokens in place of those that are no good any more: got once over all instances,
+//! where a renewal makes the ones before it worthless.
 //!
-//! A refresh token may be good once. So who needs a new access token looks
+//! A user's refresh token may be good once. So who needs a new access token looks
 //! whether somebody has got one, and else claims its renewal; who does not get
 //! the claim looks on. The renewal itself runs to its end, and is kept, also when
-//! the run that wanted it has gone: what Spotify has replaced would be lost.
+//! the run that wanted it has gone: what Spotify has replaced would be lost. The
+//! application's own token needs none of that: any number of them is good.
 
 use std::time::Duration;
 
@@ -11,16 +13,17 @@ use futures::channel::oneshot;
 use futures::future::{Either, select};
 use tracing::{info, warn};
 
-use super::{Account, silent};
+use super::accounts::{self, TokenSet};
+use super::grant::Grant;
+use super::tokens::{Ended, TokenStore};
 use crate::AppState;
-use crate::clients::spotify::accounts::{self, Accounts, TokenSet};
-use crate::config::Secret;
 use spinlane_client::{Failure, UpstreamError};
 use spinlane_core::cache::session::SessionError;
 use spinlane_core::scope;
 use spinlane_core::store::{Claim, Claimed};
 
-/// The call may take so long in all: its turn, its attempts, its answer.
+/// The call of a renewal that was claimed may take so long in all: its turn, its
+/// attempts, its answer.
 const CALL: Duration = Duration::from_secs(8);
 
 /// A claim holds for so long: for the call, and for keeping what it gives on a
@@ -31,39 +34,38 @@ const CLAIM: Duration = Duration::from_secs(15);
 const WAIT: Duration = Duration::from_secs(15);
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Where nobody can claim, a refusal is believed when nobody else has got new
+/// A refusal is believed, where nobody can claim, when nobody else has got new
 /// tokens for so long.
 const DOUBT: Duration = Duration::from_secs(2);
 
-/// Where the store fails, what was got is kept by so many more tries: as long as
+/// What was got is kept by so many more tries where the store fails: as long as
 /// the claim holds. It is left alone for 5 s after each.
 const MORE_TRIES: u32 = 2;
 const TRY_AGAIN: Duration = Duration::from_secs(6);
 
-/// The session whose tokens are renewed.
+/// The renewal of a grant.
 #[derive(Clone)]
-pub(super) struct Renewal {
-    pub(super) app: AppState,
-    /// What opens the session.
-    pub(super) token: Secret,
-    /// Names it.
-    pub(super) id: String,
+pub(super) struct Renewal<S> {
+    app: AppState,
+    store: S,
 }
 
 /// Whether we may renew.
 enum Right {
-    /// Alone.
+    /// We may beside others, whose tokens are as good.
+    Free,
+    /// We may, alone.
     Claimed(Claim),
-    /// As everybody: the host has no counters.
+    /// Everybody may, though it should be one alone: the host has no counters.
     Everybodys,
-    /// Perhaps not alone: the store does not say.
+    /// We may perhaps not be alone: the store does not say.
     Unknown,
 }
 
-/// What the store says of the session.
+/// What the store says of the grant.
 enum Kept {
     /// Tokens that are not those that we have.
-    Others(Account),
+    Others(Grant),
     /// The same.
     Same,
     /// It has ended.
@@ -73,35 +75,46 @@ enum Kept {
 }
 
 /// Tokens in place of those that were no good any more.
-pub(super) enum Renewed {
-    /// Another has got them.
-    Elsewhere(Account),
-    /// Ours, and kept.
-    Here(Account),
-    /// Ours, and kept as soon as the store works.
-    Unkept(Account),
+struct Renewed {
+    grant: Grant,
+    /// Whether the store has them.
+    kept: bool,
 }
 
-impl Renewal {
+type Outcome = Result<Renewed, UpstreamError>;
+
+impl<S: TokenStore> Renewal<S> {
+    pub(super) fn new(app: &AppState, store: S) -> Self {
+        let app = app.clone();
+        Self { app, store }
+    }
+
     /// Tokens in place of `old`: those that another has got meanwhile, or new
     /// ones. A session whose grant has ended ends with it. Dropping the future
-    /// leaves a renewal that was begun to its end.
+    /// leaves a renewal that was claimed to its end.
     ///
     /// # Errors
-    /// When there are none: [`Failure::Grant`] when the session has ended.
-    pub(super) async fn of(&self, mut old: Account) -> Result<Renewed, UpstreamError> {
+    /// When there are none: [`Failure::Grant`] when the grant has ended.
+    pub(super) async fn grant(&self, old: Option<Grant>) -> Result<Grant, UpstreamError> {
+        let renewed = match self.store.exclusive() {
+            Some(name) => self.in_turn(name, old).await,
+            None => self.renew(old, &Right::Free).await,
+        };
+        Ok(renewed?.grant)
+    }
+
+    /// Renews it, or waits for another's renewal.
+    async fn in_turn(&self, name: &str, mut old: Option<Grant>) -> Outcome {
         let clock = &self.app.ports.clock;
         let end = clock.now() + WAIT;
         loop {
-            match self.look(&old).await {
-                Kept::Others(account) if self.is_good(&account) => {
-                    return Ok(Renewed::Elsewhere(account));
-                }
-                Kept::Others(account) => old = account,
+            match self.look(old.as_ref()).await {
+                Kept::Others(grant) if self.is_good(&grant) => return Ok(Renewed::kept(grant)),
+                Kept::Others(grant) => old = Some(grant),
                 Kept::Ended => return Err(accounts::grant_ended()),
                 Kept::Same | Kept::Unknown => {}
             }
-            match self.attempt(old.clone()).await {
+            match self.attempt(name, old.clone()).await {
                 Some(outcome) => return outcome,
                 None if clock.now() >= end => return Err(accounts::too_long()),
                 None => clock.sleep(LOOK).await,
@@ -111,11 +124,11 @@ impl Renewal {
 
     /// Renews, unless another does: `None`. In a task of its own, which nobody's
     /// leaving ends, from the claim on: half of one would hold the others back.
-    async fn attempt(&self, old: Account) -> Option<Result<Renewed, UpstreamError>> {
+    async fn attempt(&self, name: &str, old: Option<Grant>) -> Option<Outcome> {
         let (done, outcome) = oneshot::channel();
         let this = self.clone();
+        let name = format!("renewal:{name}");
         let task = async move {
-            let name = format!("renewal:{}", this.id);
             let right = match this.app.store.claim(&name, CLAIM).await {
                 Ok(None) => Right::Everybodys,
                 Ok(Some(Claimed::Ours(claim))) => Right::Claimed(claim),
@@ -134,21 +147,16 @@ impl Renewal {
     }
 
     /// Renews, keeps what comes of it, and tells `done`.
-    async fn run(
-        self,
-        old: Account,
-        right: Right,
-        done: oneshot::Sender<Option<Result<Renewed, UpstreamError>>>,
-    ) {
+    async fn run(self, old: Option<Grant>, right: Right, done: oneshot::Sender<Option<Outcome>>) {
         let outcome = self.renew(old, &right).await;
         let unkept = match &outcome {
-            Ok(Renewed::Unkept(account)) => Some(account.clone()),
+            Ok(Renewed { grant, kept: false }) => Some(grant.clone()),
             _ => None,
         };
         // Who waits for it may have gone.
         let _ = done.send(Some(outcome));
-        if let Some(account) = unkept {
-            self.keep_later(&account).await;
+        if let Some(grant) = unkept {
+            self.keep_later(&grant).await;
         }
         if let Right::Claimed(claim) = right
             && let Err(error) = claim.release().await
@@ -157,39 +165,44 @@ impl Renewal {
         }
     }
 
-    async fn renew(&self, old: Account, right: &Right) -> Result<Renewed, UpstreamError> {
-        // Others may have been faster, before the claim was ours.
-        let mut account = match self.look(&old).await {
-            Kept::Others(account) if self.is_good(&account) => {
-                return Ok(Renewed::Elsewhere(account));
-            }
-            Kept::Others(account) => account,
+    async fn renew(&self, old: Option<Grant>, right: &Right) -> Outcome {
+        // Others may have been faster.
+        let old = match self.look(old.as_ref()).await {
+            Kept::Others(grant) if self.is_good(&grant) => return Ok(Renewed::kept(grant)),
+            Kept::Others(grant) => Some(grant),
             Kept::Ended => return Err(accounts::grant_ended()),
             Kept::Same | Kept::Unknown => old,
         };
-        let granted = match self.ask(account.refresh()).await {
+        let granted = match self.ask(old.as_ref(), right).await {
             Ok(granted) => granted,
             Err(error) if matches!(error.failure, Failure::Grant) => {
-                return self.refused(&account, right, error).await;
+                return self.refused(old.as_ref(), right, error).await;
             }
             Err(error) => return Err(error),
         };
-        account.renew(granted, self.app.ports.clock.unix());
-        match self.keep(&account).await {
-            Ok(()) => Ok(Renewed::Here(account)),
+        let now = self.app.ports.clock.unix();
+        let grant = match old {
+            Some(old) => old.renewed(granted, now),
+            None => Grant::new(granted, now),
+        };
+        match self.store.keep(&grant).await {
+            Ok(()) => Ok(Renewed::kept(grant)),
             Err(SessionError::Store(error)) => {
                 // This run goes on with what it has got.
                 warn!(%error, "a renewed token could not be kept yet");
-                Ok(Renewed::Unkept(account))
+                Ok(Renewed { grant, kept: false })
             }
             // Logged out meanwhile.
             Err(_) => Err(accounts::grant_ended()),
         }
     }
 
-    async fn ask(&self, refresh: &Secret) -> Result<TokenSet, UpstreamError> {
-        let accounts = Accounts::new(&self.app, silent());
-        let asked = Box::pin(accounts.refresh(refresh));
+    /// Asks for new tokens; where others are held back, for as long as that lasts.
+    async fn ask(&self, old: Option<&Grant>, right: &Right) -> Result<TokenSet, UpstreamError> {
+        let asked = Box::pin(self.store.ask(old));
+        if matches!(right, Right::Free) {
+            return asked.await;
+        }
         match select(asked, self.app.ports.clock.sleep(CALL)).await {
             Either::Left((granted, _)) => granted,
             Either::Right(((), _)) => Err(accounts::too_long()),
@@ -198,23 +211,19 @@ impl Renewal {
 
     /// The refresh token is not accepted. Where others may have used it at the
     /// same time, that is no wonder, and ends nothing.
-    async fn refused(
-        &self,
-        account: &Account,
-        right: &Right,
-        error: UpstreamError,
-    ) -> Result<Renewed, UpstreamError> {
+    async fn refused(&self, old: Option<&Grant>, right: &Right, error: UpstreamError) -> Outcome {
+        if matches!(right, Right::Free) {
+            return Err(error);
+        }
         let clock = &self.app.ports.clock;
         let doubt = match right {
             Right::Everybodys => DOUBT,
-            Right::Claimed(_) | Right::Unknown => Duration::ZERO,
+            Right::Free | Right::Claimed(_) | Right::Unknown => Duration::ZERO,
         };
         let end = clock.now() + doubt;
         loop {
-            match self.look(account).await {
-                Kept::Others(account) if self.is_good(&account) => {
-                    return Ok(Renewed::Elsewhere(account));
-                }
+            match self.look(old).await {
+                Kept::Others(grant) if self.is_good(&grant) => return Ok(Renewed::kept(grant)),
                 Kept::Ended => return Err(error),
                 Kept::Others(_) | Kept::Unknown => return Err(accounts::in_doubt()),
                 Kept::Same => {}
@@ -227,49 +236,43 @@ impl Renewal {
         let is_last_word = match right {
             Right::Claimed(claim) => claim.holds(clock.now()),
             Right::Everybodys => true,
-            Right::Unknown => false,
+            Right::Free | Right::Unknown => false,
         };
         if !is_last_word {
             return Err(accounts::in_doubt());
         }
-        self.end().await;
+        info!("Spotify does not accept this login any more: its session has ended");
+        self.store.end().await;
         Err(error)
     }
 
-    fn is_good(&self, account: &Account) -> bool {
-        account.access(self.app.ports.clock.unix()).is_some()
+    fn is_good(&self, grant: &Grant) -> bool {
+        grant.usable(self.app.ports.clock.unix()).is_some()
     }
 
-    async fn look(&self, ours: &Account) -> Kept {
-        let session = self.app.sessions.load::<Account>(self.token.expose());
-        match session.await {
-            Ok(session) if session.record.differs(ours) => Kept::Others(session.record),
-            Ok(_) => Kept::Same,
-            Err(SessionError::Store(_)) => Kept::Unknown,
-            Err(_) => Kept::Ended,
+    async fn look(&self, ours: Option<&Grant>) -> Kept {
+        match self.store.load().await {
+            Ok(Some(grant)) if ours.is_none_or(|ours| grant.differs(ours)) => Kept::Others(grant),
+            Ok(Some(_)) => Kept::Same,
+            Ok(None) => Kept::Unknown,
+            Err(Ended) => Kept::Ended,
         }
     }
 
-    async fn keep(&self, account: &Account) -> Result<(), SessionError> {
-        let sessions = &self.app.sessions;
-        sessions.update(self.token.expose(), account).await
-    }
-
     /// Tries again to keep it, while the claim holds others back.
-    async fn keep_later(&self, account: &Account) {
+    async fn keep_later(&self, grant: &Grant) {
         for _ in 0..MORE_TRIES {
             self.app.ports.clock.sleep(TRY_AGAIN).await;
-            if !matches!(self.keep(account).await, Err(SessionError::Store(_))) {
+            if !matches!(self.store.keep(grant).await, Err(SessionError::Store(_))) {
                 return;
             }
         }
         warn!("a renewed token is lost: the user may have to log in again");
     }
+}
 
-    async fn end(&self) {
-        info!("Spotify does not accept this login any more: its session has ended");
-        if let Err(error) = self.app.sessions.revoke(self.token.expose()).await {
-            warn!(%error, "the session could not be removed: it ends by its time");
-        }
+impl Renewed {
+    fn kept(grant: Grant) -> Self {
+        Self { grant, kept: true }
     }
 }

@@ -7,9 +7,9 @@ use futures::future::{Either, select};
 use futures::stream::{FuturesUnordered, StreamExt};
 use tracing::{info, warn};
 
-use super::purse::Purse;
+use super::reservation::Reservation;
 use super::skip::SkipReason;
-use super::watch::Steps;
+use super::throttled::Steps;
 use crate::error::{Code, ErrorObject, code};
 use crate::music::Track;
 use spinlane_client::{Failure, UpstreamError};
@@ -19,10 +19,10 @@ use spinlane_core::ports::{BoxFuture, Clock, HttpError, Instant};
 /// Tracks that are looked up at a time.
 const AT_ONCE: usize = 10;
 
-/// So many failures in a row, and a source is left alone.
+/// Failures in a row after which a source is left alone.
 const GIVE_UP: u32 = 5;
 
-/// So many answers in a row that are about their track and of no use: one is
+/// Answers in a row, about their track and of no use, after which it is: one is
 /// skipped alone, but where there is no other kind something else answers.
 const GIVE_UP_ANSWERS: u32 = 20;
 
@@ -31,7 +31,7 @@ pub(super) trait Source: Sync {
     /// What is found out.
     type Value: Clone + Send;
 
-    /// For the log.
+    /// Its name in the log.
     const NAME: &'static str;
 
     /// Tracks with the same one are looked up once.
@@ -40,11 +40,11 @@ pub(super) trait Source: Sync {
     /// What is known without a call.
     fn known<'a>(&'a self, track: &'a Track) -> BoxFuture<'a, Known<Self::Value>>;
 
-    /// Finds it out. `purse` holds the calls that [`Known::No`] has named.
+    /// Finds it out. `reserved` holds the calls that [`Known::No`] has named.
     fn find<'a>(
         &'a self,
         track: &'a Track,
-        purse: Purse,
+        reserved: Reservation,
     ) -> BoxFuture<'a, Result<Option<Self::Value>, UpstreamError>>;
 }
 
@@ -68,27 +68,27 @@ pub(super) enum Outcome<T> {
 
 /// What came of all.
 #[derive(Clone, Debug)]
-pub(super) struct Swept<T> {
+pub(super) struct LookedUp<T> {
     /// One for each track.
     pub(super) outcomes: Vec<Outcome<T>>,
     /// The first failure, if there was one.
-    pub(super) trouble: Option<ErrorObject>,
+    pub(super) failure: Option<ErrorObject>,
 }
 
 /// One source being asked about all tracks.
-pub(super) struct Sweep<'a, S: Source> {
+pub(super) struct Batch<'a, S: Source> {
     source: &'a S,
     tracks: &'a [Track],
     budget: Budget,
     steps: &'a Steps<'a>,
     clock: &'a dyn Clock,
-    state: Mutex<State<S::Value>>,
+    so_far: Mutex<Progress<S::Value>>,
 }
 
-struct State<T> {
+struct Progress<T> {
     /// `None`: not yet.
     outcomes: Vec<Option<Outcome<T>>>,
-    trouble: Option<ErrorObject>,
+    failure: Option<ErrorObject>,
     /// Failures in a row, bad answers left out.
     failures: u32,
     /// Bad answers in a row.
@@ -104,7 +104,7 @@ struct Job<'a> {
     calls: u32,
 }
 
-impl<'a, S: Source> Sweep<'a, S> {
+impl<'a, S: Source> Batch<'a, S> {
     pub(super) fn new(
         source: &'a S,
         tracks: &'a [Track],
@@ -112,9 +112,9 @@ impl<'a, S: Source> Sweep<'a, S> {
         steps: &'a Steps<'a>,
         clock: &'a dyn Clock,
     ) -> Self {
-        let state = State {
+        let so_far = Progress {
             outcomes: tracks.iter().map(|_| None).collect(),
-            trouble: None,
+            failure: None,
             failures: 0,
             bad_answers: 0,
             given_up: None,
@@ -125,13 +125,13 @@ impl<'a, S: Source> Sweep<'a, S> {
             budget,
             steps,
             clock,
-            state: Mutex::new(state),
+            so_far: Mutex::new(so_far),
         }
     }
 
     /// Asks about all of them, or as many as the budget and the time until
     /// `deadline` allow.
-    pub(super) async fn until(self, deadline: Option<Instant>) -> Swept<S::Value> {
+    pub(super) async fn until(self, deadline: Option<Instant>) -> LookedUp<S::Value> {
         match deadline {
             None => self.run().await,
             Some(deadline) => {
@@ -145,7 +145,7 @@ impl<'a, S: Source> Sweep<'a, S> {
                 }
             }
         }
-        self.swept()
+        self.looked_up()
     }
 
     async fn run(&self) {
@@ -153,14 +153,14 @@ impl<'a, S: Source> Sweep<'a, S> {
         let mut under_way = FuturesUnordered::new();
         for job in jobs {
             loop {
-                if let Some(reason) = self.with(|state| state.given_up) {
+                if let Some(reason) = self.with(|so_far| so_far.given_up) {
                     self.settle(&job, &Outcome::Skipped(reason));
                     break;
                 }
                 if under_way.len() < AT_ONCE
-                    && let Some(purse) = Purse::set_aside(&self.budget, job.calls)
+                    && let Some(reserved) = Reservation::reserve(&self.budget, job.calls)
                 {
-                    under_way.push(self.look_up(job, purse));
+                    under_way.push(self.look_up(job, reserved));
                     break;
                 }
                 // Who ends may leave calls for this one.
@@ -200,10 +200,10 @@ impl<'a, S: Source> Sweep<'a, S> {
         jobs
     }
 
-    async fn look_up(&self, job: Job<'a>, purse: Purse) {
-        let outcome = match self.source.find(job.track, purse).await {
+    async fn look_up(&self, job: Job<'a>, reserved: Reservation) {
+        let outcome = match self.source.find(job.track, reserved).await {
             Ok(value) => {
-                self.with(|state| (state.failures, state.bad_answers) = (0, 0));
+                self.with(|so_far| (so_far.failures, so_far.bad_answers) = (0, 0));
                 found(value)
             }
             Err(error) => Outcome::Skipped(self.failed(&error)),
@@ -215,32 +215,32 @@ impl<'a, S: Source> Sweep<'a, S> {
     fn failed(&self, error: &UpstreamError) -> SkipReason {
         let object = error.object();
         let reason = reason(object.code);
-        self.with(|state| {
+        self.with(|so_far| {
             if reason == SkipReason::Budget {
                 return;
             }
             match is_bad_answer(error) {
-                true => state.bad_answers += 1,
-                false => state.failures += 1,
+                true => so_far.bad_answers += 1,
+                false => so_far.failures += 1,
             }
-            if state.trouble.is_none() {
-                state.trouble = Some(object);
+            if so_far.failure.is_none() {
+                so_far.failure = Some(object);
             }
             let hopeless = is_hopeless(error)
-                || state.failures >= GIVE_UP
-                || state.bad_answers >= GIVE_UP_ANSWERS;
-            if hopeless && state.given_up.is_none() {
+                || so_far.failures >= GIVE_UP
+                || so_far.bad_answers >= GIVE_UP_ANSWERS;
+            if hopeless && so_far.given_up.is_none() {
                 warn!(%error, source = S::NAME, "nothing more is looked up");
-                state.given_up = Some(reason);
+                so_far.given_up = Some(reason);
             }
         });
         reason
     }
 
     fn settle(&self, job: &Job<'_>, outcome: &Outcome<S::Value>) {
-        self.with(|state| {
+        self.with(|so_far| {
             for place in &job.places {
-                if let Some(slot) = state.outcomes.get_mut(*place) {
+                if let Some(slot) = so_far.outcomes.get_mut(*place) {
                     *slot = Some(outcome.clone());
                 }
             }
@@ -248,21 +248,21 @@ impl<'a, S: Source> Sweep<'a, S> {
         self.steps.done(job.places.len());
     }
 
-    fn swept(self) -> Swept<S::Value> {
-        let state = self.state.into_inner();
-        let state = state.unwrap_or_else(PoisonError::into_inner);
-        let outcomes = state.outcomes.into_iter();
+    fn looked_up(self) -> LookedUp<S::Value> {
+        let so_far = self.so_far.into_inner();
+        let so_far = so_far.unwrap_or_else(PoisonError::into_inner);
+        let outcomes = so_far.outcomes.into_iter();
         let late = || Outcome::Skipped(SkipReason::Deadline);
-        Swept {
+        LookedUp {
             outcomes: outcomes
                 .map(|outcome| outcome.unwrap_or_else(late))
                 .collect(),
-            trouble: state.trouble,
+            failure: so_far.failure,
         }
     }
 
-    fn with<T>(&self, f: impl FnOnce(&mut State<S::Value>) -> T) -> T {
-        f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with<T>(&self, f: impl FnOnce(&mut Progress<S::Value>) -> T) -> T {
+        f(&mut self.so_far.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -1,6 +1,6 @@
 use std::sync::{Arc, Mutex};
 
-use super::super::{Config, Effort, Thinking, Variables};
+use super::super::Effort;
 use super::*;
 
 fn with(pairs: &[(&'static str, &'static str)]) -> Result<Config, ConfigErrors> {
@@ -37,14 +37,22 @@ fn starts_with_nothing_set() {
             "https://api.anthropic.com"
         );
         assert_eq!(config.streams().heartbeat, Duration::from_secs(15));
-        assert_eq!(config.limits().subrequest_budget, 950);
-        assert_eq!(config.callers().limit, Some(CallerLimit::default()));
+        assert_eq!(config.limits().subrequest_budget.get(), 950);
+        let caller = config.callers().limit.unwrap();
+        assert_eq!((caller.requests.get(), caller.window.as_secs()), (20, 600));
         assert_eq!(config.callers().runs.get(), 2);
+        let lanes = config.limits().lanes;
+        let lanes = [lanes.anthropic, lanes.spotify, lanes.deezer, lanes.lastfm];
+        assert_eq!(lanes.map(NonZeroU32::get), [2, 5, 10, 10]);
         assert_eq!(config.streams().request_deadline, None);
-        assert_eq!(config.limits().upstream_timeouts, timeouts(60_000, 60_000));
+        let Timeouts {
+            connect,
+            first_byte,
+            idle,
+        } = config.limits().upstream_timeouts;
         assert_eq!(
-            config.limits().upstream_timeouts.connect,
-            Duration::from_secs(5)
+            [connect, first_byte, idle].map(|limit| limit.as_secs()),
+            [5, 60, 60]
         );
     }
 }
@@ -64,15 +72,15 @@ fn read_by(use_it: impl FnOnce(&Config)) -> Vec<String> {
 }
 
 #[test]
-fn every_listed_variable_is_read_once() {
-    let mut listed: Vec<String> = VARIABLES.map(Into::into).to_vec();
-    listed.sort();
-    let all = |config: &Config| {
+fn every_variable_is_read_once() {
+    let mut all: Vec<_> = VARIABLES.iter().map(|variable| variable.name).collect();
+    all.sort_unstable();
+    let check = |config: &Config| {
         config.check(Variables::ALL).unwrap();
         config.check(Variables::ALL).unwrap();
         config.spotify();
     };
-    assert_eq!(read_by(all), listed);
+    assert_eq!(read_by(check), all);
 }
 
 #[test]
@@ -82,19 +90,59 @@ fn what_nobody_needs_is_not_read() {
     assert_eq!(read_by(edge), ["frontend_url", "public_url"]);
 }
 
-#[test]
-fn every_listed_variable_is_in_the_manifest_and_explained() {
+/// The names and values of a table of the manifest.
+fn table(name: &str) -> Vec<(&'static str, &'static str)> {
     let manifest = include_str!("../../../spin.toml");
-    let readme = include_str!("../../../README.md");
-    for name in VARIABLES {
-        let declared = format!("\n{name} = {{ default = ");
-        let handed_on = format!("\n{name} = \"{{{{ {name} }}}}\"\n");
-        assert!(manifest.contains(&declared), "{name}");
-        assert!(manifest.contains(&handed_on), "{name}");
-        assert!(readme.contains(&format!("`{name}`")), "{name}");
+    let (_, table) = manifest.split_once(&format!("\n[{name}]\n")).unwrap();
+    let lines = table.lines().take_while(|line| !line.starts_with('['));
+    lines.filter_map(|line| line.split_once(" = ")).collect()
+}
+
+/// The manifest's defaults are the table's where it needs them itself, and else none:
+/// then ours is used.
+#[test]
+fn the_manifest_declares_and_hands_on_every_variable() {
+    let (declared, handed_on) = (table("variables"), table("component.spinlane.variables"));
+    assert_eq!(declared.len(), VARIABLES.len());
+    assert_eq!(handed_on.len(), VARIABLES.len());
+    for Variable {
+        name,
+        default,
+        is_secret,
+        ..
+    } in VARIABLES
+    {
+        let secret = if *is_secret { ", secret = true" } else { "" };
+        let forms = ["", default].map(|default| format!("{{ default = \"{default}\"{secret} }}"));
+        let value = declared.iter().find(|(declared, _)| declared == name);
+        assert!(
+            forms.iter().any(|form| form == value.unwrap().1),
+            "{value:?}"
+        );
+        let value = format!("\"{{{{ {name} }}}}\"");
+        assert!(handed_on.contains(&(name, &value)), "{name}");
     }
-    let model = format!("| `anthropic_model` | `{MODEL}` |");
-    assert!(readme.contains(&model), "{model}");
+}
+
+#[test]
+fn the_readme_has_the_table() {
+    let readme = include_str!("../../../README.md");
+    let rows = VARIABLES.iter().map(|variable| {
+        let Variable {
+            name,
+            default,
+            about,
+            ..
+        } = variable;
+        let default = match *default {
+            "" => String::new(),
+            default => format!("`{default}` "),
+        };
+        format!("| `{name}` | {default}| {about} |\n")
+    });
+    let table: String = rows.collect();
+    let table = format!("| variable | default | |\n| --- | --- | --- |\n{table}\n");
+    assert!(readme.contains(&table), "README.md lacks:\n{table}");
 }
 
 #[test]
@@ -113,8 +161,8 @@ fn values_are_typed() {
     ])
     .unwrap();
     assert_eq!(config.operator().environment, Environment::Development);
-    assert_eq!(log_level("trace"), Ok(LevelFilter::TRACE));
-    let thinking = config.anthropic().thinking;
+    assert_eq!(config.log().level, LevelFilter::TRACE);
+    let thinking = config.anthropic().thinking();
     assert_eq!(thinking, Thinking::Adaptive(Some(Effort::Low)));
     assert_eq!(config.limits().lanes.deezer.get(), 3);
     assert_eq!(config.limits().lanes.anthropic.get(), 1);
@@ -147,15 +195,15 @@ fn what_has_a_new_name_is_read_by_the_old_one() {
     let old = ("anthropic_thinking_tokens", "2048");
     let config = with(&[old]).unwrap();
     let tokens = Thinking::Tokens(NonZeroU32::new(2048).unwrap());
-    assert_eq!(config.anthropic().thinking, tokens);
-    let replaced = [("anthropic_thinking_tokens", "anthropic_thinking")];
-    assert_eq!(config.anthropic().deprecated, replaced);
+    assert_eq!(config.anthropic().thinking(), tokens);
+    let replaced = Some(("anthropic_thinking_tokens", "anthropic_thinking"));
+    assert_eq!(config.anthropic().deprecated(), replaced);
     let both = with(&[old, ("anthropic_thinking", "off")]).unwrap();
-    assert_eq!(both.anthropic().thinking, Thinking::Unasked);
-    assert_eq!(both.anthropic().deprecated, replaced);
-    assert!(with(&[]).unwrap().anthropic().deprecated.is_empty());
+    assert_eq!(both.anthropic().thinking(), Thinking::Unasked);
+    assert_eq!(both.anthropic().deprecated(), replaced);
+    assert!(with(&[]).unwrap().anthropic().deprecated().is_none());
     let off = with(&[("anthropic_thinking_tokens", "0")]).unwrap();
-    assert_eq!(off.anthropic().thinking, Thinking::Unasked);
+    assert_eq!(off.anthropic().thinking(), Thinking::Unasked);
 }
 
 #[test]

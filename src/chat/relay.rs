@@ -2,7 +2,7 @@
 
 use tracing::info;
 
-use super::turn::Turn;
+use super::builder::AnswerBuilder;
 use super::usage::Progress;
 use crate::frames::Output;
 use spinlane_client::UpstreamError;
@@ -11,18 +11,18 @@ use spinlane_http::run::{Closed, Held};
 
 /// Why relaying ended before the model did.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(super) enum RelayError {
     Upstream(UpstreamError),
     Closed,
 }
 
-impl From<UpstreamError> for Trouble {
+impl From<UpstreamError> for RelayError {
     fn from(error: UpstreamError) -> Self {
         Self::Upstream(error)
     }
 }
 
-impl From<Closed> for Trouble {
+impl From<Closed> for RelayError {
     fn from(_: Closed) -> Self {
         Self::Closed
     }
@@ -30,8 +30,8 @@ impl From<Closed> for Trouble {
 
 /// An answer that is over.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) turn: Turn,
+pub(super) struct StreamedAnswer {
+    pub(super) builder: AnswerBuilder,
     pub(super) stop_reason: Option<StopReason>,
 }
 
@@ -45,12 +45,12 @@ pub(super) async fn relay(
     request: &Request<'_>,
     output: &Output,
     progress: &mut Progress,
-) -> Result<Answer, Trouble> {
+) -> Result<StreamedAnswer, RelayError> {
     progress.begin();
     let mut stream = client.stream(request).await?;
     info!("the model begins to answer");
-    let mut answer = Answer {
-        turn: Turn::default(),
+    let mut answer = StreamedAnswer {
+        builder: AnswerBuilder::default(),
         stop_reason: None,
     };
     loop {
@@ -64,7 +64,7 @@ pub(super) async fn relay(
                 }
             })
             .await;
-        // What came before the trouble is said before it is told.
+        // What came before the failure is said before it is told.
         written?;
         output.release(held).await?;
         if !read? {
@@ -109,11 +109,11 @@ fn say(
     Ok(())
 }
 
-impl Answer {
+impl StreamedAnswer {
     fn take(&mut self, event: &StreamEvent<'_>) {
         if let StreamEvent::MessageDelta { stop_reason, .. } = event {
             self.stop_reason = stop_reason.or(self.stop_reason);
         }
-        self.turn.take(event);
+        self.builder.take(event);
     }
 }

@@ -19,7 +19,7 @@ const MAX_INPUT: usize = 64 * 1024;
 
 /// What has come of an answer.
 #[derive(Debug, Default)]
-pub(super) struct Turn {
+pub(super) struct AnswerBuilder {
     blocks: Vec<Kept>,
     size: usize,
     /// Whether any block is a tool, kept or not.
@@ -40,17 +40,17 @@ enum Content {
     Text(String),
     Thinking { thinking: String, signature: String },
     Redacted(String),
-    Tool(Asked),
+    Tool(PartialCall),
     Unknown,
 }
 
 #[derive(Debug, Default)]
-struct Asked {
+struct PartialCall {
     id: String,
     name: String,
-    /// From the block's start: only where no delta came.
+    /// What the block's start has, used only where no delta came.
     input: Value,
-    /// From its deltas.
+    /// What its deltas make.
     json: String,
 }
 
@@ -65,8 +65,8 @@ pub(super) struct ToolCall {
 
 /// An answer that has ended.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Said {
-    /// As the next request gives it back.
+pub(super) struct FinishedAnswer {
+    /// The parts that the next request gives back.
     pub(super) parts: Vec<Part<'static>>,
     /// The tools that it asks for, in order.
     pub(super) calls: Vec<ToolCall>,
@@ -75,7 +75,7 @@ pub(super) struct Said {
     pub(super) unsigned: bool,
 }
 
-impl Said {
+impl FinishedAnswer {
     /// Whether it says nothing, to the user or to a tool.
     pub(super) const fn is_empty(&self) -> bool {
         self.parts.is_empty()
@@ -89,7 +89,7 @@ pub(super) struct TooLong {
     pub(super) tools: bool,
 }
 
-impl Turn {
+impl AnswerBuilder {
     /// Keeps what `event` brings.
     pub(super) fn take(&mut self, event: &StreamEvent<'_>) {
         match event {
@@ -128,7 +128,7 @@ impl Turn {
                 signature: signature.clone(),
             },
             Block::RedactedThinking { data } => Content::Redacted(data.clone()),
-            Block::ToolUse { id, name, input } => Content::Tool(Asked {
+            Block::ToolUse { id, name, input } => Content::Tool(PartialCall {
                 id: id.clone(),
                 name: name.clone(),
                 input: input.clone(),
@@ -185,11 +185,11 @@ impl Turn {
     ///
     /// # Errors
     /// [`TooLong`] when parts of it were not kept.
-    pub(super) fn finish(self, ids: &mut Ids) -> Result<Said, TooLong> {
+    pub(super) fn finish(self, ids: &mut Ids) -> Result<FinishedAnswer, TooLong> {
         if self.size > MAX_KEPT {
             return Err(TooLong { tools: self.tools });
         }
-        let mut said = Said::default();
+        let mut said = FinishedAnswer::default();
         for Kept {
             content, complete, ..
         } in self.blocks
@@ -232,7 +232,7 @@ impl Turn {
 }
 
 impl ToolCall {
-    /// As it is given back.
+    /// The part that is given back.
     fn part(&self) -> Part<'static> {
         let Self { id, name, input } = self;
         Part::ToolUse {
@@ -258,7 +258,7 @@ impl Content {
                 thinking: String::new(),
                 signature: String::new(),
             },
-            Delta::InputJson(_) => Self::Tool(Asked::default()),
+            Delta::InputJson(_) => Self::Tool(PartialCall::default()),
             Delta::Unknown => Self::Unknown,
         }
     }
@@ -276,7 +276,7 @@ impl Content {
     }
 }
 
-impl Asked {
+impl PartialCall {
     fn call(self, complete: bool, ids: &mut Ids) -> ToolCall {
         let input = self.object(complete);
         let Self { id, name, .. } = self;

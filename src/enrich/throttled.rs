@@ -13,18 +13,18 @@ use spinlane_core::ports::{Clock, Instant};
 
 /// A wait that is longer than this is worth a word, and one word in this time
 /// is enough.
-const PATIENCE: Duration = Duration::from_secs(5);
+const QUIET: Duration = Duration::from_secs(5);
 
 /// Passes on what an observer should hear of many calls at once.
-pub(super) struct Watch {
+pub(super) struct ThrottledObserver {
     inner: Arc<dyn Observer>,
     clock: Arc<dyn Clock>,
     began: Instant,
-    /// When the last word was said, in milliseconds since the beginning.
+    /// The time of the last word, in milliseconds since the beginning.
     said: AtomicU64,
 }
 
-impl Watch {
+impl ThrottledObserver {
     pub(super) fn new(app: &AppState, inner: Arc<dyn Observer>) -> Self {
         let clock = Arc::clone(&app.ports.clock);
         Self {
@@ -36,11 +36,11 @@ impl Watch {
     }
 }
 
-impl Observer for Watch {
+impl Observer for ThrottledObserver {
     fn waiting(&self, lane: &str, waited: Duration) {
         let now = millis(self.clock.now() - self.began);
         let quiet = now.saturating_sub(self.said.load(Ordering::Relaxed));
-        if waited >= PATIENCE && quiet >= millis(PATIENCE) {
+        if waited >= QUIET && quiet >= millis(QUIET) {
             self.said.store(now, Ordering::Relaxed);
             self.inner.waiting(lane, waited);
         }

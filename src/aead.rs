@@ -13,15 +13,15 @@ use spinlane_core::ports::Entropy;
 
 const NONCE: usize = 24;
 
-/// Seals with a key that is derived from `secret` for this one `purpose`.
+/// Encrypts with a key that is derived from `secret` for this one `purpose`.
 ///
 /// XChaCha20-Poly1305: its nonces are long enough to be random.
-pub(crate) struct Seal {
+pub(crate) struct Cipher {
     cipher: XChaCha20Poly1305,
     purpose: &'static str,
 }
 
-impl Seal {
+impl Cipher {
     pub(crate) fn new(secret: &Secret, purpose: &'static str) -> Option<Self> {
         let mut key = [0; 32];
         let derived = Hkdf::<Sha256>::new(None, secret.expose().as_bytes());
@@ -30,8 +30,8 @@ impl Seal {
         Some(Self { cipher, purpose })
     }
 
-    /// `text`, sealed, in base64url.
-    pub(crate) fn close(&self, entropy: &dyn Entropy, text: &[u8]) -> Option<String> {
+    /// `text`, encrypted, in base64url.
+    pub(crate) fn encrypt(&self, entropy: &dyn Entropy, text: &[u8]) -> Option<String> {
         let mut sealed = vec![0; NONCE];
         entropy.fill(&mut sealed);
         let nonce = XNonce::try_from(sealed.as_slice()).ok()?;
@@ -43,8 +43,8 @@ impl Seal {
         Some(BASE64_URL_SAFE_NO_PAD.encode(sealed))
     }
 
-    /// What was sealed; `None` for anything else.
-    pub(crate) fn open(&self, sealed: &str) -> Option<Vec<u8>> {
+    /// What was encrypted; `None` for anything else.
+    pub(crate) fn decrypt(&self, sealed: &str) -> Option<Vec<u8>> {
         let sealed = BASE64_URL_SAFE_NO_PAD.decode(sealed).ok()?;
         let (nonce, msg) = sealed.split_at_checked(NONCE)?;
         let nonce = XNonce::try_from(nonce).ok()?;
@@ -58,40 +58,40 @@ mod tests {
     use super::*;
     use spinlane_core::testing::SeededEntropy;
 
-    fn seal(secret: &str, purpose: &'static str) -> Seal {
-        Seal::new(&Secret::new(secret), purpose).unwrap()
+    fn cipher(secret: &str, purpose: &'static str) -> Cipher {
+        Cipher::new(&Secret::new(secret), purpose).unwrap()
     }
 
     #[test]
     fn opens_with_the_same_secret_and_purpose_only() {
         let entropy = SeededEntropy::new(7);
-        let sealed = seal("s", "a").close(&entropy, b"verifier").unwrap();
+        let sealed = cipher("s", "a").encrypt(&entropy, b"verifier").unwrap();
         assert_eq!(
-            seal("s", "a").open(&sealed).as_deref(),
+            cipher("s", "a").decrypt(&sealed).as_deref(),
             Some(&b"verifier"[..])
         );
-        assert_eq!(seal("s", "b").open(&sealed), None);
-        assert_eq!(seal("t", "a").open(&sealed), None);
-        let again = seal("s", "a").close(&entropy, b"verifier").unwrap();
+        assert_eq!(cipher("s", "b").decrypt(&sealed), None);
+        assert_eq!(cipher("t", "a").decrypt(&sealed), None);
+        let again = cipher("s", "a").encrypt(&entropy, b"verifier").unwrap();
         assert_ne!(sealed, again);
     }
 
     #[test]
     fn nothing_else_opens() {
-        let seal = seal("s", "a");
-        let sealed = seal.close(&SeededEntropy::new(7), b"verifier").unwrap();
+        let cipher = cipher("s", "a");
+        let sealed = cipher.encrypt(&SeededEntropy::new(7), b"verifier").unwrap();
         for end in 0..sealed.len() {
-            assert_eq!(seal.open(&sealed[..end]), None, "{end}");
+            assert_eq!(cipher.decrypt(&sealed[..end]), None, "{end}");
         }
         for at in 0..sealed.len() {
             let mut changed = sealed.clone().into_bytes();
             changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
             assert_eq!(
-                seal.open(&String::from_utf8(changed).unwrap()),
+                cipher.decrypt(&String::from_utf8(changed).unwrap()),
                 None,
                 "{at}"
             );
         }
-        assert_eq!(seal.open("="), None);
+        assert_eq!(cipher.decrypt("="), None);
     }
 }

@@ -22,18 +22,18 @@ fn tool(index: u32, input: Value) -> StreamEvent<'static> {
     start(index, Block::ToolUse { id, name, input })
 }
 
-fn turn(events: &[StreamEvent<'_>]) -> Turn {
-    let mut turn = Turn::default();
-    events.iter().for_each(|event| turn.take(event));
-    turn
+fn built(events: &[StreamEvent<'_>]) -> AnswerBuilder {
+    let mut built = AnswerBuilder::default();
+    events.iter().for_each(|event| built.take(event));
+    built
 }
 
-fn finish(turn: Turn) -> Said {
-    turn.finish(&mut Ids::default()).unwrap()
+fn finish(built: AnswerBuilder) -> FinishedAnswer {
+    built.finish(&mut Ids::default()).unwrap()
 }
 
 fn input(events: &[StreamEvent<'_>]) -> Result<Value, String> {
-    let Said { parts, calls, .. } = finish(turn(events));
+    let FinishedAnswer { parts, calls, .. } = finish(built(events));
     let Some(Part::ToolUse { input, .. }) = parts.last() else {
         panic!("{parts:?}");
     };
@@ -70,11 +70,11 @@ fn everything_is_given_back_as_it_came() {
         tool(5, json!({})),
         stop(5),
     ];
-    let Said {
+    let FinishedAnswer {
         parts,
         calls,
         unsigned,
-    } = finish(turn(&events));
+    } = finish(built(&events));
     assert!(!unsigned);
     let tool_use = |id: &str, input| Part::ToolUse {
         id: id.into(),
@@ -152,7 +152,7 @@ fn reasoning_that_is_not_signed_is_left_out() {
         thinking: "h".into(),
         signature: String::new(),
     };
-    let said = finish(turn(&[
+    let said = finish(built(&[
         start(0, thinking),
         stop(0),
         tool(1, json!({})),
@@ -164,7 +164,7 @@ fn reasoning_that_is_not_signed_is_left_out() {
 
 #[test]
 fn blocks_whose_start_was_lost_are_what_their_deltas_are() {
-    let said = finish(turn(&[
+    let said = finish(built(&[
         delta(0, Delta::Text("Let me".into())),
         delta(1, Delta::InputJson("{}".into())),
         stop(1),
@@ -181,7 +181,7 @@ fn blocks_whose_start_was_lost_are_what_their_deltas_are() {
         }
     );
     // Without an index it is the newest.
-    let mut one = turn(&[tool(3, json!({}))]);
+    let mut one = built(&[tool(3, json!({}))]);
     for piece in ["{\"q\"", ": 1}"] {
         let delta = Delta::InputJson(piece.into());
         one.take(&StreamEvent::BlockDelta { index: None, delta });
@@ -211,22 +211,22 @@ fn an_answer_that_is_only_reasoning_says_nothing() {
         start(1, thinking("")),
         start(2, text),
     ];
-    assert!(finish(turn(&only)).is_empty());
-    assert!(finish(Turn::default()).is_empty());
+    assert!(finish(built(&only)).is_empty());
+    assert!(finish(AnswerBuilder::default()).is_empty());
 }
 
 #[test]
 fn what_is_kept_has_a_bound() {
     let long = "x".repeat(1000);
-    let mut turn = turn(&[start(0, Block::Text(String::new()))]);
+    let mut built = built(&[start(0, Block::Text(String::new()))]);
     for _ in 0..1100 {
-        turn.take(&delta(0, Delta::Text(long.as_str().into())));
+        built.take(&delta(0, Delta::Text(long.as_str().into())));
     }
-    assert!(turn.blocks[0].content.len() <= MAX_KEPT);
-    turn.take(&tool(1, json!({})));
+    assert!(built.blocks[0].content.len() <= MAX_KEPT);
+    built.take(&tool(1, json!({})));
     let too_long = Err(TooLong { tools: true });
-    assert_eq!(turn.finish(&mut Ids::default()), too_long);
-    let mut blocks = Turn::default();
+    assert_eq!(built.finish(&mut Ids::default()), too_long);
+    let mut blocks = AnswerBuilder::default();
     for index in 0..1_000_000 {
         blocks.take(&start(index, Block::Unknown));
     }
