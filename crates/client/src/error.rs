@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use spinlane_core::error::{Code, ErrorObject, code};
-use spinlane_core::limit::CallError;
+use spinlane_core::limit::{BusyCause, CallError};
 use spinlane_core::log::millis;
 use spinlane_core::ports::HttpError;
 
@@ -231,10 +231,18 @@ impl UpstreamError {
                      once, or have the operator raise `subrequest_budget` ({error})"
                 ),
             ),
-            CallError::Deadline { retry_after, .. } => {
+            CallError::Busy {
+                cause: BusyCause::Paused,
+                retry_after,
+                ..
+            } => {
                 let code = code::RATE_LIMITED;
                 (code, self.explain(code, Some(*retry_after)))
             }
+            CallError::UnknownLane { .. } => (
+                code::INTERNAL,
+                format!("this application has no limits for {title}; its operator's log says more"),
+            ),
             error => {
                 let again = again(error.retry_after());
                 (

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use spinlane_core::limit::{Limits, Observer};
+use spinlane_core::limit::{LaneConfig, Limits, Observer};
 use spinlane_core::store::Store;
 use spinlane_core::testing::World;
 
@@ -11,7 +11,8 @@ use crate::Transport;
 /// Calls in `world`.
 pub(crate) fn transport(world: &World) -> Transport {
     let ports = world.ports();
-    Transport::limited(&ports, &Store::open(&ports), Limits::default())
+    let limits = Limits::default().with_other_lanes(LaneConfig::new(3));
+    Transport::limited(&ports, &Store::open(&ports), limits)
 }
 
 /// An observer that nobody looks at.

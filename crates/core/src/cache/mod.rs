@@ -4,7 +4,7 @@
 //! ```
 //! use bytes::Bytes;
 //! use spinlane_core::cache::{Cache, Cached, Key, Kind};
-//! use spinlane_core::limit::{Budget, Call, Limits, Orchestrator};
+//! use spinlane_core::limit::{Budget, Call, LaneConfig, Limits, Orchestrator};
 //! use spinlane_core::ports::HttpError;
 //! use spinlane_core::store::Store;
 //! use spinlane_core::testing::{ScriptedHttp, World};
@@ -22,7 +22,8 @@
 //!
 //! // One store for all who use it.
 //! let store = Store::open(&ports);
-//! let upstreams = Orchestrator::new(Limits::default(), &ports, &store);
+//! let limits = Limits::default().with_lane("tempo", LaneConfig::new(3));
+//! let upstreams = Orchestrator::new(limits, &ports, &store);
 //! let cache = Cache::new(&store);
 //!
 //! // The error is `Clone`, since all who wait for one fetch get it; what is not

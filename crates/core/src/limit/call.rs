@@ -19,8 +19,7 @@ use crate::ports::{BodyStream, HttpError, Instant, Timeouts};
 /// One upstream call.
 #[derive(Clone)]
 pub struct Call {
-    /// The lane that it goes in. A name that is not configured is a lane with
-    /// the default limits.
+    /// The lane that it goes in, which the [`Limits`](super::Limits) have.
     pub lane: LaneName,
     /// What is sent, again on each attempt.
     pub request: http::Request<Bytes>,
@@ -291,34 +290,30 @@ impl fmt::Debug for Answered {
 
 /// Why a call has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum CallError {
     /// The request has made all the upstream calls that it may. Nothing was
     /// sent.
     #[error(transparent)]
     Budget(#[from] BudgetExhausted),
-    /// No slot became free before the deadline.
-    #[error("{lane} is busy: try again in {} s", secs(*.retry_after))]
+    /// The limits did not let the call through in time.
+    #[error("{}", busy(lane, *cause, *retry_after))]
     Busy {
         /// The lane, or [`GLOBAL`](super::GLOBAL).
         lane: LaneName,
+        /// What it would have had to wait for.
+        cause: BusyCause,
         /// When trying again is likely to work.
         retry_after: Duration,
     },
-    /// So many wait already that the call was turned away without waiting.
-    #[error("too many calls wait for {lane}: try again in {} s", secs(*.retry_after))]
-    Shed {
-        /// The lane, or [`GLOBAL`](super::GLOBAL).
-        lane: LaneName,
-        /// When trying again is likely to work.
-        retry_after: Duration,
-    },
-    /// The upstream asks to be left alone for longer than the call may wait.
-    #[error("{lane} asks for a pause beyond the deadline: try again in {} s", secs(*.retry_after))]
-    Deadline {
+    /// Nobody has said what the lane admits. Nothing was sent.
+    #[error(
+        "the lane `{lane}` is not configured: give it limits (`Limits::with_lane`), or all \
+         lanes that have none of their own (`Limits::with_other_lanes`)"
+    )]
+    UnknownLane {
         /// The lane.
         lane: LaneName,
-        /// When the pause ends.
-        retry_after: Duration,
     },
     /// The last attempt that was allowed got no answer.
     #[error("no answer from {lane}: {error}")]
@@ -331,25 +326,59 @@ pub enum CallError {
     },
 }
 
+/// What a call that was not let through would have had to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BusyCause {
+    /// Others: no slot became free before the deadline.
+    Deadline,
+    /// Too many others: so many wait already that it was turned away without
+    /// waiting.
+    QueueFull,
+    /// The upstream, which asks to be left alone for longer than the call may
+    /// wait. What is left of that is when to try again.
+    Paused,
+}
+
+fn busy(lane: &str, cause: BusyCause, retry_after: Duration) -> String {
+    let again = format!("try again in {} s", secs(retry_after));
+    match cause {
+        BusyCause::Deadline => format!("{lane} is busy: {again}"),
+        BusyCause::QueueFull => format!("too many calls wait for {lane}: {again}"),
+        BusyCause::Paused => format!("{lane} asks for a pause beyond the deadline: {again}"),
+    }
+}
+
 impl CallError {
     /// When trying again is likely to work, where that is known.
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Busy { retry_after, .. }
-            | Self::Shed { retry_after, .. }
-            | Self::Deadline { retry_after, .. } => Some(*retry_after),
-            Self::Budget(_) | Self::Http { .. } => None,
+            Self::Busy { retry_after, .. } => Some(*retry_after),
+            Self::Budget(_) | Self::UnknownLane { .. } | Self::Http { .. } => None,
+        }
+    }
+
+    /// Why the limits did not let the call through, where that is what happened.
+    pub const fn busy(&self) -> Option<BusyCause> {
+        match self {
+            Self::Busy { cause, .. } => Some(*cause),
+            Self::Budget(_) | Self::UnknownLane { .. } | Self::Http { .. } => None,
         }
     }
 }
 
 impl From<LaneError> for CallError {
     fn from(error: LaneError) -> Self {
-        match error {
-            LaneError::Full {
+        let (lane, cause, retry_after) = match error {
+            LaneError::QueueFull {
                 lane, retry_after, ..
-            } => Self::Shed { lane, retry_after },
-            LaneError::Deadline { lane, retry_after } => Self::Busy { lane, retry_after },
+            } => (lane, BusyCause::QueueFull, retry_after),
+            LaneError::Deadline { lane, retry_after } => (lane, BusyCause::Deadline, retry_after),
+        };
+        Self::Busy {
+            lane,
+            cause,
+            retry_after,
         }
     }
 }
@@ -360,7 +389,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::limit::{Limits, Orchestrator};
+    use crate::limit::{LaneConfig, Limits, Orchestrator};
     use crate::store::Store;
     use crate::testing::{ScriptedHttp, World};
 
@@ -375,7 +404,8 @@ mod tests {
             Ok(http::Response::new(stream::iter(pieces).boxed()))
         }));
         let ports = world.ports();
-        let door = Orchestrator::new(Limits::default(), &ports, &Store::open(&ports));
+        let limits = Limits::default().with_lane("x", LaneConfig::new(1));
+        let door = Orchestrator::new(limits, &ports, &Store::open(&ports));
         let budget = Budget::default();
         let call = Call::post_json("x", "https://x.example/", &json!({"q": 1}), budget).unwrap();
         assert!(!call.repeatable);

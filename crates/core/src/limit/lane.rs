@@ -74,7 +74,7 @@ pub struct Ask {
 pub enum LaneError {
     /// The queue is full: the call was turned away without waiting.
     #[error("{waiting} calls wait for {lane} already: try again in {} s", secs(*.retry_after))]
-    Full {
+    QueueFull {
         /// The lane.
         lane: LaneName,
         /// How many wait.
@@ -88,7 +88,7 @@ pub enum LaneError {
     Deadline {
         /// The lane.
         lane: LaneName,
-        /// As for [`LaneError::Full`].
+        /// As for [`LaneError::QueueFull`].
         retry_after: Duration,
     },
 }

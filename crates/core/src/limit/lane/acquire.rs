@@ -73,7 +73,7 @@ impl Acquire {
         let (lane, waiting) = (self.lane.0.name.clone(), state.waiters());
         if waiting >= state.queue {
             let retry_after = state.retry_after(now);
-            return Err(LaneError::Full {
+            return Err(LaneError::QueueFull {
                 lane,
                 waiting,
                 retry_after,
