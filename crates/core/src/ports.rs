@@ -312,11 +312,11 @@ pub trait Entropy: Send + Sync {
 /// response's extensions, and the host's panic hook writes it after what it has
 /// written so far.
 #[derive(Clone)]
-pub struct LastWords(Arc<Say>);
+pub struct PanicTail(Arc<Say>);
 
 type Say = dyn Fn(&str) -> Vec<u8> + Send + Sync;
 
-impl LastWords {
+impl PanicTail {
     /// `say` is given the request id. It runs inside the panic hook: it must
     /// not panic, nor wait for a lock that the panicking code may hold.
     pub fn new(say: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Self {
@@ -324,14 +324,14 @@ impl LastWords {
     }
 
     /// The bytes to write.
-    pub fn say(&self, request_id: &str) -> Vec<u8> {
+    pub fn bytes(&self, request_id: &str) -> Vec<u8> {
         (self.0)(request_id)
     }
 }
 
-impl fmt::Debug for LastWords {
+impl fmt::Debug for PanicTail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("LastWords").finish_non_exhaustive()
+        f.debug_tuple("PanicTail").finish_non_exhaustive()
     }
 }
 
@@ -354,9 +354,9 @@ pub trait OnPanic: Send + Sync {
 /// Where the host finds the application's [`OnPanic`]: the host puts it, empty,
 /// into the request's extensions, and the application may fill it.
 #[derive(Clone, Default)]
-pub struct Fallback(Arc<OnceLock<Box<dyn OnPanic>>>);
+pub struct PanicSlot(Arc<OnceLock<Box<dyn OnPanic>>>);
 
-impl Fallback {
+impl PanicSlot {
     /// Fills it; what is there already stays.
     pub fn fill(&self, answer: impl OnPanic + 'static) {
         let _ = self.0.set(Box::new(answer));
@@ -368,10 +368,10 @@ impl Fallback {
     }
 }
 
-impl fmt::Debug for Fallback {
+impl fmt::Debug for PanicSlot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let filled = self.0.get().is_some();
-        f.debug_tuple("Fallback").field(&filled).finish()
+        f.debug_tuple("PanicSlot").field(&filled).finish()
     }
 }
 

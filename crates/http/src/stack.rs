@@ -99,14 +99,14 @@ mod tests {
     use axum::Extension;
     use axum::routing::post;
     use http::Method;
-    use spinlane_core::ports::Fallback;
+    use spinlane_core::ports::PanicSlot;
     use spinlane_core::testing::World;
 
     use super::*;
     use crate::context::RequestContext;
 
     /// What a route is answered that says how many calls it may make.
-    fn answer(method: Method, path: &str, fallback: &Fallback) -> Response {
+    fn answer(method: Method, path: &str, slot: &PanicSlot) -> Response {
         let handler = |Extension(context): Extension<RequestContext>| async move {
             context.scope.budget.remaining().to_string()
         };
@@ -114,7 +114,7 @@ mod tests {
         let routes = routes().route("/", post(handler));
         let stack = Stack::new(&world.ports(), 7, |path| (path == "/").then_some("/"));
         let request = Request::builder().method(method).uri(path);
-        let request = request.extension(fallback.clone()).body(Body::empty());
+        let request = request.extension(slot.clone()).body(Body::empty());
         world.run(stack.answer(routes, request.unwrap()))
     }
 
@@ -125,8 +125,8 @@ mod tests {
             (Method::GET, "/", 405, "application/problem+json"),
             (Method::POST, "/x", 404, "application/problem+json"),
         ] {
-            let fallback = Fallback::default();
-            let answer = answer(method, path, &fallback);
+            let slot = PanicSlot::default();
+            let answer = answer(method, path, &slot);
             let head = answer.headers();
             assert_eq!(
                 (answer.status().as_u16(), &head["content-type"]),
@@ -142,10 +142,10 @@ mod tests {
             }
             assert!(!head.contains_key("access-control-allow-origin"));
             // A panic would be answered in the name of the same request.
-            let panicked = fallback.get().expect("it is filled");
+            let panicked = slot.get().expect("it is filled");
             assert_eq!(panicked.request_id(), head["x-request-id"]);
         }
-        let options = answer(Method::OPTIONS, "/", &Fallback::default());
+        let options = answer(Method::OPTIONS, "/", &PanicSlot::default());
         assert_eq!(
             (options.status().as_u16(), &options.headers()["allow"]),
             (204, &"POST, OPTIONS".parse().unwrap())

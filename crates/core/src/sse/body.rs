@@ -13,7 +13,7 @@ use http_body::Frame;
 use super::event::Event;
 use super::queue::{Phase, Shared};
 use crate::abort::{AbortHandle, AbortReason};
-use crate::ports::{BoxFuture, Clock, Instant, LastWords};
+use crate::ports::{BoxFuture, Clock, Instant, PanicTail};
 
 const HEARTBEAT: &[u8] = b": heartbeat\n\n";
 
@@ -63,18 +63,18 @@ impl Body {
     /// What the stream still says when its component panics: what is queued,
     /// then the event that `last` makes of the request id, unless the stream
     /// has ended already.
-    pub fn last_words(
+    pub fn panic_tail(
         &self,
         last: impl Fn(&str) -> Option<Event> + Send + Sync + 'static,
-    ) -> LastWords {
+    ) -> PanicTail {
         let shared = Arc::clone(&self.shared);
-        LastWords::new(move |request_id| {
+        PanicTail::new(move |request_id| {
             let Some(last) = last(request_id) else {
                 return Vec::new();
             };
             // Where the lock is held, the queue itself is what panicked.
             let queue = shared.try_lock();
-            queue.map_or_else(Vec::new, |mut queue| queue.last_words(&last))
+            queue.map_or_else(Vec::new, |mut queue| queue.panic_tail(&last))
         })
     }
 

@@ -298,7 +298,7 @@ impl Queue {
     }
 
     /// What is queued, then `last` unless the stream has its end already.
-    pub(super) fn last_words(&mut self, last: &Event) -> Vec<u8> {
+    pub(super) fn panic_tail(&mut self, last: &Event) -> Vec<u8> {
         if self.phase == Phase::Ended {
             return Vec::new();
         }

@@ -33,7 +33,7 @@ const HEAD: [(HeaderName, HeaderValue); 4] = [
 /// application needs.
 ///
 /// What the host is to do with the answer goes into its extensions:
-/// [`LastWords`](crate::ports::LastWords), from [`Body::last_words`], so
+/// [`PanicTail`](crate::ports::PanicTail), from [`Body::panic_tail`], so
 /// that a panic ends the stream with an event; and
 /// [`Patience`](crate::ports::Patience) with a client that takes nothing
 /// (30 s without it).
@@ -45,9 +45,9 @@ const HEAD: [(HeaderName, HeaderValue); 4] = [
 /// # let ports = World::new().ports();
 ///
 /// let (writer, body) = sse::channel(ports.clock.clone(), WriterConfig::default(), None);
-/// let last_words = body.last_words(|_| Event::data("").event("error").ok());
+/// let panic_tail = body.panic_tail(|_| Event::data("").event("error").ok());
 /// let mut response = sse::response(body);
-/// response.extensions_mut().insert(last_words);
+/// response.extensions_mut().insert(panic_tail);
 /// response.extensions_mut().insert(Patience::default());
 /// # drop(writer);
 /// ```

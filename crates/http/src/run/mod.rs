@@ -31,7 +31,7 @@ use spinlane_core::abort::{AbortHandle, AbortReason};
 use spinlane_core::cache::Flags;
 use spinlane_core::error::ErrorObject;
 use spinlane_core::limit::Running;
-use spinlane_core::ports::{BoxFuture, Clock, Entropy, Instant, LastWords, Patience, Spawner};
+use spinlane_core::ports::{BoxFuture, Clock, Entropy, Instant, PanicTail, Patience, Spawner};
 use spinlane_core::sse::{self, Event, WriterConfig};
 use spinlane_core::store::Store;
 use spinlane_core::{hex, log, scope};
@@ -186,10 +186,10 @@ pub fn start<F: Frames>(
     running: Option<Running>,
 ) -> Response {
     let run_id = HeaderValue::from_str(&run.id).ok();
-    let (body, last_words) = spawn(runs, context, run, work, running);
+    let (body, panic_tail) = spawn(runs, context, run, work, running);
     let mut response = sse::response(body).map(Body::new);
     let extensions = response.extensions_mut();
-    extensions.insert(last_words);
+    extensions.insert(panic_tail);
     extensions.insert(Patience {
         stall: runs.stall,
         ..Patience::default()
@@ -208,7 +208,7 @@ fn spawn<F: Frames>(
     run: Run,
     work: impl Work<F>,
     running: Option<Running>,
-) -> (sse::Body, LastWords) {
+) -> (sse::Body, PanicTail) {
     let (writer, body) = sse::channel(
         Arc::clone(&runs.clock),
         WriterConfig {
@@ -218,7 +218,7 @@ fn spawn<F: Frames>(
         },
         Some(context.abort.clone()),
     );
-    let last_words = body.last_words(|request_id| {
+    let panic_tail = body.panic_tail(|request_id| {
         let error = ErrorObject::internal(request_id);
         Event::json(&F::Frame::from(Said::Error(&error))).ok()
     });
@@ -230,7 +230,7 @@ fn spawn<F: Frames>(
     let work = work.instrument(tracing::Span::current());
     let work = scope::run(Arc::clone(&context.scope), log::with_sink(sink, work));
     runs.spawner.spawn(Box::pin(work));
-    (body, last_words)
+    (body, panic_tail)
 }
 
 /// The whole life of a run.

@@ -218,13 +218,13 @@ fn a_panic_ends_the_stream_in_an_error() {
             futures::future::pending::<Result<(), Ending<Plain>>>().await
         },
     );
-    let last_words = response.extensions().get::<LastWords>().cloned();
+    let panic_tail = response.extensions().get::<PanicTail>().cloned();
     let mut body = response.into_body();
     for _ in 0..2 {
         world.run(body.frame()).unwrap().unwrap();
     }
     // As the host's hook does: nothing runs any more.
-    let last = String::from_utf8(last_words.unwrap().say("one")).unwrap();
+    let last = String::from_utf8(panic_tail.unwrap().bytes("one")).unwrap();
     let event = "data: {\"type\":\"error\",\"data\":{\"code\":\"internal\"";
     assert!(last.contains(event), "{last}");
     assert!(last.contains("\"requestId\":\"one\""), "{last}");

@@ -96,7 +96,10 @@ fn a_lane_that_nobody_configured_is_refused_and_says_what_to_do() {
     assert!(door.lane(&"narow".into()).is_none());
     let lanes = upstream.world.run(door.status());
     assert_eq!(lanes.len(), 1, "it is in no status: {lanes:?}");
-    assert_eq!((budget.used(), upstream.calls.lock().unwrap().len()), (0, 0));
+    assert_eq!(
+        (budget.used(), upstream.calls.lock().unwrap().len()),
+        (0, 0)
+    );
 }
 
 /// Nobody's upstreams are known before they are named.
@@ -381,7 +384,9 @@ fn who_waits_is_told() {
     let (door, budget) = (upstream.orchestrator(), Budget::default());
     let world = &upstream.world;
     let start = world.clock.now();
-    door.lane(&"narrow".into()).unwrap().pause_until(start + 12 * SECOND);
+    door.lane(&"narrow".into())
+        .unwrap()
+        .pause_until(start + 12 * SECOND);
     let notes = Arc::new(Notes::default());
     let observed = Call {
         observer: Some(Arc::clone(&notes) as Arc<dyn Observer>),

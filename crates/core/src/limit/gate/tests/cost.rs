@@ -134,7 +134,9 @@ fn bursts_leave_nothing_for_ever() {
             let gate = Gate::new(limits.clone(), &Store::open(&ports));
             let clock = &world.clock;
             async move {
-                let entered = gate.enter(&call("x"), &gate.entry(&"x".into()).unwrap()).await;
+                let entered = gate
+                    .enter(&call("x"), &gate.entry(&"x".into()).unwrap())
+                    .await;
                 clock.sleep(100 * MILLI).await;
                 drop(entered);
             }

@@ -86,7 +86,9 @@ fn a_pause_beyond_the_deadline_fails_at_once_in_all_instances() {
         let pausing = async {
             world.clock.sleep(5 * SECOND).await;
             let other = instance(&world, &limits, Duration::ZERO);
-            other.pause(&other.entry(&"x".into()).unwrap(), 60 * SECOND).await;
+            other
+                .pause(&other.entry(&"x".into()).unwrap(), 60 * SECOND)
+                .await;
         };
         // One who waits already, and one who comes later.
         let waiting = enter(&world, &limits, until(begin + 30 * SECOND));
@@ -244,7 +246,9 @@ fn a_pause_that_comes_while_a_call_waits_holds_it() {
             let pausing = async {
                 world.clock.sleep(SECOND).await;
                 let other = instance(&world, &limits, Duration::ZERO);
-                other.pause(&other.entry(&"x".into()).unwrap(), 20 * SECOND).await;
+                other
+                    .pause(&other.entry(&"x".into()).unwrap(), 20 * SECOND)
+                    .await;
             };
             let (_, at, ()) = futures::join!(others, waiting, pausing);
             assert!(at >= 21 * SECOND, "{at:?} with {slots} slots");
@@ -314,10 +318,17 @@ fn waiting_for_tickets_is_no_launch() {
         // Another instance has used up the rate of the lane.
         let other = instance(&world, &limits, Duration::ZERO);
         for _ in 0..3 {
-            drop(other.enter(&call("x"), &other.entry(&"x".into()).unwrap()).await);
+            drop(
+                other
+                    .enter(&call("x"), &other.entry(&"x".into()).unwrap())
+                    .await,
+            );
         }
         let gate = instance(&world, &limits, Duration::ZERO);
-        let (x, y) = (gate.entry(&"x".into()).unwrap(), gate.entry(&"y".into()).unwrap());
+        let (x, y) = (
+            gate.entry(&"x".into()).unwrap(),
+            gate.entry(&"y".into()).unwrap(),
+        );
         let soon = world.clock.now() + SECOND;
         let (call_x, call_y) = (call("x"), call("y").until(soon));
         let mut waiting: Vec<_> = (0..2)
