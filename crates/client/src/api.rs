@@ -32,7 +32,7 @@ const MAX_ERROR_BODY: usize = 64 * 1024;
 const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The longest that one of many calls waits for an upstream: the others wait
-/// for it, and another attempt is worth more than patience.
+/// for it, and another attempt is worth more than waiting.
 const BULK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest part of an upstream's own message that is logged, in characters.

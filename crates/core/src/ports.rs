@@ -375,10 +375,11 @@ impl fmt::Debug for PanicSlot {
     }
 }
 
-/// How patient a host is with the client of a response: put it into the
+/// How long a host waits for the client of a response: put it into the
 /// response's extensions, or leave it out for the default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
+#[non_exhaustive]
+pub struct ClientTimeouts {
     /// While there is nothing to write, how often to ask whether the client is
     /// still there.
     pub probe: Duration,
@@ -387,7 +388,23 @@ pub struct Patience {
     pub stall: Duration,
 }
 
-impl Default for Patience {
+impl ClientTimeouts {
+    /// The same, asking so often whether the client is still there.
+    #[must_use]
+    pub const fn probe(mut self, every: Duration) -> Self {
+        self.probe = every;
+        self
+    }
+
+    /// The same, with a client treated as gone that takes no byte for so long.
+    #[must_use]
+    pub const fn stall(mut self, limit: Duration) -> Self {
+        self.stall = limit;
+        self
+    }
+}
+
+impl Default for ClientTimeouts {
     /// 1 s and 30 s.
     fn default() -> Self {
         Self {

@@ -26,7 +26,7 @@ use crate::store::{PeriodCounter, Stamp, Store, Times};
 pub(super) const PERIOD: Duration = Duration::from_secs(10);
 
 /// Who has waited for so long asks for itself.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
 /// The first wait between two looks, which is doubled up to the last.
 pub(super) const FIRST_LOOK: Duration = Duration::from_millis(25);

@@ -358,7 +358,7 @@ where
     /// Waits for our turn to ask, or for what another instance has found out.
     async fn turn(&self, key: &Key) -> Outcome<T> {
         let clock = self.cache.0.store.clock();
-        let end = clock.now() + lease::PATIENCE;
+        let end = clock.now() + lease::LONGEST_WAIT;
         while clock.now() < end {
             let place = match self.line_up(key).await {
                 Turn::Everybodys => break,
@@ -384,7 +384,7 @@ where
     }
 
     /// Looks for what the holder of the lease finds out. `None`: it was dropped,
-    /// or its period or our patience is over.
+    /// or its period or the longest wait is over.
     async fn wait_for(&self, key: &Key, mut place: Place, end: Instant) -> Option<Outcome<T>> {
         let clock = self.cache.0.store.clock();
         let (until, mut wait) = (place.until.min(end), lease::FIRST_LOOK);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::future::{Either, select};
 
-use super::body::{Ahead, Patience, guarded, read_ahead, read_start, whole};
+use super::body::{Ahead, ProgressTimeout, guarded, read_ahead, read_start, whole};
 use super::bucket::Rate;
 use super::budget::{Budget, BudgetExhausted, Taken};
 use super::call::{Answered, Call, CallError, CallStats, Inspect};
@@ -303,9 +303,9 @@ impl Orchestrator {
                 }
             }
             Inspect::Start { limit, read } if by_status == Verdict::Good => {
-                let patience = Patience::new(&*self.0.ports.clock, call.progress);
+                let timeout = ProgressTimeout::new(&*self.0.ports.clock, call.progress);
                 let judge = |start: &[u8], all| read(&head, start, all);
-                match read_start(body, limit, patience, judge).await {
+                match read_start(body, limit, timeout, judge).await {
                     Ok((verdict, body)) => (verdict.unwrap_or(by_status), body),
                     Err(error) => return Outcome::Failure(error),
                 }

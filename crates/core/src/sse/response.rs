@@ -35,11 +35,11 @@ const HEAD: [(HeaderName, HeaderValue); 4] = [
 /// What the host is to do with the answer goes into its extensions:
 /// [`PanicTail`](crate::ports::PanicTail), from [`Body::panic_tail`], so
 /// that a panic ends the stream with an event; and
-/// [`Patience`](crate::ports::Patience) with a client that takes nothing
+/// [`ClientTimeouts`](crate::ports::ClientTimeouts) with a client that takes nothing
 /// (30 s without it).
 ///
 /// ```
-/// use spinlane_core::ports::Patience;
+/// use spinlane_core::ports::ClientTimeouts;
 /// use spinlane_core::sse::{self, Event, WriterConfig};
 /// # use spinlane_core::testing::World;
 /// # let ports = World::new().ports();
@@ -48,7 +48,7 @@ const HEAD: [(HeaderName, HeaderValue); 4] = [
 /// let panic_tail = body.panic_tail(|_| Event::data("").event("error").ok());
 /// let mut response = sse::response(body);
 /// response.extensions_mut().insert(panic_tail);
-/// response.extensions_mut().insert(Patience::default());
+/// response.extensions_mut().insert(ClientTimeouts::default());
 /// # drop(writer);
 /// ```
 pub fn response(body: Body) -> Response<Body> {

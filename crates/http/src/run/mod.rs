@@ -31,7 +31,9 @@ use spinlane_core::abort::{AbortHandle, AbortReason};
 use spinlane_core::cache::Flags;
 use spinlane_core::error::ErrorObject;
 use spinlane_core::limit::Running;
-use spinlane_core::ports::{BoxFuture, Clock, Entropy, Instant, PanicTail, Patience, Spawner};
+use spinlane_core::ports::{
+    BoxFuture, ClientTimeouts, Clock, Entropy, Instant, PanicTail, Spawner,
+};
 use spinlane_core::sse::{self, Event, WriterConfig};
 use spinlane_core::store::Store;
 use spinlane_core::{hex, log, scope};
@@ -72,7 +74,7 @@ impl Runs {
             clock: Arc::clone(clock),
             spawner: Arc::clone(spawner),
             heartbeat: WriterConfig::default().heartbeat,
-            stall: Patience::default().stall,
+            stall: ClientTimeouts::default().stall,
             deadline: None,
             stops: None,
             whose: |lane| lane,
@@ -190,10 +192,7 @@ pub fn start<F: Frames>(
     let mut response = sse::response(body).map(Body::new);
     let extensions = response.extensions_mut();
     extensions.insert(panic_tail);
-    extensions.insert(Patience {
-        stall: runs.stall,
-        ..Patience::default()
-    });
+    extensions.insert(ClientTimeouts::default().stall(runs.stall));
     response
         .headers_mut()
         .extend(run_id.map(|id| (X_RUN_ID, id)));

@@ -67,7 +67,7 @@ fn ports() -> Ports {
 /// Body and tasks go on afterwards. The request's extensions have a
 /// [`PanicSlot`] for the handler to fill. The response's may carry
 /// [`PanicTail`](spinlane_core::ports::PanicTail), for the panic hook, and
-/// [`Patience`](spinlane_core::ports::Patience) with a client that takes nothing.
+/// [`ClientTimeouts`](spinlane_core::ports::ClientTimeouts) with a client that takes nothing.
 pub fn serve<H, F, B>(request: IncomingRequest, outparam: ResponseOutparam, handler: H)
 where
     H: FnOnce(http::Request<IncomingBody>, Ports) -> F,
@@ -96,9 +96,9 @@ where
     B: Body<Data = Bytes> + Unpin,
 {
     let (mut parts, body) = response.into_parts();
-    let patience = parts.extensions.remove().unwrap_or_default();
+    let timeouts = parts.extensions.remove().unwrap_or_default();
     if let Some((head, outgoing)) = Head::new(parts) {
-        body_pump::pump(head, body, outgoing, patience).await;
+        body_pump::pump(head, body, outgoing, timeouts).await;
     }
 }
 

@@ -28,7 +28,7 @@ use spinlane_core::scope;
 /// A client that takes no byte for this time goes without the rest.
 /// Nothing else of the instance runs meanwhile, and its upstream calls stay
 /// open: less than a client may pause at other times.
-const PATIENCE_NANOS: u64 = 5_000_000_000;
+const CLIENT_TIMEOUT_NANOS: u64 = 5_000_000_000;
 
 /// What a person is told; the log has the rest.
 const MESSAGE: &str =
@@ -231,7 +231,7 @@ fn write_now(stream: &OutputStream, mut bytes: &[u8]) {
 }
 
 fn wait_for_room(stream: &OutputStream) -> bool {
-    let deadline = monotonic_clock::now() + PATIENCE_NANOS;
+    let deadline = monotonic_clock::now() + CLIENT_TIMEOUT_NANOS;
     let timer = monotonic_clock::subscribe_instant(deadline);
     let room = stream.subscribe();
     poll(&[&room, &timer]).contains(&0)
