@@ -12,7 +12,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::ports::StoreError;
-use crate::store::{Header, Is, Stamp, Store, Times};
+use crate::store::{Header, Is, Store, Times, Timestamp};
 
 /// The version of a flag's envelope.
 const VERSION: u16 = 1;
@@ -93,8 +93,8 @@ impl Flags {
         format!("{}:{name}", self.namespace)
     }
 
-    fn now(&self) -> Stamp {
-        Stamp::new(self.store.unix())
+    fn now(&self) -> Timestamp {
+        Timestamp::new(self.store.unix())
     }
 }
 

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::envelope;
 use super::policy::Kind;
 use crate::ports::{Instant, StoreError};
-use crate::store::{PeriodCounter, Stamp, Store, Times};
+use crate::store::{PeriodCounter, Store, Times, Timestamp};
 
 /// For how long one lease keeps the others waiting.
 pub(super) const PERIOD: Duration = Duration::from_secs(10);
@@ -205,9 +205,9 @@ impl Drop for Fulfilled {
 impl Line {
     async fn leave_mark(&self, failed: bool) -> Result<(), StoreError> {
         let upto = self.counter.add(self.period, 0).await?;
-        let over = Stamp::new(self.over);
+        let over = Timestamp::new(self.over);
         let times = Times {
-            stored: Stamp::new(self.store.unix()).min(over),
+            stored: Timestamp::new(self.store.unix()).min(over),
             fresh_until: over,
             stale_until: over,
         };

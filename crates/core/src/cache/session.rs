@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::ports::StoreError;
-use crate::store::{Header, Is, Stamp, Store, Times};
+use crate::store::{Header, Is, Store, Times, Timestamp};
 
 mod token;
 
@@ -251,12 +251,12 @@ impl Sessions {
         format!("{}:{id}", self.ended_space())
     }
 
-    fn now(&self) -> Stamp {
-        Stamp::new(self.store.unix())
+    fn now(&self) -> Timestamp {
+        Timestamp::new(self.store.unix())
     }
 
     /// An envelope without a value, good until `until`.
-    async fn mark(&self, key: &str, id: &str, until: Stamp) -> Result<(), StoreError> {
+    async fn mark(&self, key: &str, id: &str, until: Timestamp) -> Result<(), StoreError> {
         let times = Times {
             stored: self.now().min(until),
             fresh_until: until,
@@ -273,7 +273,7 @@ impl Sessions {
     }
 
     /// When the session was used last, as far as that was written down.
-    async fn seen(&self, id: &str) -> Result<Option<Stamp>, StoreError> {
+    async fn seen(&self, id: &str) -> Result<Option<Timestamp>, StoreError> {
         let mark = self.store.get(&self.seen_key(id)).await?;
         let header = mark.as_deref().and_then(Header::split);
         Ok(header.map(|(header, _)| header.stored))
@@ -281,7 +281,7 @@ impl Sessions {
 
     /// Writes down, after the response, that the session is in use. Not into
     /// its record: another instance may be writing that.
-    fn touch(&self, id: String, end: Stamp) {
+    fn touch(&self, id: String, end: Timestamp) {
         let this = self.clone();
         self.store.spawner().after_response(Box::pin(async move {
             let recently = this.now();
@@ -313,7 +313,7 @@ impl Sessions {
         &self,
         secret: &Opener,
         record: &R,
-        end: Stamp,
+        end: Timestamp,
     ) -> Result<Vec<u8>, StoreError> {
         let stored = self.now();
         let times = Times {

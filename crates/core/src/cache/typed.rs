@@ -18,7 +18,7 @@ use super::policy::Kind;
 use super::stats::{Count, count};
 use crate::ports::{Instant, StoreError};
 use crate::scope;
-use crate::store::{Guard, Stamp, Store, Times};
+use crate::store::{Guard, Store, Times, Timestamp};
 
 /// Values with an end, in a store that has none. Clones are the same cache.
 ///
@@ -124,7 +124,7 @@ pub enum FetchError<E> {
 struct Known<T> {
     value: Option<T>,
     fresh: bool,
-    end: Stamp,
+    end: Timestamp,
 }
 
 /// What came of standing in line.
@@ -476,8 +476,8 @@ where
         }
     }
 
-    fn now(&self) -> Stamp {
-        Stamp::new(self.cache.0.store.unix())
+    fn now(&self) -> Timestamp {
+        Timestamp::new(self.cache.0.store.unix())
     }
 
     fn times(&self, hit: bool) -> Times {

@@ -30,8 +30,8 @@ mod header;
 mod health;
 mod index;
 mod period;
-mod stamp;
 mod sweep;
+mod timestamp;
 mod upkeep;
 mod whole;
 
@@ -43,7 +43,7 @@ pub(crate) use behind::Guard;
 pub use claim::{Claim, Claimed};
 pub(crate) use header::{Header, Is, Times};
 pub use period::PeriodCounter;
-pub(crate) use stamp::Stamp;
+pub(crate) use timestamp::Timestamp;
 pub use whole::Swept;
 
 pub use super::ports::LEFT_ALONE;

@@ -31,7 +31,7 @@ fn run<F: Future>(world: &World, request: F) -> F::Output {
 
 /// A value that ends at `until`.
 fn value(until: Duration) -> Vec<u8> {
-    let until = Stamp::new(until);
+    let until = Timestamp::new(until);
     let times = Times {
         stored: until,
         fresh_until: until,
