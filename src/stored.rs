@@ -105,7 +105,7 @@ mod tests {
     }
 
     /// Whatever the application has written, should it be damaged, is removed
-    /// by a whole sweep; what is somebody else's stays.
+    /// by a full sweep; what is somebody else's stays.
     #[test]
     fn every_key_is_known_as_ours() {
         let stage = Stage::new(&[], |_| unreachable!("nobody is asked"));
@@ -148,7 +148,7 @@ mod tests {
         for key in keys.iter().chain([&theirs]) {
             world.store.put_raw(key, b"{".to_vec());
         }
-        let sweep = app.store.sweep_all(&namespaces);
+        let sweep = app.store.full_sweep(&namespaces);
         let swept = world.run(sweep).unwrap();
         assert_eq!(swept.removed, keys.len() as u64);
         let left: Vec<_> = world.store.dump().into_keys().filter(ours).collect();

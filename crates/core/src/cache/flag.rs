@@ -44,7 +44,7 @@ impl Flags {
         }
     }
 
-    /// Their namespace in the store. For the [whole sweep](Store::sweep_all).
+    /// Their namespace in the store. For the [full sweep](Store::full_sweep).
     pub const fn namespace(&self) -> &'static str {
         self.namespace
     }

@@ -117,7 +117,7 @@ impl Sessions {
     }
 
     /// The namespaces of the store that they use: their own, and those of marks
-    /// that one was used or ended. For the [whole sweep](Store::sweep_all).
+    /// that one was used or ended. For the [full sweep](Store::full_sweep).
     pub fn namespaces(&self) -> [String; 3] {
         [
             self.namespace.to_owned(),

@@ -68,7 +68,7 @@ struct Window {
 const RAISED_AGAIN: i64 = 16;
 
 impl CallerLimit {
-    /// The namespace of the plain values. For the [whole sweep](Store::sweep_all).
+    /// The namespace of the plain values. For the [full sweep](Store::full_sweep).
     pub const NAMESPACE: &'static str = "used-up";
 
     /// `series` tells quotas in one store apart. `None` where the host has no

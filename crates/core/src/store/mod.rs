@@ -22,10 +22,11 @@
 //! which it ends (`index`), counters of past periods as well. After its
 //! response a request works off at least twice as many entries that are due as
 //! it has added (`sweep`), so that what is left over does not grow. What an
-//! instance leaves that dies is for the operator's [`Store::sweep_all`].
+//! instance leaves that dies is for the operator's [`Store::full_sweep`].
 
 mod behind;
 mod claim;
+mod full_sweep;
 mod header;
 mod health;
 mod index;
@@ -33,7 +34,6 @@ mod period;
 mod sweep;
 mod timestamp;
 mod upkeep;
-mod whole;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -41,10 +41,10 @@ use std::time::Duration;
 
 pub(crate) use behind::Guard;
 pub use claim::{Claim, Claimed};
+pub use full_sweep::FullSweep;
 pub(crate) use header::{Header, Is, Times};
 pub use period::PeriodCounter;
 pub(crate) use timestamp::Timestamp;
-pub use whole::Swept;
 
 pub use super::ports::LEFT_ALONE;
 
@@ -225,7 +225,7 @@ impl Store {
         self.set(key, value).await
     }
 
-    /// Every key that is no counter, for the whole sweep.
+    /// Every key that is no counter, for the full sweep.
     async fn keys(&self) -> Result<Vec<String>, StoreError> {
         let key_value = self.key_value()?;
         self.call(|| key_value.keys()).await
@@ -242,7 +242,7 @@ impl Store {
         self.call(|| counters.remove(name)).await
     }
 
-    /// The name of every counter, for the whole sweep.
+    /// The name of every counter, for the full sweep.
     async fn counter_names(&self) -> Result<Vec<String>, StoreError> {
         let Some(counters) = &self.inner.ports.counters else {
             return Ok(Vec::new());

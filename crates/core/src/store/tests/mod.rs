@@ -1,7 +1,7 @@
 //! The store in virtual time.
 
 mod expiry;
-mod whole;
+mod full_sweep;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
