@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::AppState;
 use spinlane_core::cache::session::{SessionLimits, Sessions};
-use spinlane_core::cache::{Flags, Kind, Policy};
+use spinlane_core::cache::{Kind, Policy, Signals};
 use spinlane_core::limit::CallerLimit;
 use spinlane_core::store::Store;
 use spinlane_http::run::stop;
@@ -58,24 +58,24 @@ pub(crate) fn codes(store: &Store) -> Sessions {
 }
 
 /// Which runs are asked to end.
-pub(crate) fn stops(store: &Store) -> Flags {
-    Flags::new(store, "stop", stop::LASTS)
+pub(crate) fn stops(store: &Store) -> Signals {
+    Signals::new(store, "stop", stop::LASTS)
 }
 
 /// What the operator should know, as requests have shown it.
-pub(crate) fn notices(store: &Store) -> Flags {
-    Flags::new(store, "notice", NOTICE_LASTS)
+pub(crate) fn notices(store: &Store) -> Signals {
+    Signals::new(store, "notice", NOTICE_LASTS)
 }
 
 /// The namespaces of everything here.
 pub(crate) fn namespaces(app: &AppState) -> Vec<String> {
     let kinds = KINDS.iter().map(|kind| kind.namespace().to_owned());
     let sessions = [&app.sessions, &app.codes].map(Sessions::namespaces);
-    let flags = [stops(&app.store), notices(&app.store)];
-    let flags = flags.map(|flags| flags.namespace().to_owned());
+    let signals = [stops(&app.store), notices(&app.store)];
+    let signals = signals.map(|signals| signals.namespace().to_owned());
     kinds
         .chain(sessions.into_iter().flatten())
-        .chain(flags)
+        .chain(signals)
         .chain([CallerLimit::NAMESPACE.to_owned()])
         .collect()
 }

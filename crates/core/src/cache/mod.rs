@@ -52,18 +52,18 @@
 //! ```
 
 mod envelope;
-mod flag;
 mod flights;
 mod key;
 mod lease;
 mod policy;
 pub mod session;
+mod signal;
 mod stats;
 mod typed;
 
-pub use flag::Flags;
 pub use key::Key;
 pub use policy::{Kind, Policy};
+pub use signal::Signals;
 pub(crate) use stats::Count;
 pub use stats::{Report, Stats};
 pub use typed::{Cache, Cached, FetchError, Typed};

@@ -41,7 +41,7 @@ impl Store {
     /// Of what has no end that can be read, only keys in `namespaces` are
     /// removed, as damaged (`bpm` is the namespace of `bpm:…`). Others may use
     /// the same store, also for keys that look like ours. So name all namespaces
-    /// that kinds, sessions ([`Sessions::namespaces`]) and flags have there, and
+    /// that kinds, sessions ([`Sessions::namespaces`]) and signals have there, and
     /// keep nothing else in them.
     ///
     /// For operators: it lists the whole store, which Spin answers in one piece

@@ -28,7 +28,7 @@ use tracing::Instrument;
 
 use crate::context::RequestContext;
 use spinlane_core::abort::{AbortHandle, AbortReason};
-use spinlane_core::cache::Flags;
+use spinlane_core::cache::Signals;
 use spinlane_core::error::ErrorObject;
 use spinlane_core::limit::Running;
 use spinlane_core::ports::{
@@ -62,7 +62,7 @@ pub struct Runs {
     /// How long a run may take, where that is limited.
     pub deadline: Option<Duration>,
     /// Where runs are told to stop, where instances share a store.
-    pub stops: Option<Flags>,
+    pub stops: Option<Signals>,
     /// Names who is behind a lane, for a person.
     pub whose: Whose,
 }
@@ -88,7 +88,7 @@ impl Runs {
     #[must_use]
     pub fn stopped_in(self, store: &Store) -> Self {
         Self {
-            stops: Some(Flags::new(store, stop::NAMESPACE, stop::LASTS)),
+            stops: Some(Signals::new(store, stop::NAMESPACE, stop::LASTS)),
             ..self
         }
     }

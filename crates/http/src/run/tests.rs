@@ -2,7 +2,7 @@
 
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
-use spinlane_core::cache::Flags;
+use spinlane_core::cache::Signals;
 use spinlane_core::limit::Budget;
 use spinlane_core::scope::Scope;
 use spinlane_core::sse::Decoder;
@@ -142,7 +142,7 @@ fn a_deadline_keeps_what_was_said() {
 fn a_run_is_stopped_from_elsewhere() {
     let world = World::new();
     let store = Store::open(&world.ports());
-    let stops = Flags::new(&store, "stop", stop::LASTS);
+    let stops = Signals::new(&store, "stop", stop::LASTS);
     world.run(stops.raise(ID)).unwrap();
     let frames = frames(&world, None, |runs| runs.stops = Some(stops));
     assert_eq!(last(&frames)["data"]["reason"], "stopped");
