@@ -113,7 +113,7 @@ mod tests {
         world.run(async {
             for kind in KINDS {
                 let key = Key::new(["one"]);
-                app.cache.of::<u32>(kind).put(&key, Some(&1)).await;
+                app.cache.typed::<u32>(kind).put(&key, Some(&1)).await;
             }
             for sessions in [&app.sessions, &app.codes] {
                 let limits = sessions.limits();

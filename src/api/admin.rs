@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn it_removes_what_has_expired_and_what_limits_have_left() {
         let world = World::new();
-        let cache = Cache::new(&Store::open(&world.ports())).of::<u32>(&stored::BPM);
+        let cache = Cache::new(&Store::open(&world.ports())).typed::<u32>(&stored::BPM);
         let (one, two) = (Key::new(["one"]), Key::new(["two"]));
         world.run(async {
             cache.put(&one, Some(&1)).await;

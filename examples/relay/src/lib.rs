@@ -92,7 +92,7 @@ where
             client: Client::from_variables(&Transport::limited(&ports, &store, limits), &variable),
             model: variable("anthropic_model").unwrap_or_default(),
             runs: Runs::new(&ports.clock, &ports.spawner).stopped_in(&store),
-            answers: Cache::new(&store).of(&ANSWERS),
+            answers: Cache::new(&store).typed(&ANSWERS),
             ports: ports.clone(),
         });
     let template = |path: &str| match path {

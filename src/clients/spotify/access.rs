@@ -127,7 +127,7 @@ impl AppTokens {
 
     async fn stored(&self) -> Option<Known> {
         let (key, seal) = self.place()?;
-        let cache = self.app.cache.of::<String>(&stored::SPOTIFY_TOKEN);
+        let cache = self.app.cache.typed::<String>(&stored::SPOTIFY_TOKEN);
         let Cached::Hit(sealed) = cache.get(&key).await else {
             return None;
         };
@@ -151,7 +151,7 @@ impl AppTokens {
         if let Some((key, sealed)) = sealed {
             self.app
                 .cache
-                .of(&stored::SPOTIFY_TOKEN)
+                .typed(&stored::SPOTIFY_TOKEN)
                 .put(&key, Some(&sealed))
                 .await;
         }

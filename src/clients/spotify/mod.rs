@@ -244,7 +244,7 @@ impl Spotify {
             };
             Ok(Some(answer.json::<wire::Artist>()?.artist()))
         };
-        let cache = self.app.cache.of(&stored::ARTIST);
+        let cache = self.app.cache.typed(&stored::ARTIST);
         let found = cache.get_or_fetch(&key, fetch).await;
         found.map_err(|error| self.api.not_fetched(error))
     }

@@ -36,7 +36,7 @@
 //!     answered.json(4096).await.map_err(|error| error.to_string())
 //! }
 //!
-//! let tempo = cache.of::<f32>(&TEMPO);
+//! let tempo = cache.typed::<f32>(&TEMPO);
 //! let key = Key::new(["ABBA", "Dancing Queen"]);
 //! let budget = Budget::new(50);
 //! for _ in 0..2 {

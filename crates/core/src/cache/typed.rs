@@ -53,7 +53,7 @@ impl Cache {
     }
 
     /// The cache's view of one kind of value.
-    pub fn of<T>(&self, kind: &'static Kind) -> Typed<T> {
+    pub fn typed<T>(&self, kind: &'static Kind) -> Typed<T> {
         Typed {
             cache: self.clone(),
             kind,

@@ -150,7 +150,7 @@ pub(super) async fn read_start(
 }
 
 /// A body of one chunk.
-pub(super) fn whole(bytes: Bytes) -> BodyStream {
+pub(super) fn from_bytes(bytes: Bytes) -> BodyStream {
     stream::iter((!bytes.is_empty()).then_some(Ok(bytes))).boxed()
 }
 

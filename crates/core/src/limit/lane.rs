@@ -113,15 +113,15 @@ pub struct LaneSnapshot {
 
 /// A lane. Clones are the same lane.
 #[derive(Clone)]
-pub struct Lane(Arc<Shared>);
+pub struct Lane(Arc<LaneCell>);
 
-struct Shared {
+struct LaneCell {
     name: LaneName,
     clock: Arc<dyn Clock>,
-    state: Mutex<State>,
+    state: Mutex<LaneState>,
 }
 
-struct State {
+struct LaneState {
     limit: u32,
     in_flight: u32,
     bucket: Option<TokenBucket>,
@@ -149,7 +149,7 @@ enum Step {
     Later,
 }
 
-impl State {
+impl LaneState {
     fn first(&self) -> Option<Place> {
         let [interactive, background] = &self.waiting;
         let due = self.passes >= PASSES;
@@ -227,7 +227,7 @@ impl State {
 impl Lane {
     /// An idle lane.
     pub fn new(name: impl Into<LaneName>, limits: LaneLimits, clock: Arc<dyn Clock>) -> Self {
-        let state = State {
+        let state = LaneState {
             limit: limits.concurrency.max(1),
             in_flight: 0,
             bucket: limits
@@ -241,7 +241,7 @@ impl Lane {
             passes: 0,
             held: FIRST_GUESS.as_nanos() as u64,
         };
-        Self(Arc::new(Shared {
+        Self(Arc::new(LaneCell {
             name: name.into(),
             clock,
             state: Mutex::new(state),
@@ -331,14 +331,14 @@ impl Lane {
     }
 }
 
-impl Shared {
-    fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
+impl LaneCell {
+    fn with<T>(&self, f: impl FnOnce(&mut LaneState) -> T) -> T {
         f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Changes something that may let the first waiter in. It is woken outside
     /// the lock: a waker may poll, and so lock, at once.
-    fn change(&self, f: impl FnOnce(&mut State)) {
+    fn change(&self, f: impl FnOnce(&mut LaneState)) {
         let waker = self.with(|state| {
             f(state);
             state.first_waker()

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::future::{Either, select};
 
-use super::body::{Ahead, ProgressTimeout, guarded, read_ahead, read_start, whole};
+use super::body::{Ahead, ProgressTimeout, from_bytes, guarded, read_ahead, read_start};
 use super::bucket::Rate;
 use super::budget::{Budget, BudgetExhausted, Taken};
 use super::call::{Answered, Call, CallError, CallStats, Inspect};
@@ -297,7 +297,7 @@ impl Orchestrator {
         let (verdict, body) = match call.inspect {
             Inspect::Body { limit, read } if by_status == Verdict::Good => {
                 match self.in_time(read_ahead(body, limit)).await {
-                    Ok(Ahead::Whole(bytes)) => (read(&head, &bytes), whole(bytes)),
+                    Ok(Ahead::Whole(bytes)) => (read(&head, &bytes), from_bytes(bytes)),
                     Ok(Ahead::Longer(body)) => (by_status, body),
                     Err(error) => return Outcome::Failure(error),
                 }

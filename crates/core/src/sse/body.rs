@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body::Frame;
 
 use super::event::Event;
-use super::queue::{Phase, Shared};
+use super::queue::{Phase, SharedQueue};
 use crate::abort::{AbortHandle, AbortReason};
 use crate::ports::{BoxFuture, Clock, Instant, PanicTail};
 
@@ -23,7 +23,7 @@ const HEARTBEAT: &[u8] = b": heartbeat\n\n";
 /// one says that the host has taken the one before. Dropping the body before
 /// its end tells the writers that the peer has gone.
 pub struct Body {
-    shared: Arc<Shared>,
+    shared: Arc<SharedQueue>,
     clock: Arc<dyn Clock>,
     heartbeat: Duration,
     /// When something was last handed to the host.
@@ -45,7 +45,7 @@ impl fmt::Debug for Body {
 
 impl Body {
     pub(super) fn new(
-        shared: Arc<Shared>,
+        shared: Arc<SharedQueue>,
         clock: Arc<dyn Clock>,
         heartbeat: Duration,
         abort: Option<AbortHandle>,

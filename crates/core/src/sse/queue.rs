@@ -312,9 +312,9 @@ impl Queue {
 
 /// The queue behind its lock, which is never held across a wait or a wake.
 #[derive(Debug)]
-pub(super) struct Shared(Mutex<Queue>);
+pub(super) struct SharedQueue(Mutex<Queue>);
 
-impl Shared {
+impl SharedQueue {
     pub(super) fn new(queue: Queue) -> Self {
         Self(Mutex::new(queue))
     }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::body::Body;
 use super::event::{Event, EventError};
-use super::queue::{Phase, Queue, Shared, Stats};
+use super::queue::{Phase, Queue, SharedQueue, Stats};
 use crate::abort::AbortHandle;
 use crate::ports::Clock;
 
@@ -51,7 +51,7 @@ pub fn channel(
     abort: Option<AbortHandle>,
 ) -> (Writer, Body) {
     let queue = Queue::new(config.capacity, config.numbered);
-    let shared = Arc::new(Shared::new(queue));
+    let shared = Arc::new(SharedQueue::new(queue));
     let body = Body::new(Arc::clone(&shared), clock, config.heartbeat, abort);
     let writer = Writer(Arc::new(LastWriter(shared)));
     (writer, body)
@@ -59,7 +59,7 @@ pub fn channel(
 
 /// Closes the stream when the last writer is dropped.
 #[derive(Debug)]
-struct LastWriter(Arc<Shared>);
+struct LastWriter(Arc<SharedQueue>);
 
 impl Drop for LastWriter {
     fn drop(&mut self) {
@@ -76,7 +76,7 @@ impl Drop for LastWriter {
 pub struct Writer(Arc<LastWriter>);
 
 impl Writer {
-    fn shared(&self) -> &Shared {
+    fn shared(&self) -> &SharedQueue {
         &self.0.0
     }
 
@@ -235,7 +235,7 @@ pub enum FeedError {
 
 /// Queues an event as soon as it is first in line and has room.
 struct Feed<'a> {
-    shared: &'a Shared,
+    shared: &'a SharedQueue,
     event: &'a Event,
     /// Whether the stream ends with it.
     last: bool,
@@ -288,7 +288,7 @@ impl Drop for Feed<'_> {
 
 /// Resolves when frame `number` has been taken by the host.
 struct Taken<'a> {
-    shared: &'a Shared,
+    shared: &'a SharedQueue,
     number: u64,
     ticket: Option<u64>,
 }

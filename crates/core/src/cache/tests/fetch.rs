@@ -169,7 +169,7 @@ fn one_fetch_and_one_failure_on_any_schedule() {
         let runs = (0..6).map(|n| {
             let double = StoreDouble::delaying(&world.store, &world.clock, seed ^ n << 32, most);
             let store = Store::open(&double.in_ports(world.ports()));
-            let bpm = Cache::new(&store).of::<u32>(&BPM);
+            let bpm = Cache::new(&store).typed::<u32>(&BPM);
             let fetch = upstream.says_after(&world, took, answer);
             let (begin, world) = (up_to(500), &world);
             async move {

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use super::{Ask, Lane, LaneError, Permit, Place, State, Step};
+use super::{Ask, Lane, LaneError, LaneState, Permit, Place, Step};
 use crate::ports::{BoxFuture, Instant};
 
 /// Future of [`Lane::acquire`].
@@ -35,7 +35,12 @@ impl Acquire {
     }
 
     /// One look at the lane, under its lock. Returns who is to be woken next.
-    fn turn(&mut self, state: &mut State, now: Instant, cx: &Context<'_>) -> (Turn, Option<Waker>) {
+    fn turn(
+        &mut self,
+        state: &mut LaneState,
+        now: Instant,
+        cx: &Context<'_>,
+    ) -> (Turn, Option<Waker>) {
         let first = match self.place {
             Some(place) => state.first() == Some(place),
             None => state.waiters() == 0,
@@ -66,7 +71,7 @@ impl Acquire {
 
     fn enqueue(
         &mut self,
-        state: &mut State,
+        state: &mut LaneState,
         now: Instant,
         cx: &Context<'_>,
     ) -> Result<(), LaneError> {
@@ -89,7 +94,7 @@ impl Acquire {
     /// Stays, unless that is in vain.
     fn wait(
         &mut self,
-        state: &mut State,
+        state: &mut LaneState,
         now: Instant,
         due: Option<Instant>,
         cx: &Context<'_>,
@@ -119,7 +124,7 @@ impl Acquire {
 
     /// Leaves the queue. Who comes to be first by that is to be woken: it may
     /// be let in, or has to mind the time.
-    fn leave(&mut self, state: &mut State) -> Option<Waker> {
+    fn leave(&mut self, state: &mut LaneState) -> Option<Waker> {
         let (queue, ticket) = self.place.take()?;
         let before = state.first();
         state.waiting[queue].leave(ticket);
