@@ -27,3 +27,4 @@ pub mod store;
 pub mod testing;
 pub mod trace;
 pub mod turn;
+mod waiters;

@@ -8,12 +8,11 @@ use std::time::Duration;
 
 use super::bucket::{Rate, TokenBucket};
 use crate::ports::{Clock, Instant};
+use crate::waiters::Waiters;
 
 mod acquire;
-mod line;
 
 pub use acquire::Acquire;
-use line::Line;
 
 /// A lane's name, as in the configuration.
 pub type LaneName = Cow<'static, str>;
@@ -130,8 +129,7 @@ struct LaneState {
     paused_until: Instant,
     queue: usize,
     /// One line per priority.
-    waiting: [Line; 2],
-    next_ticket: u64,
+    waiting: [Waiters; 2],
     /// Interactive grants since the oldest background waiter became the oldest.
     passes: u32,
     /// How long permits are held, in nanoseconds: a moving average.
@@ -164,11 +162,11 @@ impl LaneState {
 
     fn first_waker(&self) -> Option<Waker> {
         let (queue, _) = self.first()?;
-        self.waiting[queue].first_waker().cloned()
+        self.waiting[queue].first_waker()
     }
 
     fn waiters(&self) -> usize {
-        self.waiting.iter().map(Line::len).sum()
+        self.waiting.iter().map(Waiters::len).sum()
     }
 
     /// Takes a permit if there is one. The caller knows that it is first.
@@ -237,7 +235,6 @@ impl Lane {
             paused_until: Instant::default(),
             queue: limits.queue,
             waiting: Default::default(),
-            next_ticket: 0,
             passes: 0,
             held: FIRST_GUESS.as_nanos() as u64,
         };
@@ -272,8 +269,7 @@ impl Lane {
                 return Vec::new();
             }
             state.paused_until = until;
-            let all = state.waiting.iter().flat_map(Line::wakers);
-            all.cloned().collect()
+            state.waiting.iter().flat_map(Waiters::wakers).collect()
         });
         wakers.into_iter().for_each(Waker::wake);
     }

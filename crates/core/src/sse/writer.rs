@@ -13,6 +13,7 @@ use super::event::{Event, EventError};
 use super::queue::{Phase, Queue, SharedQueue, Stats};
 use crate::abort::AbortHandle;
 use crate::ports::Clock;
+use crate::waiters::Waiters;
 
 /// The stream takes nothing more: it was closed, or its peer has gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -233,6 +234,13 @@ pub enum FeedError {
     Event(#[from] EventError),
 }
 
+/// Gives up the place of `ticket`, where it has one.
+fn leave(waiters: &mut Waiters, ticket: &mut Option<u64>) {
+    if let Some(ticket) = ticket.take() {
+        waiters.leave(ticket);
+    }
+}
+
 /// Queues an event as soon as it is first in line and has room.
 struct Feed<'a> {
     shared: &'a SharedQueue,
@@ -249,14 +257,14 @@ impl Future for Feed<'_> {
         let this = &mut *self;
         let mut queue = this.shared.lock();
         if queue.phase != Phase::Open {
-            queue.room.leave(this.ticket.take());
+            leave(&mut queue.room, &mut this.ticket);
             return Poll::Ready(Err(Closed));
         }
         if !queue.room.is_first(this.ticket) || !queue.has_room(this.event.size()) {
             queue.room.wait(&mut this.ticket, cx.waker());
             return Poll::Pending;
         }
-        queue.room.leave(this.ticket.take());
+        leave(&mut queue.room, &mut this.ticket);
         let number = queue.push(this.event);
         let reader = if this.last {
             queue.close()
@@ -279,7 +287,7 @@ impl Drop for Feed<'_> {
         // The next in line may have room where this one had none.
         let next = {
             let mut queue = self.shared.lock();
-            queue.room.leave(self.ticket);
+            leave(&mut queue.room, &mut self.ticket);
             queue.wake_writer()
         };
         next.now();
@@ -300,11 +308,11 @@ impl Future for Taken<'_> {
         let this = &mut *self;
         let mut queue = this.shared.lock();
         if queue.taken >= this.number {
-            queue.acks.leave(this.ticket.take());
+            leave(&mut queue.acks, &mut this.ticket);
             return Poll::Ready(Ok(()));
         }
         if queue.phase == Phase::Ended {
-            queue.acks.leave(this.ticket.take());
+            leave(&mut queue.acks, &mut this.ticket);
             return Poll::Ready(Err(Closed));
         }
         queue.acks.wait(&mut this.ticket, cx.waker());
@@ -315,7 +323,7 @@ impl Future for Taken<'_> {
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
         if self.ticket.is_some() {
-            self.shared.lock().acks.leave(self.ticket);
+            leave(&mut self.shared.lock().acks, &mut self.ticket);
         }
     }
 }

@@ -84,10 +84,8 @@ impl Acquire {
                 retry_after,
             });
         }
-        let place = (self.ask.priority as usize, state.next_ticket);
-        state.next_ticket += 1;
-        state.waiting[place.0].join(place.1, cx.waker().clone());
-        self.place = Some(place);
+        let queue = self.ask.priority as usize;
+        self.place = Some((queue, state.waiting[queue].join(cx.waker())));
         Ok(())
     }
 
@@ -110,10 +108,8 @@ impl Acquire {
                 next,
             );
         }
-        if let Some((queue, ticket)) = self.place
-            && let Some(waker) = state.waiting[queue].waker(ticket)
-        {
-            waker.clone_from(cx.waker());
+        if let Some((queue, ticket)) = self.place {
+            state.waiting[queue].renew(ticket, cx.waker());
         }
         let wake_at = match (due, self.ask.deadline) {
             (Some(due), Some(deadline)) => Some(due.min(deadline)),
