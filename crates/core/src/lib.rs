@@ -10,6 +10,7 @@
 //! - [`error`]: the error object, and the codes that programs decide by.
 //! - [`abort`], [`scope`], [`trace`], [`request_id`], [`log`], [`redact`]: what a
 //!   request carries, and what its log may say.
+//! - [`media_type`], [`hex`], [`turn`]: small things that several of these need.
 
 pub mod abort;
 pub mod cache;
@@ -17,6 +18,7 @@ pub mod error;
 pub mod hex;
 pub mod limit;
 pub mod log;
+pub mod media_type;
 pub mod ports;
 pub mod redact;
 pub mod request_id;

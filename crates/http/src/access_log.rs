@@ -103,18 +103,11 @@ impl Line {
     fn answered(self, mut response: Response) -> Response {
         let head = self.seconds();
         let calls = self.scope.budget.used();
-        let cache = self.scope.cache.report();
-        // A name is there when there is something to say.
-        let cache = [
-            ("hits", cache.hits),
-            ("stale-hits", cache.stale_hits),
-            ("misses", cache.misses),
-            ("negative-hits", cache.negative_hits),
-            ("shared", cache.shared),
-            ("store-errors", cache.store_errors),
-        ];
         let mut timing = format!("head;dur={:.3}, calls;desc=\"{calls}\"", head * 1_000.0);
-        for (name, count) in cache.into_iter().filter(|(_, count)| *count > 0) {
+        // A name is there when there is something to say.
+        let cache = self.scope.cache.report().named().into_iter();
+        for (name, count) in cache.filter(|(_, count)| *count > 0) {
+            let name = name.replace('_', "-");
             timing += &format!(", cache-{name};desc=\"{count}\"");
         }
         if let Ok(value) = HeaderValue::from_str(&timing) {

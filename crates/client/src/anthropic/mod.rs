@@ -30,7 +30,9 @@ pub use wire::{Block, Delta, StopReason, StreamEvent, Usage};
 use crate::{Api, ApiRequest, ApiSpec, Failure, Origin, Secret, Service, Transport, UpstreamError};
 use spinlane_core::error::{ErrorObject, code};
 use spinlane_core::limit::{Answered, Inspect, Observer};
+use spinlane_core::media_type::essence;
 use spinlane_core::ports::{Clock, HttpError, TimeoutPhase};
+use spinlane_core::sse;
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
@@ -217,16 +219,7 @@ const STALLED: Failure = Failure::Http(HttpError::Timeout(TimeoutPhase::Idle));
 
 /// A stream of events, and not an error page of something in between.
 fn check_media_type(headers: &HeaderMap) -> Result<(), Failure> {
-    let value = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    let essence = value
-        .unwrap_or_default()
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim();
-    match essence.eq_ignore_ascii_case("text/event-stream") {
+    match essence(headers.get(CONTENT_TYPE)).eq_ignore_ascii_case(sse::CONTENT_TYPE) {
         true => Ok(()),
         false => Err(Failure::Protocol("not a stream of events".into())),
     }
