@@ -136,8 +136,8 @@ impl Sessions {
         let secret = Opener::new(bytes);
         let end = self.now().plus(self.limits.absolute);
         let key = self.record_key(&secret.id);
-        let sealed = self.seal(&secret, record, end)?;
-        self.store.put(&key, &sealed, end.unix()).await?;
+        let encrypted = self.encrypted_record(&secret, record, end)?;
+        self.store.put(&key, &encrypted, end.unix()).await?;
         Ok(secret.token())
     }
 
@@ -189,8 +189,8 @@ impl Sessions {
             return Err(SessionError::Expired);
         }
         let key = self.record_key(&secret.id);
-        let sealed = self.seal(&secret, record, header.stale_until)?;
-        self.store.set(&key, &sealed).await?;
+        let encrypted = self.encrypted_record(&secret, record, header.stale_until)?;
+        self.store.set(&key, &encrypted).await?;
         // Whoever ended it wrote the mark before the record was removed: either
         // the removal came after our write, or we see the mark here. Should the
         // store fail in between, `load` sees it.
@@ -299,17 +299,17 @@ impl Sessions {
     async fn open(&self, secret: &Opener) -> Result<(Header, Vec<u8>), SessionError> {
         let bytes = self.store.get(&self.record_key(&secret.id)).await?;
         let bytes = bytes.ok_or(SessionError::Invalid)?;
-        let (header, sealed) = Header::split(&bytes).ok_or(SessionError::Invalid)?;
-        let line = &bytes[..bytes.len() - sealed.len()];
+        let (header, encrypted) = Header::split(&bytes).ok_or(SessionError::Invalid)?;
+        let line = &bytes[..bytes.len() - encrypted.len()];
         let genuine = header.is_of(self.namespace, VERSION, std::slice::from_ref(&secret.id));
-        let plain = secret.decrypt(self.namespace, line, sealed);
+        let plain = secret.decrypt(self.namespace, line, encrypted);
         match plain.filter(|_| genuine) {
             Some(plain) => Ok((header, plain)),
             None => Err(SessionError::Invalid),
         }
     }
 
-    fn seal<R: Serialize>(
+    fn encrypted_record<R: Serialize>(
         &self,
         secret: &Opener,
         record: &R,
@@ -325,11 +325,11 @@ impl Sessions {
         let mut bytes = Header::new(self.namespace, VERSION, id, Is::Hit, times).line();
         let mut nonce = [0; NONCE_BYTES];
         self.store.entropy().fill(&mut nonce);
-        let sealed = serde_json::to_vec(record)
+        let encrypted = serde_json::to_vec(record)
             .ok()
             .and_then(|plain| secret.encrypt(self.namespace, &bytes, nonce, &plain));
         let unwritable = || StoreError::Refused("the record cannot be written".into());
-        bytes.extend(sealed.ok_or_else(unwritable)?.into_bytes());
+        bytes.extend(encrypted.ok_or_else(unwritable)?.into_bytes());
         Ok(bytes)
     }
 }
