@@ -90,7 +90,8 @@ impl CallerLimits {
     /// counters.
     pub(crate) fn new(config: &Config, store: &Store) -> Option<Self> {
         let config::CallerLimit { requests, window } = config.callers().limit?;
-        let limit = |series, requests| CallerLimit::new(store, series, Quota { requests, window });
+        let limit =
+            |series, requests| CallerLimit::new(store, series, Quota::new(requests, window));
         let many = requests.saturating_mul(OF_AN_ADDRESS);
         Some(Self {
             requests: limit("requests", requests)?,

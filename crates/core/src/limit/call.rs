@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::response;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -17,7 +17,26 @@ use super::retry::Verdict;
 use crate::ports::{BodyStream, HttpError, Instant, Timeouts};
 
 /// One upstream call.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use http::HeaderValue;
+/// use http::header::ACCEPT;
+/// use spinlane_core::limit::{Budget, Call, Priority};
+/// use spinlane_core::ports::Timeouts;
+///
+/// let quick = Timeouts::DEFAULT.first_byte(Duration::from_secs(3));
+/// let call = Call::get("search", "https://search.example/?q=x", Budget::new(50))?
+///     .header(ACCEPT, HeaderValue::from_static("application/json"))
+///     .priority(Priority::Background)
+///     .timeouts(quick);
+/// assert!(call.repeatable, "it only reads");
+/// # Ok::<(), spinlane_core::ports::HttpError>(())
+/// ```
 #[derive(Clone)]
+#[must_use = "a call is made by `Orchestrator::run`"]
+#[non_exhaustive]
 pub struct Call {
     /// The lane that it goes in, which the [`Limits`](super::Limits) have.
     pub lane: LaneName,
@@ -117,6 +136,47 @@ impl Call {
     pub fn until(self, deadline: Instant) -> Self {
         Self {
             deadline: Some(deadline),
+            ..self
+        }
+    }
+
+    /// The same, with a header field.
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.request.headers_mut().insert(name, value);
+        self
+    }
+
+    /// The same, with timeouts of its own in place of the lane's.
+    pub fn timeouts(self, timeouts: Timeouts) -> Self {
+        Self {
+            timeouts: Some(timeouts),
+            ..self
+        }
+    }
+
+    /// The same, in another place of the lane's queue.
+    pub fn priority(self, priority: Priority) -> Self {
+        Self { priority, ..self }
+    }
+
+    /// The same, with an answer that is read so.
+    pub fn inspect(self, inspect: Inspect) -> Self {
+        Self { inspect, ..self }
+    }
+
+    /// The same, with so long for each step of an answer: see
+    /// [`Call::progress`](field@Self::progress).
+    pub fn progress(self, limit: Duration) -> Self {
+        Self {
+            progress: Some(limit),
+            ..self
+        }
+    }
+
+    /// The same, of which `observer` is told how it goes.
+    pub fn observed(self, observer: Arc<dyn Observer>) -> Self {
+        Self {
+            observer: Some(observer),
             ..self
         }
     }

@@ -1,34 +1,14 @@
 //! How often one caller may ask, over all instances.
 
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use super::decision::{Decision, Quota};
 use crate::cache::Signals;
 use crate::hex;
 use crate::ports::StoreError;
 use crate::store::{PeriodCounter, Store};
-
-/// So many requests in so much time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Quota {
-    /// How many.
-    pub requests: NonZeroU32,
-    /// In how much time.
-    pub window: Duration,
-}
-
-/// What became of one request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Decision {
-    /// Whether it may go on.
-    pub allowed: bool,
-    /// Requests that the caller has left in this window.
-    pub remaining: u32,
-    /// When the next window begins.
-    pub reset: Duration,
-}
 
 /// A quota for each caller, counted in the store: one read and one increment a
 /// request.
@@ -61,6 +41,7 @@ struct Window {
     /// What the signal is called that says that it is used up.
     signal: String,
     reset: Duration,
+    quota: Quota,
 }
 
 /// Where a caller is over by so many of these, the signal is raised again: who was
@@ -141,6 +122,7 @@ impl CallerLimit {
             period,
             signal: format!("{}:{caller}:{period}", self.series),
             reset: counter.begin_of(period + 1).saturating_sub(now),
+            quota: self.quota,
             counter,
         })
     }
@@ -157,6 +139,7 @@ impl Window {
             allowed: false,
             remaining: u32::try_from(left.max(0)).unwrap_or(0),
             reset: self.reset,
+            quota: self.quota,
         }
     }
 }
@@ -170,16 +153,15 @@ pub(super) fn hashed(caller: &str) -> (String, u64) {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use super::*;
     use crate::testing::World;
 
     const WINDOW: Duration = Duration::from_secs(600);
 
     fn limit(world: &World) -> CallerLimit {
-        let quota = Quota {
-            requests: NonZeroU32::new(3).unwrap(),
-            window: WINDOW,
-        };
+        let quota = Quota::new(NonZeroU32::new(3).unwrap(), WINDOW);
         CallerLimit::new(&Store::open(&world.ports()), "chat", quota).unwrap()
     }
 

@@ -32,8 +32,8 @@
 //! let upstreams = Orchestrator::new(limits, &ports, &Store::open(&ports));
 //!
 //! let budget = Budget::new(50);
-//! let mut call = Call::get("search", "https://search.example/", budget.clone())?;
-//! call.priority = Priority::Background;
+//! let call = Call::get("search", "https://search.example/", budget.clone())?;
+//! let call = call.priority(Priority::Background);
 //! let answered = world.run(upstreams.run(call))?;
 //! assert_eq!((answered.stats.attempts, budget.used()), (1, 1));
 //! // At most so many bytes of it are read; its slot is free then.
@@ -52,6 +52,7 @@ mod budget;
 mod call;
 mod caller;
 mod config;
+mod decision;
 mod gate;
 mod global;
 mod lane;
@@ -65,8 +66,9 @@ pub use budget::{Budget, BudgetExhausted, Taken};
 pub use call::{
     AnswerError, Answered, Beginning, BusyCause, Call, CallError, CallStats, Inspect, Observer,
 };
-pub use caller::{CallerLimit, Decision, Quota};
+pub use caller::CallerLimit;
 pub use config::{LaneConfig, Limits, Scope};
+pub use decision::{Decision, Quota, RATE_LIMIT, RATE_LIMIT_POLICY};
 pub use global::{GLOBAL, Global};
 pub use lane::{
     Acquire, Ask, Lane, LaneError, LaneLimits, LaneName, LaneSnapshot, Permit, Priority,

@@ -86,7 +86,12 @@ impl Opener {
         Some(URL_SAFE_NO_PAD.encode([nonce.as_slice(), &encrypted.ok()?].concat()))
     }
 
-    pub(super) fn decrypt(&self, namespace: &str, line: &[u8], encrypted: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn decrypt(
+        &self,
+        namespace: &str,
+        line: &[u8],
+        encrypted: &[u8],
+    ) -> Option<Vec<u8>> {
         let encrypted = URL_SAFE_NO_PAD.decode(encrypted).ok()?;
         let (nonce, encrypted) = encrypted.split_first_chunk::<NONCE_BYTES>()?;
         let payload = Payload {
