@@ -50,10 +50,7 @@ const NOTICE_LASTS: Duration = Duration::from_secs(24 * 3_600);
 
 /// What one-time codes stand for.
 pub(crate) fn codes(store: &Store) -> Sessions {
-    let limits = SessionLimits {
-        idle: CODE_LASTS,
-        absolute: CODE_LASTS,
-    };
+    let limits = SessionLimits::new(CODE_LASTS, CODE_LASTS);
     Sessions::new(store, "code", limits)
 }
 

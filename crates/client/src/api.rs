@@ -15,7 +15,7 @@ use crate::lenient;
 use crate::words::words;
 use crate::{ApiRequest, Failure, Origin, Secret, Service, Transport, UpstreamError};
 use spinlane_core::cache::FetchError;
-use spinlane_core::error::{Code, code};
+use spinlane_core::error::{Code, ErrorObject, code};
 use spinlane_core::limit::{
     Answered, Budget, Call, CallError, CallStats, Inspect, Observer, Priority, Verdict, retry_after,
 };
@@ -39,6 +39,16 @@ const BULK_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_DETAIL: usize = 300;
 
 /// How one API is spoken to.
+///
+/// ```
+/// use spinlane_client::{ApiSpec, Service};
+///
+/// static SONGS: Service = Service::new("songs", "The song service", "songs_base_url");
+/// // In the lane `songs`.
+/// static SONGS_API: ApiSpec = ApiSpec::new(&SONGS);
+/// assert_eq!(SONGS_API.lane, "songs");
+/// ```
+#[non_exhaustive]
 pub struct ApiSpec {
     /// Whose API it is, for errors and the log.
     pub service: &'static Service,
@@ -50,8 +60,48 @@ pub struct ApiSpec {
     pub read_error: fn(&[u8]) -> Option<ServiceError>,
 }
 
+impl ApiSpec {
+    /// An API in a lane that is called as the service is. Answers are read whole within
+    /// the limits, up to [`MAX_ANSWER`] bytes, so that one that is cut is asked for again;
+    /// errors are told by their status.
+    pub const fn new(service: &'static Service) -> Self {
+        Self {
+            service,
+            lane: service.name,
+            inspect: Inspect::Body {
+                limit: MAX_ANSWER,
+                read: |_, _| Verdict::Good,
+            },
+            read_error: |_| None,
+        }
+    }
+
+    /// The same, in another lane.
+    #[must_use]
+    pub const fn lane(mut self, lane: &'static str) -> Self {
+        self.lane = lane;
+        self
+    }
+
+    /// The same, with answers that the limits read so.
+    #[must_use]
+    pub const fn inspect(mut self, inspect: Inspect) -> Self {
+        self.inspect = inspect;
+        self
+    }
+
+    /// The same, where `read` tells what the body of an error says that is the service's
+    /// own.
+    #[must_use]
+    pub const fn read_error(mut self, read: fn(&[u8]) -> Option<ServiceError>) -> Self {
+        self.read_error = read;
+        self
+    }
+}
+
 /// What a service says about an error of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ServiceError {
     /// Where the service's words tell more than the status does.
     pub meaning: Option<Meaning>,
@@ -59,8 +109,16 @@ pub struct ServiceError {
     pub message: String,
 }
 
+impl ServiceError {
+    /// `message` is for the log; `meaning` is what it says beyond the status.
+    pub const fn new(meaning: Option<Meaning>, message: String) -> Self {
+        Self { meaning, message }
+    }
+}
+
 /// What an error means, whatever its status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Meaning {
     /// There is no such thing.
     Absent,
@@ -152,6 +210,28 @@ impl Api {
         }
     }
 
+    /// The API at the address in the variable that its service names, which `variable`
+    /// knows, or at `default`. Nobody is told how its calls go: see
+    /// [`observed`](Self::observed).
+    ///
+    /// # Errors
+    /// `misconfigured`, which names the variable, for an address that is none.
+    pub fn from_variables(
+        transport: &Transport,
+        spec: &'static ApiSpec,
+        default: &'static str,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, ErrorObject> {
+        let name = spec.service.url_variable;
+        let url = variable(name).filter(|url| !url.is_empty());
+        let base_url = url.map_or_else(|| Ok(Origin::known(default)), |url| Origin::parse(&url));
+        let base_url = base_url.map_err(|expected| {
+            let message = format!("the variable `{name}` is not valid: {expected}");
+            ErrorObject::new(code::MISCONFIGURED, message).with("variable", name)
+        })?;
+        Ok(Self::new(transport, spec, &base_url, Arc::new(())))
+    }
+
     /// The same, of which `observer` is told how its calls go.
     #[must_use]
     pub fn observed(self, observer: Arc<dyn Observer>) -> Self {
@@ -192,14 +272,14 @@ impl Api {
     pub fn not_fetched(&self, error: FetchError<UpstreamError>) -> UpstreamError {
         match error {
             FetchError::Failed(error) => error,
-            FetchError::Elsewhere => self.fail(Failure::Reported {
+            FetchError::TooLate => {
+                self.fail(Failure::Http(HttpError::Timeout(TimeoutPhase::FirstByte)))
+            }
+            error => self.fail(Failure::Reported {
                 code: code::UPSTREAM_ERROR,
                 status: None,
                 detail: error.to_string(),
             }),
-            FetchError::TooLate => {
-                self.fail(Failure::Http(HttpError::Timeout(TimeoutPhase::FirstByte)))
-            }
         }
     }
 
@@ -229,6 +309,18 @@ impl Api {
                 error => Err(error),
             },
         }
+    }
+
+    /// Asks, and reads the answer as a JSON object. As [`ask`](Self::ask).
+    ///
+    /// # Errors
+    /// When there is no good answer, or one of another shape.
+    pub async fn json<T: DeserializeOwned>(
+        &self,
+        ask: &ApiRequest,
+    ) -> Result<Option<T>, UpstreamError> {
+        let answer = self.ask(ask).await?;
+        answer.map(|answer| answer.json()).transpose()
     }
 
     /// The same, for what must be there.
@@ -403,11 +495,9 @@ impl Api {
 
 /// The configured timeouts, or shorter ones.
 fn bulk(timeouts: Timeouts) -> Timeouts {
-    Timeouts {
-        first_byte: timeouts.first_byte.min(BULK_TIMEOUT),
-        idle: timeouts.idle.min(BULK_TIMEOUT),
-        ..timeouts
-    }
+    timeouts
+        .first_byte(timeouts.first_byte.min(BULK_TIMEOUT))
+        .idle(timeouts.idle.min(BULK_TIMEOUT))
 }
 
 /// As much of `body` as is read of an error.
@@ -452,20 +542,8 @@ mod tests {
         let http = ScriptedHttp::new(|_| async { panic!("nothing is sent") });
         let world = World::with_http(http);
         let base_url = Origin::known("https://api.example.com");
-        static SERVICE: Service = Service {
-            name: "x",
-            title: "X",
-            key_variable: Some("x_key"),
-            url_variable: "x_url",
-            not_found: "",
-            forbidden: None,
-        };
-        static SPEC: ApiSpec = ApiSpec {
-            service: &SERVICE,
-            lane: "x",
-            inspect: Inspect::Status,
-            read_error: |_| None,
-        };
+        static SERVICE: Service = Service::new("x", "X", "x_url").key("x_key");
+        static SPEC: ApiSpec = ApiSpec::new(&SERVICE);
         let api = Api::new(&transport(&world), &SPEC, &base_url, nobody());
         let header = ApiRequest::get("try", "/").header(ACCEPT, "secret\n");
         let path = ApiRequest::get("try", "/ secret");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use spinlane_core::limit::{LaneConfig, Limits, Observer};
-use spinlane_core::store::Store;
+use spinlane_core::resources::Resources;
 use spinlane_core::testing::World;
 
 use crate::Transport;
@@ -12,7 +12,7 @@ use crate::Transport;
 pub(crate) fn transport(world: &World) -> Transport {
     let ports = world.ports();
     let limits = Limits::default().with_other_lanes(LaneConfig::new(3));
-    Transport::limited(&ports, &Store::open(&ports), limits)
+    Transport::new(&ports, &Resources::open(&ports, limits).upstreams)
 }
 
 /// An observer that nobody looks at.

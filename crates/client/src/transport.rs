@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use spinlane_core::limit::{Budget, Limits, Orchestrator};
+use spinlane_core::limit::{Budget, Orchestrator};
 use spinlane_core::ports::{Clock, Ports, Spawner, Timeouts};
-use spinlane_core::store::Store;
 
 /// What every call needs of the application that makes it. Clones are the same.
 #[derive(Clone)]
@@ -36,12 +35,6 @@ impl Transport {
             queue_deadline: Duration::from_secs(30),
             budget: Budget::DEFAULT,
         }
-    }
-
-    /// Calls within `limits` of their own, which hold over all instances that have
-    /// `store` in common, with defaults for the rest.
-    pub fn limited(ports: &Ports, store: &Store, limits: Limits) -> Self {
-        Self::new(ports, &Orchestrator::new(limits, ports, store))
     }
 }
 

@@ -7,6 +7,7 @@
 //! - [`sse`]: event streams, written and read.
 //! - [`limit`]: budget, lanes and rates of upstream calls; quotas of callers.
 //! - [`store`], [`cache`]: what instances have in common, and what expires in it.
+//! - [`resources`]: the three in one constructor.
 //! - [`error`]: the error object, and the codes that programs decide by.
 //! - [`abort`], [`scope`], [`trace`], [`request_id`], [`log`], [`redact`]: what a
 //!   request carries, and what its log may say.
@@ -22,6 +23,7 @@ pub mod media_type;
 pub mod ports;
 pub mod redact;
 pub mod request_id;
+pub mod resources;
 pub mod scope;
 pub mod sse;
 pub mod store;

@@ -90,6 +90,7 @@ pub const LEFT_ALONE: Duration = Duration::from_secs(5);
 
 /// Why a store did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum StoreError {
     /// The store is missing, refuses access, or did not answer.
     #[error("the key-value store is unavailable: {0}")]
@@ -181,6 +182,7 @@ pub trait Counters: Send + Sync {
 
 /// The three limits of an outbound call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Timeouts {
     /// Until the connection is made.
     pub connect: Duration,
@@ -250,6 +252,7 @@ impl fmt::Display for TimeoutPhase {
 
 /// Why an outbound call has no answer, or no more of it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum HttpError {
     /// No connection (refused, unreachable, name not found, TLS).
     #[error("could not connect: {0}")]

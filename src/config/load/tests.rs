@@ -129,6 +129,7 @@ fn values_are_typed() {
         connect,
         first_byte,
         idle,
+        ..
     } = config.limits().upstream_timeouts;
     assert_eq!(
         [connect, first_byte, idle].map(|limit| limit.as_millis()),

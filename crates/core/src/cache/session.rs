@@ -29,12 +29,20 @@ const VERSION: u16 = 1;
 
 /// When sessions end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SessionLimits {
     /// Not used for so long. That it is used is written down at most every
     /// quarter of this, so it may end as much earlier.
     pub idle: Duration,
     /// So long after they began, whatever is done with them.
     pub absolute: Duration,
+}
+
+impl SessionLimits {
+    /// They end when they were not used for `idle`, and `absolute` after they began.
+    pub const fn new(idle: Duration, absolute: Duration) -> Self {
+        Self { idle, absolute }
+    }
 }
 
 impl Default for SessionLimits {
@@ -49,6 +57,7 @@ impl Default for SessionLimits {
 
 /// Why there is no session.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SessionError {
     /// The token is none of ours, or its session was ended. Which of both, the
     /// store does not know.

@@ -108,6 +108,7 @@ pub enum Cached<T> {
 
 /// Why a value was not found out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum FetchError<E> {
     /// The fetch has failed: our own, or one in this instance that we shared.
     #[error(transparent)]

@@ -24,6 +24,7 @@ struct Account {
 /// The request has made all the upstream calls that it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the budget of {total} upstream calls has no room for {asked} more ({used} used)")]
+#[non_exhaustive]
 pub struct BudgetExhausted {
     /// Calls it started with.
     pub total: u32,

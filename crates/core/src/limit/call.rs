@@ -197,6 +197,7 @@ impl fmt::Debug for Call {
 
 /// How an answer is read, before anything of it is handed on.
 #[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
 pub enum Inspect {
     /// By its status: [`classify`](super::classify).
     #[default]

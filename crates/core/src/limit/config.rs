@@ -11,6 +11,7 @@ use crate::ports::Timeouts;
 
 /// Where the state of lanes and rates is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Scope {
     /// In the memory of this instance: exact, and blind to other instances.
     Instance,
@@ -43,14 +44,14 @@ impl LaneConfig {
     /// a quiet time. In the shared scope the burst is at least 2.
     #[must_use]
     pub const fn rate(mut self, rate: Rate, burst: u32) -> Self {
-        self.limits.rate = Some((rate, burst));
+        self.limits = self.limits.rate(rate, burst);
         self
     }
 
     /// The same, turning callers away when so many wait.
     #[must_use]
     pub const fn queue(mut self, waiting: usize) -> Self {
-        self.limits.queue = waiting;
+        self.limits = self.limits.queue(waiting);
         self
     }
 
@@ -151,6 +152,13 @@ impl Limits {
     #[must_use]
     pub const fn with_rate(mut self, rate: Rate, burst: u32) -> Self {
         (self.rate, self.burst) = (rate, burst);
+        self
+    }
+
+    /// The same, with calls tried and waited for so in between.
+    #[must_use]
+    pub const fn with_retry(mut self, retry: RetryPolicy) -> Self {
+        self.retry = retry;
         self
     }
 

@@ -37,6 +37,7 @@ const FIRST_GUESS: Duration = Duration::from_secs(1);
 
 /// A lane's limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LaneLimits {
     /// Permits out at a time; 0 counts as 1 (to hold a lane back, pause it).
     pub concurrency: u32,
@@ -56,11 +57,26 @@ impl LaneLimits {
             queue: 1_000,
         }
     }
+
+    /// The same, turning callers away when so many wait.
+    #[must_use]
+    pub const fn queue(mut self, waiting: usize) -> Self {
+        self.queue = waiting;
+        self
+    }
+
+    /// The same, with a rate of starts, and its burst.
+    #[must_use]
+    pub const fn rate(mut self, rate: Rate, burst: u32) -> Self {
+        self.rate = Some((rate, burst));
+        self
+    }
 }
 
 /// What a caller asks of a lane: by default as an interactive call, without a
 /// deadline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Ask {
     /// Who goes first.
     pub priority: Priority,
@@ -70,6 +86,7 @@ pub struct Ask {
 
 /// Why a lane gave no permit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum LaneError {
     /// The queue is full: the call was turned away without waiting.
     #[error("{waiting} calls wait for {lane} already: try again in {} s", secs(*.retry_after))]

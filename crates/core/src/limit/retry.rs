@@ -9,6 +9,7 @@ use crate::ports::{Entropy, HttpError, TimeoutPhase};
 
 /// How often a call is tried, and how long to wait in between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RetryPolicy {
     /// Attempts in all, the first included.
     pub attempts: u32,
@@ -21,15 +22,28 @@ pub struct RetryPolicy {
 impl Default for RetryPolicy {
     /// 3 attempts, 500 ms doubling up to 8 s.
     fn default() -> Self {
-        Self {
-            attempts: 3,
-            base: Duration::from_millis(500),
-            cap: Duration::from_secs(8),
-        }
+        Self::new(3)
     }
 }
 
 impl RetryPolicy {
+    /// So many attempts, with waits of 500 ms doubling up to 8 s. One: no call is
+    /// repeated.
+    pub const fn new(attempts: u32) -> Self {
+        Self {
+            attempts,
+            base: Duration::from_millis(500),
+            cap: Duration::from_secs(8),
+        }
+    }
+
+    /// The same, with waits from `base` doubling up to `cap`.
+    #[must_use]
+    pub const fn waiting(mut self, base: Duration, cap: Duration) -> Self {
+        (self.base, self.cap) = (base, cap);
+        self
+    }
+
     /// The wait after `attempt` (from 1) has failed: uniformly random between
     /// zero and the exponential ceiling ("full jitter"), so that callers that
     /// failed together do not come back together.

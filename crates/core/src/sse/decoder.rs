@@ -8,6 +8,7 @@ use memchr::memchr2;
 
 /// The stream can not be read any further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum DecodeError {
     /// One event, with the line that comes next, is larger than the decoder may
     /// hold.

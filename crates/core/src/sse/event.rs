@@ -6,6 +6,7 @@ use serde::Serialize;
 
 /// Why an event cannot be made.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum EventError {
     /// A line break in an event name or an id would start a new field, and so
     /// let a caller inject frames.

@@ -22,6 +22,7 @@ pub struct Closed;
 
 /// How a stream behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct WriterConfig {
     /// Bytes that may be queued before writers wait.
     pub capacity: usize,
@@ -29,6 +30,29 @@ pub struct WriterConfig {
     pub heartbeat: Duration,
     /// Give each event a decimal id, from 1, in the order of the wire.
     pub numbered: bool,
+}
+
+impl WriterConfig {
+    /// The same, with room for so many bytes before writers wait.
+    #[must_use]
+    pub const fn capacity(mut self, bytes: usize) -> Self {
+        self.capacity = bytes;
+        self
+    }
+
+    /// The same, with a comment after so long without any other write.
+    #[must_use]
+    pub const fn heartbeat(mut self, silence: Duration) -> Self {
+        self.heartbeat = silence;
+        self
+    }
+
+    /// The same, with or without ids.
+    #[must_use]
+    pub const fn numbered(mut self, numbered: bool) -> Self {
+        self.numbered = numbered;
+        self
+    }
 }
 
 impl Default for WriterConfig {
@@ -225,6 +249,7 @@ impl Writer {
 
 /// Why [`Writer::feed_json`] did not queue.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum FeedError {
     /// The stream takes nothing more.
     #[error(transparent)]

@@ -210,11 +210,9 @@ fn spawn<F: Frames>(
 ) -> (sse::Body, PanicTail) {
     let (writer, body) = sse::channel(
         Arc::clone(&runs.clock),
-        WriterConfig {
-            heartbeat: runs.heartbeat,
-            numbered: true,
-            ..WriterConfig::default()
-        },
+        WriterConfig::default()
+            .heartbeat(runs.heartbeat)
+            .numbered(true),
         Some(context.abort.clone()),
     );
     let panic_tail = body.panic_tail(|request_id| {

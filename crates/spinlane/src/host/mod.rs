@@ -19,6 +19,7 @@ mod outgoing;
 mod panic_hook;
 mod problem;
 mod spawner;
+mod store;
 mod timers;
 
 #[cfg(feature = "spin")]
