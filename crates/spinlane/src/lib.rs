@@ -20,6 +20,9 @@ pub use spinlane_client as client;
 pub use spinlane_core as core;
 #[cfg(feature = "http")]
 pub use spinlane_http as http;
+/// What an application logs goes by its macros where this crate's own goes: the host
+/// writes events as lines of JSON, from the level on that the variable `log_level` says.
+pub use tracing;
 
 #[cfg(target_family = "wasm")]
 pub mod host;

@@ -52,6 +52,16 @@ impl<'a> Request<'a> {
             messages,
         }
     }
+
+    /// The same, told `text` before the conversation.
+    #[must_use]
+    pub fn system(mut self, text: &'a str) -> Self {
+        self.system.push(SystemText {
+            text,
+            cache_control: None,
+        });
+        self
+    }
 }
 
 /// Whether the model reasons before it answers.
