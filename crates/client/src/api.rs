@@ -129,6 +129,29 @@ pub enum Meaning {
 }
 
 /// One API, as one request uses it.
+///
+/// ```
+/// use spinlane_client::{Api, ApiRequest, ApiSpec, Service, Transport};
+/// use spinlane_core::limit::{LaneConfig, Limits};
+/// use spinlane_core::resources::Resources;
+/// use spinlane_core::testing::{ScriptedHttp, World};
+///
+/// static SONGS: Service = Service::new("songs", "The song service", "songs_base_url");
+/// static SONGS_API: ApiSpec = ApiSpec::new(&SONGS);
+///
+/// // In a component the ports come from the host.
+/// let answer = http::Response::new(r#"{"title":"Rain"}"#.into());
+/// let world = World::with_http(ScriptedHttp::in_turn([answer]));
+/// let ports = world.ports();
+/// let limits = Limits::default().with_lane("songs", LaneConfig::new(5));
+/// let transport = Transport::new(&ports, &Resources::open(&ports, limits).upstreams);
+///
+/// let api = Api::from_variables(&transport, &SONGS_API, "https://songs.example", |_| None)?;
+/// let ask = ApiRequest::get("get a song", "/songs/1");
+/// let song: Option<serde_json::Value> = world.run(api.json(&ask)).map_err(|error| error.object())?;
+/// assert_eq!(song.map(|song| song["title"].clone()), Some("Rain".into()));
+/// # Ok::<(), spinlane_core::error::ErrorObject>(())
+/// ```
 #[derive(Clone)]
 pub struct Api {
     pub(crate) transport: Transport,

@@ -7,6 +7,21 @@ use spinlane_core::limit::{Budget, Orchestrator};
 use spinlane_core::ports::{Clock, Ports, Spawner, Timeouts};
 
 /// What every call needs of the application that makes it. Clones are the same.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use spinlane_client::Transport;
+/// use spinlane_core::limit::{LaneConfig, Limits};
+/// use spinlane_core::resources::Resources;
+/// use spinlane_core::testing::World;
+///
+/// let ports = World::new().ports();
+/// let limits = Limits::default().with_other_lanes(LaneConfig::new(3));
+/// let resources = Resources::open(&ports, limits);
+/// let mut transport = Transport::new(&ports, &resources.upstreams);
+/// transport.queue_deadline = Duration::from_secs(5);
+/// ```
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Transport {

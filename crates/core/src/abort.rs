@@ -39,6 +39,19 @@ impl AbortCell {
 }
 
 /// Fires the abort. Cloneable: the first reason wins.
+///
+/// ```
+/// use futures::executor::block_on;
+/// use spinlane_core::abort::{AbortHandle, AbortReason};
+///
+/// let handle = AbortHandle::new();
+/// let signal = handle.signal();
+/// assert!(handle.abort(AbortReason::Stopped));
+/// assert!(!handle.abort(AbortReason::Deadline), "the first reason wins");
+/// // What it was to guard is dropped.
+/// let work = signal.guard(std::future::pending::<()>());
+/// assert_eq!(block_on(work), Err(AbortReason::Stopped));
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct AbortHandle(Arc<AbortCell>);
 

@@ -19,6 +19,17 @@ use super::{redact, turn};
 /// A point on a [`Clock`]'s monotonic axis, in nanoseconds from a start that
 /// only that clock knows. Points of different clocks (and of different
 /// component instances) must not be compared.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use spinlane_core::ports::Instant;
+///
+/// let begin = Instant::from_nanos(0);
+/// let later = begin + Duration::from_secs(1);
+/// assert_eq!(later - begin, Duration::from_secs(1));
+/// assert_eq!(begin - later, Duration::ZERO);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(u64);
 
@@ -65,6 +76,19 @@ impl Sub for Instant {
 }
 
 /// Time: what it is, and waiting for it.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use spinlane_core::ports::Clock;
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let clock: &dyn Clock = &world.clock;
+/// let begin = clock.now();
+/// world.run(clock.sleep(Duration::from_secs(60)));
+/// assert_eq!(clock.now() - begin, Duration::from_secs(60), "in virtual time");
+/// ```
 pub trait Clock: Send + Sync {
     /// Monotonic now.
     fn now(&self) -> Instant;
@@ -181,6 +205,15 @@ pub trait Counters: Send + Sync {
 }
 
 /// The three limits of an outbound call.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use spinlane_core::ports::Timeouts;
+///
+/// let quick = Timeouts::default().first_byte(Duration::from_secs(3));
+/// assert_eq!(quick.connect, Timeouts::DEFAULT.connect);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timeouts {
@@ -380,6 +413,16 @@ impl fmt::Debug for PanicSlot {
 
 /// How long a host waits for the client of a response: put it into the
 /// response's extensions, or leave it out for the default.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use spinlane_core::ports::ClientTimeouts;
+///
+/// let mut response = http::Response::new("a stream");
+/// let timeouts = ClientTimeouts::default().stall(Duration::from_secs(120));
+/// response.extensions_mut().insert(timeouts);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClientTimeouts {
@@ -418,6 +461,17 @@ impl Default for ClientTimeouts {
 }
 
 /// The world that an application is given.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use spinlane_core::ports::{Counters, Ports};
+/// use spinlane_core::testing::World;
+///
+/// // In a component they come from the host; tests put their own in their place.
+/// let without_counters = Ports { counters: None::<Arc<dyn Counters>>, ..World::new().ports() };
+/// assert!(without_counters.key_value.is_some());
+/// ```
 #[derive(Clone)]
 pub struct Ports {
     /// Time.

@@ -30,6 +30,15 @@ use spinlane_core::scope::Scope;
 pub const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// What the log of an application goes by.
+///
+/// ```
+/// use spinlane_core::testing::World;
+/// use spinlane_http::access_log::AccessLog;
+///
+/// let ports = World::new().ports();
+/// let mut log = AccessLog::new(&ports.clock, |path| (path == "/health").then_some("/health"));
+/// log.quiet = &["/health"];
+/// ```
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct AccessLog {

@@ -32,6 +32,16 @@ pub enum Pages {
 }
 
 /// What an application lets pages of other origins do.
+///
+/// ```
+/// use spinlane_core::testing::World;
+/// use spinlane_http::cors::{Cors, Pages};
+/// use spinlane_http::stack::Stack;
+///
+/// let mut stack = Stack::new(&World::new().ports(), 50, |_| None);
+/// // Every page may ask the API, and read nothing else.
+/// stack.cors = Cors::new(Pages::Any, |path| path.starts_with("/api/"));
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Cors {

@@ -93,6 +93,22 @@ impl<R> Session<R> {
 }
 
 /// All sessions of one namespace.
+///
+/// ```
+/// use spinlane_core::cache::session::{SessionError, SessionLimits, Sessions};
+/// use spinlane_core::store::Store;
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let sessions = Sessions::new(&Store::open(&world.ports()), "session", SessionLimits::default());
+/// let token = world.run(sessions.create(&"what is stored"))?;
+/// let session = world.run(sessions.load::<String>(token.expose()))?;
+/// assert_eq!(session.record, "what is stored");
+/// world.run(sessions.revoke(token.expose()))?;
+/// let gone = world.run(sessions.load::<String>(token.expose()));
+/// assert_eq!(gone, Err(SessionError::Invalid));
+/// # Ok::<(), SessionError>(())
+/// ```
 #[derive(Clone)]
 pub struct Sessions {
     store: Store,

@@ -18,6 +18,23 @@ use crate::store::{Header, Is, Store, Times, Timestamp};
 const VERSION: u16 = 1;
 
 /// All signals of one namespace.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use spinlane_core::cache::Signals;
+/// use spinlane_core::store::Store;
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let stops = || Signals::new(&Store::open(&world.ports()), "stop", Duration::from_secs(60));
+/// // In one instance, and in another one.
+/// world.run(stops().raise("run-1"))?;
+/// assert!(world.run(stops().is_raised("run-1"))?);
+/// world.run(stops().lower("run-1"))?;
+/// assert!(!world.run(stops().is_raised("run-1"))?);
+/// # Ok::<(), spinlane_core::ports::StoreError>(())
+/// ```
 #[derive(Clone)]
 pub struct Signals {
     store: Store,

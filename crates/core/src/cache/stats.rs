@@ -70,6 +70,13 @@ counts! {
 }
 
 /// Counts of one request, in its [`Scope`](crate::scope::Scope).
+///
+/// ```
+/// use spinlane_core::cache::Stats;
+///
+/// let report = Stats::default().report();
+/// assert_eq!(report.named()[0], ("hits", report.hits));
+/// ```
 #[derive(Debug, Default)]
 pub struct Stats([AtomicU32; COUNTS]);
 

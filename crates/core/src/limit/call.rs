@@ -239,6 +239,20 @@ pub enum Beginning {
 }
 
 /// Is told how a call goes. Runs inside the call: must not wait.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use spinlane_core::limit::Observer;
+///
+/// struct Told;
+///
+/// impl Observer for Told {
+///     fn waiting(&self, lane: &str, waited: Duration) {
+///         println!("{lane}: waiting for {} s", waited.as_secs());
+///     }
+/// }
+/// ```
 pub trait Observer: Send + Sync {
     /// Still no free slot after `waited`: first within a second, then every
     /// five.
@@ -350,6 +364,26 @@ impl fmt::Debug for Answered {
 }
 
 /// Why a call has no answer.
+///
+/// ```
+/// use spinlane_core::limit::{Budget, BusyCause, Call, LaneConfig, Limits, Orchestrator};
+/// use spinlane_core::store::Store;
+/// use spinlane_core::testing::{ScriptedHttp, World};
+///
+/// let world = World::with_http(ScriptedHttp::in_turn([http::Response::new("…".into())]));
+/// let ports = world.ports();
+/// let limits = Limits::default().with_lane("search", LaneConfig::new(1));
+/// let upstreams = Orchestrator::new(limits, &ports, &Store::open(&ports));
+/// let call = || Call::get("search", "https://search.example/", Budget::new(50)).unwrap();
+///
+/// // Its body holds the only slot.
+/// let first = world.run(upstreams.run(call()))?;
+/// let refused = world.run(upstreams.run(call().until(ports.clock.now()))).unwrap_err();
+/// assert_eq!(refused.busy(), Some(BusyCause::Deadline));
+/// assert!(refused.retry_after().is_some());
+/// # drop(first);
+/// # Ok::<(), spinlane_core::limit::CallError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError {

@@ -128,6 +128,22 @@ pub struct LaneSnapshot {
 }
 
 /// A lane. Clones are the same lane.
+///
+/// ```
+/// use futures::FutureExt;
+/// use spinlane_core::limit::{Ask, Lane, LaneLimits};
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let lane = Lane::new("search", LaneLimits::concurrency(1), world.ports().clock);
+/// let first = world.run(lane.acquire(Ask::default()))?;
+/// let mut second = lane.acquire(Ask::default());
+/// assert!((&mut second).now_or_never().is_none(), "it waits");
+/// drop(first);
+/// let second = world.run(second)?;
+/// assert_eq!(second.lane().snapshot().in_flight, 1);
+/// # Ok::<(), spinlane_core::limit::LaneError>(())
+/// ```
 #[derive(Clone)]
 pub struct Lane(Arc<LaneCell>);
 

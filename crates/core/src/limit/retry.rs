@@ -8,6 +8,16 @@ use http::response;
 use crate::ports::{Entropy, HttpError, TimeoutPhase};
 
 /// How often a call is tried, and how long to wait in between.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use spinlane_core::limit::{Limits, RetryPolicy};
+///
+/// let patient = RetryPolicy::new(5).waiting(Duration::from_secs(1), Duration::from_secs(30));
+/// let limits = Limits::default().with_retry(patient);
+/// assert_eq!(limits.retry.attempts, 5);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RetryPolicy {
@@ -65,6 +75,17 @@ pub(crate) fn jitter(ceiling: Duration, entropy: &dyn Entropy) -> Duration {
 }
 
 /// What an answer means to the limits, whatever its status says.
+///
+/// ```
+/// use spinlane_core::limit::{Verdict, classify};
+/// use std::time::Duration;
+///
+/// let answer = http::Response::builder().status(429).header("retry-after", "7");
+/// let (head, ()) = answer.body(())?.into_parts();
+/// let wait = Some(Duration::from_secs(7));
+/// assert_eq!(classify(&head, Duration::ZERO), Verdict::Overloaded { retry_after: wait });
+/// # Ok::<(), http::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// An answer. What it says is the client's business.

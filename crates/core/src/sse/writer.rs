@@ -97,6 +97,23 @@ impl Drop for LastWriter {
 ///
 /// After the peer has gone, or the stream was closed, every call answers
 /// [`Closed`] at once. Dropping the last writer closes the stream.
+///
+/// ```
+/// use http_body_util::BodyExt;
+/// use spinlane_core::sse::{self, Event, WriterConfig};
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let config = WriterConfig::default().numbered(true);
+/// let (writer, body) = sse::channel(world.ports().clock, config, None);
+/// world.run(writer.feed(Event::data("one")))?;
+/// world.run(writer.feed(Event::data("two")))?;
+/// // The last writer: the stream has its end.
+/// drop(writer);
+/// let bytes = world.run(body.collect()).unwrap().to_bytes();
+/// assert_eq!(bytes, "id: 1\ndata: one\n\nid: 2\ndata: two\n\n");
+/// # Ok::<(), spinlane_core::sse::Closed>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Writer(Arc<LastWriter>);
 

@@ -60,6 +60,20 @@ use upkeep::Upkeep;
 /// The store of an instance. Clones are the same.
 ///
 /// Cheap to make: nothing is asked of the store before it is needed.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use spinlane_core::store::Store;
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let store = Store::open(&world.ports());
+/// assert!(store.is_there() && store.has_counters());
+/// world.run(store.set("name", b"value"))?;
+/// assert_eq!(world.run(store.get("name"))?.as_deref(), Some(&b"value"[..]));
+/// # Ok::<(), spinlane_core::ports::StoreError>(())
+/// ```
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,

@@ -48,6 +48,18 @@ pub use waits::{Waits, Whose};
 pub const X_RUN_ID: HeaderName = HeaderName::from_static("x-run-id");
 
 /// What the runs of an application have in common.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use spinlane_core::store::Store;
+/// use spinlane_core::testing::World;
+/// use spinlane_http::run::Runs;
+///
+/// let ports = World::new().ports();
+/// let mut runs = Runs::new(&ports.clock, &ports.spawner).stopped_in(&Store::open(&ports));
+/// runs.deadline = Some(Duration::from_secs(28));
+/// ```
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Runs {
