@@ -71,13 +71,13 @@ pub(super) struct Place {
 }
 
 /// Whose turn it is.
-pub(super) enum Turn {
+pub(super) enum Standing {
     /// Ours.
     Ours(Lease),
     /// Another's.
     Theirs(Place),
     /// Everybody's: there are no counters, or they are left alone.
-    Everybodys,
+    Alone,
 }
 
 /// What one look has told.
@@ -93,15 +93,15 @@ pub(super) enum Seen {
 }
 
 /// Stands in line for the fetch of what lies under `key`.
-pub(super) async fn line_up(store: &Store, key: &str) -> Turn {
+pub(super) async fn line_up(store: &Store, key: &str) -> Standing {
     let name = format!("{}:{key}", MARKS.namespace());
     let Some(counter) = PeriodCounter::new(store, &name, PERIOD) else {
-        return Turn::Everybodys;
+        return Standing::Alone;
     };
     let unix = store.unix();
     let period = counter.period_at(unix);
     let Ok(number) = counter.add(period, 1).await else {
-        return Turn::Everybodys;
+        return Standing::Alone;
     };
     let end = counter.begin_of(period + 1);
     let line = Line {
@@ -112,8 +112,8 @@ pub(super) async fn line_up(store: &Store, key: &str) -> Turn {
         period,
     };
     match number {
-        1 => Turn::Ours(Lease::new(line, number)),
-        _ => Turn::Theirs(Place {
+        1 => Standing::Ours(Lease::new(line, number)),
+        _ => Standing::Theirs(Place {
             until: store.clock().now() + end.saturating_sub(unix),
             line,
             number,

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use super::envelope::{self, Opened};
 use super::flights::Flights;
 use super::key::Key;
-use super::lease::{self, Lease, Place, Seen, Turn};
+use super::lease::{self, Lease, Place, Seen, Standing};
 use super::policy::Kind;
 use super::stats::{Count, count};
 use crate::ports::{Instant, StoreError};
@@ -330,7 +330,7 @@ where
     {
         let outcome = match forced || !self.kind.policy.has_fetch_lease() {
             true => Outcome::Ask(None),
-            false => self.turn(&key).await,
+            false => self.stand_in_line(&key).await,
         };
         let lease = match outcome {
             Outcome::Answered(value) => {
@@ -357,14 +357,14 @@ where
     }
 
     /// Waits for our turn to ask, or for what another instance has found out.
-    async fn turn(&self, key: &Key) -> Outcome<T> {
+    async fn stand_in_line(&self, key: &Key) -> Outcome<T> {
         let clock = self.cache.0.store.clock();
         let end = clock.now() + lease::LONGEST_WAIT;
         while clock.now() < end {
             let place = match self.line_up(key).await {
-                Turn::Everybodys => break,
-                Turn::Ours(lease) => return self.holding(key, lease).await,
-                Turn::Theirs(place) => place,
+                Standing::Alone => break,
+                Standing::Ours(lease) => return self.holding(key, lease).await,
+                Standing::Theirs(place) => place,
             };
             if let Some(outcome) = self.wait_for(key, place, end).await {
                 return outcome;
@@ -410,7 +410,7 @@ where
         }
     }
 
-    async fn line_up(&self, key: &Key) -> Turn {
+    async fn line_up(&self, key: &Key) -> Standing {
         lease::line_up(&self.cache.0.store, &self.store_key(key)).await
     }
 
@@ -455,9 +455,9 @@ where
     {
         let lease = match self.kind.policy.has_fetch_lease() {
             true => match self.line_up(key).await {
-                Turn::Ours(lease) => Some(lease),
-                Turn::Everybodys => None,
-                Turn::Theirs(_) => return,
+                Standing::Ours(lease) => Some(lease),
+                Standing::Alone => None,
+                Standing::Theirs(_) => return,
             },
             false => None,
         };

@@ -69,7 +69,7 @@ pub(super) struct Slot {
 }
 
 /// How waiting for a launch ended.
-enum Turn {
+enum Start {
     Go(Permit),
     /// The lane is paused until then.
     Paused(Instant),
@@ -166,19 +166,19 @@ impl Gate {
         let mut slot = Slot { _lease, permit };
         let mut lapses = 0;
         loop {
-            match self.turn(call, entry, ask, lapses, waited).await? {
-                Turn::Go(mut launch) => {
+            match self.start(call, entry, ask, lapses, waited).await? {
+                Start::Go(mut launch) => {
                     slot.permit.launch();
                     launch.launch();
                     return Ok((slot, launch));
                 }
-                Turn::Paused(until) => {
+                Start::Paused(until) => {
                     self.allow_pause(call, until - self.clock.now())?;
                     self.clock.sleep_until(until).await;
                     waited = false;
                 }
-                Turn::Lapsed if lapses < LAPSES => lapses += 1,
-                Turn::Lapsed => return Err(busy(call, Duration::ZERO)),
+                Start::Lapsed if lapses < LAPSES => lapses += 1,
+                Start::Lapsed => return Err(busy(call, Duration::ZERO)),
             }
         }
     }
@@ -189,20 +189,20 @@ impl Gate {
     /// launches last; but it is left to others until tickets that are still to
     /// come are due. Who then finds none in time has lost its tickets, and
     /// keeps its launch when it comes again.
-    async fn turn(
+    async fn start(
         &self,
         call: &Call,
         entry: &Entry,
         ask: Ask,
         lapses: usize,
         waited: bool,
-    ) -> Result<Turn, CallError> {
+    ) -> Result<Start, CallError> {
         let (launch, waited_here) = at_once(self.global.acquire(ask)).await;
         let mut launch = launch?;
         // The lane may have been paused while the call waited: an answer that
         // came meanwhile, here or in another instance, asked for it.
         if let Some(until) = entry.still_paused_until(waited || waited_here).await {
-            return Ok(Turn::Paused(until));
+            return Ok(Start::Paused(until));
         }
         // With room for slow calls of the store. What is held up after them, by what
         // else the guest does, tries without now and then: those are used at once.
@@ -211,7 +211,7 @@ impl Gate {
         if let Some(tickets) = tickets {
             let kept = (lapses > 0).then_some(launch);
             if let Some(until) = self.wait_for(tickets, entry).await {
-                return Ok(Turn::Paused(until));
+                return Ok(Start::Paused(until));
             }
             launch = match kept {
                 Some(launch) => launch,
@@ -219,7 +219,7 @@ impl Gate {
             };
         }
         if let Some(until) = entry.lane.paused_until() {
-            return Ok(Turn::Paused(until));
+            return Ok(Start::Paused(until));
         }
         let now = self.clock.now();
         if call.deadline.is_some_and(|deadline| deadline < now) {
@@ -227,8 +227,8 @@ impl Gate {
         }
         let lapsed = tickets.is_some_and(|tickets| tickets.end <= self.clock.unix());
         Ok(match lapsed {
-            true => Turn::Lapsed,
-            false => Turn::Go(launch),
+            true => Start::Lapsed,
+            false => Start::Go(launch),
         })
     }
 

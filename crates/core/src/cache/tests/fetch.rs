@@ -101,7 +101,7 @@ fn a_lease_without_its_holder_ends() {
     let (world, upstream) = (World::new(), Upstream::default());
     let store = Store::open(&world.ports());
     let place = format!("bpm:{}", key().hash());
-    let lease::Turn::Ours(held) = world.run(lease::line_up(&store, &place)) else {
+    let lease::Standing::Ours(held) = world.run(lease::line_up(&store, &place)) else {
         panic!("nobody else is there");
     };
     std::mem::forget(held);

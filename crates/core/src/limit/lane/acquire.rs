@@ -18,7 +18,7 @@ pub struct Acquire {
 }
 
 /// How a poll ended, before timers.
-enum Turn {
+enum Look {
     /// Granted (with a token of the rate taken), or refused.
     Done(Result<bool, LaneError>),
     WakeAt(Option<Instant>),
@@ -35,12 +35,12 @@ impl Acquire {
     }
 
     /// One look at the lane, under its lock. Returns who is to be woken next.
-    fn turn(
+    fn look(
         &mut self,
         state: &mut LaneState,
         now: Instant,
         cx: &Context<'_>,
-    ) -> (Turn, Option<Waker>) {
+    ) -> (Look, Option<Waker>) {
         let first = match self.place {
             Some(place) => state.first() == Some(place),
             None => state.waiters() == 0,
@@ -51,7 +51,7 @@ impl Acquire {
         };
         if self.place.is_none() && !matches!(step, Step::Granted) {
             if let Err(error) = self.enqueue(state, now, cx) {
-                return (Turn::Done(Err(error)), None);
+                return (Look::Done(Err(error)), None);
             }
             // A newcomer may pass waiters of a lower priority.
             if !first && state.first() == self.place {
@@ -62,7 +62,7 @@ impl Acquire {
             Step::Granted => {
                 self.leave(state);
                 state.passed(self.ask.priority as usize);
-                (Turn::Done(Ok(state.bucket.is_some())), state.first_waker())
+                (Look::Done(Ok(state.bucket.is_some())), state.first_waker())
             }
             Step::At(due) => self.wait(state, now, Some(due), cx),
             Step::Later => self.wait(state, now, None, cx),
@@ -96,7 +96,7 @@ impl Acquire {
         now: Instant,
         due: Option<Instant>,
         cx: &Context<'_>,
-    ) -> (Turn, Option<Waker>) {
+    ) -> (Look, Option<Waker>) {
         if let Some(deadline) = self.ask.deadline
             && (deadline <= now || deadline < state.earliest(now))
         {
@@ -104,7 +104,7 @@ impl Acquire {
             let retry_after = state.retry_after(now);
             let lane = self.lane.0.name.clone();
             return (
-                Turn::Done(Err(LaneError::Deadline { lane, retry_after })),
+                Look::Done(Err(LaneError::Deadline { lane, retry_after })),
                 next,
             );
         }
@@ -115,7 +115,7 @@ impl Acquire {
             (Some(due), Some(deadline)) => Some(due.min(deadline)),
             (due, deadline) => due.or(deadline),
         };
-        (Turn::WakeAt(wake_at), None)
+        (Look::WakeAt(wake_at), None)
     }
 
     /// Leaves the queue. Who comes to be first by that is to be woken: it may
@@ -161,12 +161,12 @@ impl Future for Acquire {
         let lane = this.lane.clone();
         loop {
             let now = lane.0.clock.now();
-            let (turn, next) = lane.0.with(|state| this.turn(state, now, cx));
+            let (look, next) = lane.0.with(|state| this.look(state, now, cx));
             if let Some(next) = next {
                 next.wake();
             }
-            match turn {
-                Turn::Done(result) => {
+            match look {
+                Look::Done(result) => {
                     this.timer = None;
                     return Poll::Ready(result.map(|rated| Permit {
                         since: now,
@@ -174,7 +174,7 @@ impl Future for Acquire {
                         lane,
                     }));
                 }
-                Turn::WakeAt(at) => {
+                Look::WakeAt(at) => {
                     if !this.timer(at, cx) {
                         return Poll::Pending;
                     }
