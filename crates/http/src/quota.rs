@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::problem::Problem;
 use spinlane_core::error::{ErrorObject, code};
-use spinlane_core::limit::{CallerLimit, CallerRuns, Decision, Quota, Running};
+use spinlane_core::limit::{CallerLimit, CallerRuns, Decision, Running};
 pub use spinlane_core::limit::{RATE_LIMIT, RATE_LIMIT_POLICY};
 use spinlane_core::log::millis;
 use spinlane_core::ports::StoreError;
@@ -160,6 +160,8 @@ fn network(address: IpAddr) -> String {
 
 #[cfg(test)]
 mod tests {
+    use spinlane_core::limit::Quota;
+
     use super::*;
 
     fn named(values: &[&str]) -> String {

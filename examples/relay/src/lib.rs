@@ -196,7 +196,8 @@ struct Song {
 /// answers all the same.
 async fn look_up(known: &Typed<Vec<String>>, catalogue: Api, prompt: &str) -> Vec<String> {
     let words: String = prompt.chars().take(MAX_WORDS).collect();
-    let found = known.get_or_fetch(&Key::new([&words]), move || async move {
+    let key = Key::new([&words]);
+    let found = known.get_or_fetch(&key, move || async move {
         let ask =
             ApiRequest::get("search songs", "/search").query(&[("q", &words), ("limit", "5")]);
         let found: Option<Found> = catalogue.json(&ask).await?;

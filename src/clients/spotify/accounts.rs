@@ -13,9 +13,9 @@ use crate::config::Secret;
 use crate::error::code;
 use crate::limits::ACCOUNTS;
 use spinlane_client::{
-    Api, ApiRequest, ApiSpec, Failure, MAX_ANSWER, Meaning, Service, ServiceError, UpstreamError,
+    Api, ApiRequest, ApiSpec, Failure, Meaning, Service, ServiceError, UpstreamError,
 };
-use spinlane_core::limit::{Inspect, Observer, Verdict};
+use spinlane_core::limit::Observer;
 use spinlane_core::ports::{HttpError, TimeoutPhase};
 
 static SERVICE: Service = Service::new("spotify", "Spotify", "spotify_accounts_url")

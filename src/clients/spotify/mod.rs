@@ -30,10 +30,10 @@ use crate::config::Secret;
 use crate::music::{Artist, Page, Playlist, Track, User};
 use crate::{AppState, stored};
 use spinlane_client::{
-    Api, ApiAnswer, ApiRequest, ApiSpec, Failure, MAX_ANSWER, Service, ServiceError, UpstreamError,
+    Api, ApiAnswer, ApiRequest, ApiSpec, Failure, Service, ServiceError, UpstreamError,
 };
 use spinlane_core::cache::Key;
-use spinlane_core::limit::{Inspect, Observer, Verdict};
+use spinlane_core::limit::Observer;
 
 static SERVICE: Service = Service::new("spotify", "Spotify", "spotify_api_url")
     .key("spotify_client_secret")

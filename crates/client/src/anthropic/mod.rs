@@ -97,7 +97,7 @@ impl Client {
         transport: &Transport,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, ErrorObject> {
-        let set = |name| variable(name).filter(|value| !value.is_empty());
+        let set = |name: &str| variable(name).filter(|value| !value.is_empty());
         let Some(key) = set(API_KEY) else {
             let message = format!("set the variable `{API_KEY}`");
             return Err(ErrorObject::new(code::NOT_CONFIGURED, message).with("variable", API_KEY));
