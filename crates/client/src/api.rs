@@ -8,13 +8,14 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use futures::future::{Either, select};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tracing::{debug, info, warn};
 
 use crate::lenient;
 use crate::words::words;
 use crate::{ApiRequest, Failure, Origin, Secret, Service, Transport, UpstreamError};
-use spinlane_core::cache::FetchError;
+use spinlane_core::cache::{FetchError, Key, Typed};
 use spinlane_core::error::{Code, ErrorObject, code};
 use spinlane_core::limit::{
     Answered, Budget, Call, CallError, CallStats, Inspect, Observer, Priority, Verdict, retry_after,
@@ -334,7 +335,7 @@ impl Api {
         }
     }
 
-    /// Asks, and reads the answer as a JSON object. As [`ask`](Self::ask).
+    /// Asks, and reads the answer as a JSON object; otherwise as [`ask`](Self::ask).
     ///
     /// # Errors
     /// When there is no good answer, or one of another shape.
@@ -346,7 +347,32 @@ impl Api {
         answer.map(|answer| answer.json()).transpose()
     }
 
-    /// The same, for what must be there.
+    /// What `known` has under `key`, else what `read` makes of the JSON that answers
+    /// `ask`; `None` when there is no such thing, which is known then as well. As
+    /// [`Typed::get_or_fetch`], which it is.
+    ///
+    /// # Errors
+    /// When there is no good answer, or none in [time](Typed::until).
+    pub async fn get_or_fetch<A, T>(
+        &self,
+        known: &Typed<T>,
+        key: &Key,
+        ask: ApiRequest,
+        read: fn(A) -> Option<T>,
+    ) -> Result<Option<T>, UpstreamError>
+    where
+        A: DeserializeOwned + Send + 'static,
+        T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
+    {
+        let api = self.clone();
+        let found = known.get_or_fetch(key, move || async move {
+            let answer: Option<A> = api.json(&ask).await?;
+            Ok::<_, UpstreamError>(answer.and_then(read))
+        });
+        found.await.map_err(|error| self.not_fetched(error))
+    }
+
+    /// As [`ask`](Self::ask), for what must be there.
     ///
     /// # Errors
     /// When there is no good answer, or no such thing.

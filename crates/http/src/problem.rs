@@ -82,6 +82,12 @@ impl Problem {
         }
     }
 
+    /// 503: what `error` is about is missing or malformed, and has to be mended before
+    /// the route can be used.
+    pub fn unavailable(error: ErrorObject) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, error)
+    }
+
     /// 503: the route needs `variable`, which is not set.
     pub fn not_configured(variable: &str) -> Self {
         let message = format!("set the variable `{variable}`: this route needs it");

@@ -1,5 +1,7 @@
 //! The layers that every API has, in one call.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -11,6 +13,7 @@ use crate::access_log::{self, AccessLog};
 use crate::context::{self, Contexts};
 use crate::cors::{self, Cors};
 use crate::problem::Problem;
+use crate::text::BodyClock;
 use crate::{methods, panic, target};
 use spinlane_core::error::{ErrorObject, code};
 use spinlane_core::ports::Ports;
@@ -68,6 +71,9 @@ impl Stack {
     where
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
+        let mut request = request.map(Body::new);
+        let clock = BodyClock(Arc::clone(&self.log.clock));
+        request.extensions_mut().insert(clock);
         let layers = ServiceBuilder::new()
             .layer(from_fn_with_state(self.contexts, context::begin))
             .layer(from_fn_with_state(self.log, access_log::write))
@@ -76,7 +82,7 @@ impl Stack {
             .layer(from_fn_with_state(self.cors, cors::share))
             .layer(from_fn(target::bound))
             .service(routes.method_not_allowed_fallback(methods::not_allowed));
-        let answer = layers.oneshot(request.map(Body::new)).await;
+        let answer = layers.oneshot(request).await;
         answer.unwrap_or_else(|never| match never {})
     }
 }

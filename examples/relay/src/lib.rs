@@ -7,28 +7,11 @@
 mod tests;
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
-use spinlane::client::anthropic::{self, Client, Message};
-use spinlane::client::{Api, ApiRequest, ApiSpec, Service, Transport, UpstreamError};
-use spinlane::core::cache::{Cached, Key, Kind, Policy, Typed};
-use spinlane::core::error::{ErrorObject, code};
-use spinlane::core::limit::{LaneConfig, Limits, Rate};
-use spinlane::core::ports::{Clock, Ports, Timeouts};
-use spinlane::core::resources::Resources;
-use spinlane::http::axum::body::{Bytes, HttpBody};
-use spinlane::http::axum::extract::{FromRef, Path, State};
-use spinlane::http::axum::http::{Request, StatusCode};
-use spinlane::http::axum::{BoxError, Extension, response::Response, routing::post};
-use spinlane::http::context::RequestContext;
-use spinlane::http::problem::Problem;
-use spinlane::http::run::plain::{Plain, Reason};
-use spinlane::http::run::{self, Ending, NewRun, Output, Run, Runs, stop};
-use spinlane::http::stack::{self, Stack};
-use spinlane::http::text::Text;
-use spinlane::tracing;
+use spinlane::client::anthropic::{Client, Message};
+use spinlane::prelude::*;
 
 /// The longest prompt, in bytes, and what of it songs are looked for by, in characters.
 const MAX_PROMPT: usize = 16 * 1024;
@@ -60,21 +43,6 @@ fn limits() -> Limits {
         .with_lane("deezer", LaneConfig::new(5).rate(TEN, 10).timeouts(quick))
 }
 
-/// What exists on wasm only. The rest compiles natively as well, for `cargo
-/// test` and rust-analyzer.
-#[cfg(target_family = "wasm")]
-mod component {
-    use spinlane::core::ports::Ports;
-    use spinlane::host::{IncomingBody, variable};
-    use spinlane::http::axum::{http::Request, response::Response};
-
-    async fn handle(request: Request<IncomingBody>, ports: Ports) -> Response {
-        super::answer(request, ports, variable).await
-    }
-
-    spinlane::export!(handle);
-}
-
 /// What the handlers share.
 #[derive(Clone)]
 struct App {
@@ -87,22 +55,12 @@ struct App {
     songs: Typed<Vec<String>>,
 }
 
-/// The body of a request takes its time from here.
-impl FromRef<App> for Arc<dyn Clock> {
-    fn from_ref(app: &App) -> Self {
-        app.ports.clock.clone()
-    }
-}
-
 /// Answers a request; `variable` knows the application's variables.
-pub async fn answer<B>(
-    request: Request<B>,
+pub async fn answer(
+    request: Request<Body>,
     ports: Ports,
     variable: impl Fn(&str) -> Option<String>,
-) -> Response
-where
-    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
-{
+) -> Response {
     let common = Resources::open(&ports, limits());
     let transport = Transport::new(&ports, &common.upstreams);
     let model = Client::from_variables(&transport, &variable);
@@ -127,6 +85,8 @@ where
         .await
 }
 
+spinlane::application!(answer);
+
 /// Answers at once, and goes on writing.
 async fn ask(
     _: NewRun,
@@ -138,10 +98,7 @@ async fn ask(
         let error = ErrorObject::new(code::INVALID_REQUEST, "the prompt is empty");
         return Err(Problem::new(StatusCode::BAD_REQUEST, error));
     }
-    let (model, catalogue) = app
-        .upstreams
-        .clone()
-        .map_err(|error| Problem::new(StatusCode::SERVICE_UNAVAILABLE, error))?;
+    let (model, catalogue) = app.upstreams.clone().map_err(Problem::unavailable)?;
     let (runs, run) = (app.runs.clone(), Run::new(&*app.ports.entropy));
     Ok(run::serve(&runs, &context, run, |output, waits| {
         relay(app, model.observed(waits), catalogue, prompt, output)
@@ -196,16 +153,11 @@ struct Song {
 /// answers all the same.
 async fn look_up(known: &Typed<Vec<String>>, catalogue: Api, prompt: &str) -> Vec<String> {
     let words: String = prompt.chars().take(MAX_WORDS).collect();
+    let ask = ApiRequest::get("search songs", "/search").query(&[("q", &words), ("limit", "5")]);
+    let titles = |found: Found| Some(found.data.into_iter().map(|song| song.title).collect());
     let key = Key::new([&words]);
-    let found = known.get_or_fetch(&key, move || async move {
-        let ask =
-            ApiRequest::get("search songs", "/search").query(&[("q", &words), ("limit", "5")]);
-        let found: Option<Found> = catalogue.json(&ask).await?;
-        let titles = |found: Found| found.data.into_iter().map(|song| song.title).collect();
-        Ok::<_, UpstreamError>(found.map(titles))
-    });
-    let found = found.await;
-    let found = found.inspect_err(|error| tracing::warn!(%error, "there are no songs"));
+    let found = catalogue.get_or_fetch(known, &key, ask, titles).await;
+    let found = found.inspect_err(|error| spinlane::tracing::warn!(%error, "there are no songs"));
     found.ok().flatten().unwrap_or_default()
 }
 

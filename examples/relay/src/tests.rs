@@ -1,10 +1,10 @@
 //! The application without a host, in virtual time.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use spinlane::core::ports::HttpClient;
 use spinlane::core::testing::{ScriptedHttp, World};
-use spinlane::http::axum::body::{Body, to_bytes};
+use spinlane::http::axum::body::{Bytes, to_bytes};
 
 use super::*;
 

@@ -162,6 +162,6 @@ mod tests {
     #[test]
     fn keep_alives_are_no_content() {
         let alive = "data:\n\ndata: []\n\ndata: heartbeat\n\n: comment\n\n";
-        assert_eq!(of(&format!("{START}{alive}"), false), None);
+        assert_eq!(verdict(&format!("{START}{alive}"), false), None);
     }
 }
