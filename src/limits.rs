@@ -24,19 +24,20 @@ pub(crate) fn transport(config: &Config, ports: &Ports, store: &Store) -> Transp
 
 fn limits(config: &Config) -> Limits {
     let set = config.limits();
-    Limits {
-        scope: match set.scope {
-            Some(LimitScope::Instance) => Scope::Instance,
-            Some(LimitScope::Shared) | None => Scope::Shared,
-        },
-        rate: Rate::per_second(set.global_rps),
-        burst: set.global_rps.get(),
-        lanes: lanes(config),
-        ..Limits::default()
-    }
+    let scope = match set.scope {
+        Some(LimitScope::Instance) => Scope::Instance,
+        Some(LimitScope::Shared) | None => Scope::Shared,
+    };
+    let mut limits = Limits::default()
+        .with_scope(scope)
+        .with_rate(Rate::per_second(set.global_rps), set.global_rps.get())
+        .with_other_lanes(lane(config, AT_A_TIME));
+    limits.lanes = lanes(config);
+    limits
 }
 
-/// What these two allow is a rate as well: calls a second.
+/// What these two allow is a rate as well: calls a second, all of which may begin at
+/// once after a quiet time.
 const DEEZER_RATE: NonZeroU32 = NonZeroU32::new(10).unwrap();
 const LASTFM_RATE: NonZeroU32 = NonZeroU32::new(5).unwrap();
 
@@ -50,17 +51,19 @@ const AT_A_TIME: NonZeroU32 = NonZeroU32::new(3).unwrap();
 /// A lane for each upstream.
 fn lanes(config: &Config) -> BTreeMap<LaneName, LaneConfig> {
     let at_a_time = &config.limits().lanes;
-    let lane = |concurrency: NonZeroU32| LaneConfig {
-        timeouts: config.limits().upstream_timeouts,
-        ..LaneConfig::new(concurrency.get())
-    };
+    let lane = |at_a_time| lane(config, at_a_time);
+    let rated = |lane: LaneConfig, rate: NonZeroU32| lane.rate(Rate::per_second(rate), rate.get());
     BTreeMap::from([
         ("anthropic".into(), lane(at_a_time.anthropic)),
         ("spotify".into(), lane(at_a_time.spotify)),
         (ACCOUNTS.into(), lane(AT_A_TIME)),
-        ("deezer".into(), lane(at_a_time.deezer).rate(DEEZER_RATE)),
-        ("lastfm".into(), lane(at_a_time.lastfm).rate(LASTFM_RATE)),
+        ("deezer".into(), rated(lane(at_a_time.deezer), DEEZER_RATE)),
+        ("lastfm".into(), rated(lane(at_a_time.lastfm), LASTFM_RATE)),
     ])
+}
+
+fn lane(config: &Config, at_a_time: NonZeroU32) -> LaneConfig {
+    LaneConfig::new(at_a_time.get()).timeouts(config.limits().upstream_timeouts)
 }
 
 /// What one caller may ask for, over all instances.
@@ -87,7 +90,8 @@ impl CallerLimits {
     /// counters.
     pub(crate) fn new(config: &Config, store: &Store) -> Option<Self> {
         let config::CallerLimit { requests, window } = config.callers().limit?;
-        let limit = |series, requests| CallerLimit::new(store, series, Quota { requests, window });
+        let limit =
+            |series, requests| CallerLimit::new(store, series, Quota::new(requests, window));
         let many = requests.saturating_mul(OF_AN_ADDRESS);
         Some(Self {
             requests: limit("requests", requests)?,

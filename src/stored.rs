@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::AppState;
 use spinlane_core::cache::session::{SessionLimits, Sessions};
-use spinlane_core::cache::{Flags, Kind, Policy};
+use spinlane_core::cache::{Kind, Policy, Signals};
 use spinlane_core::limit::CallerLimit;
 use spinlane_core::store::Store;
 use spinlane_http::run::stop;
@@ -50,32 +50,29 @@ const NOTICE_LASTS: Duration = Duration::from_secs(24 * 3_600);
 
 /// What one-time codes stand for.
 pub(crate) fn codes(store: &Store) -> Sessions {
-    let limits = SessionLimits {
-        idle: CODE_LASTS,
-        absolute: CODE_LASTS,
-    };
+    let limits = SessionLimits::new(CODE_LASTS, CODE_LASTS);
     Sessions::new(store, "code", limits)
 }
 
 /// Which runs are asked to end.
-pub(crate) fn stops(store: &Store) -> Flags {
-    Flags::new(store, "stop", stop::LASTS)
+pub(crate) fn stops(store: &Store) -> Signals {
+    Signals::new(store, "stop", stop::LASTS)
 }
 
 /// What the operator should know, as requests have shown it.
-pub(crate) fn notices(store: &Store) -> Flags {
-    Flags::new(store, "notice", NOTICE_LASTS)
+pub(crate) fn notices(store: &Store) -> Signals {
+    Signals::new(store, "notice", NOTICE_LASTS)
 }
 
 /// The namespaces of everything here.
 pub(crate) fn namespaces(app: &AppState) -> Vec<String> {
     let kinds = KINDS.iter().map(|kind| kind.namespace().to_owned());
     let sessions = [&app.sessions, &app.codes].map(Sessions::namespaces);
-    let flags = [stops(&app.store), notices(&app.store)];
-    let flags = flags.map(|flags| flags.namespace().to_owned());
+    let signals = [stops(&app.store), notices(&app.store)];
+    let signals = signals.map(|signals| signals.namespace().to_owned());
     kinds
         .chain(sessions.into_iter().flatten())
-        .chain(flags)
+        .chain(signals)
         .chain([CallerLimit::NAMESPACE.to_owned()])
         .collect()
 }
@@ -105,7 +102,7 @@ mod tests {
     }
 
     /// Whatever the application has written, should it be damaged, is removed
-    /// by a whole sweep; what is somebody else's stays.
+    /// by a full sweep; what is somebody else's stays.
     #[test]
     fn every_key_is_known_as_ours() {
         let stage = Stage::new(&[], |_| unreachable!("nobody is asked"));
@@ -113,7 +110,7 @@ mod tests {
         world.run(async {
             for kind in KINDS {
                 let key = Key::new(["one"]);
-                app.cache.of::<u32>(kind).put(&key, Some(&1)).await;
+                app.cache.typed::<u32>(kind).put(&key, Some(&1)).await;
             }
             for sessions in [&app.sessions, &app.codes] {
                 let limits = sessions.limits();
@@ -148,7 +145,7 @@ mod tests {
         for key in keys.iter().chain([&theirs]) {
             world.store.put_raw(key, b"{".to_vec());
         }
-        let sweep = app.store.sweep_all(&namespaces);
+        let sweep = app.store.full_sweep(&namespaces);
         let swept = world.run(sweep).unwrap();
         assert_eq!(swept.removed, keys.len() as u64);
         let left: Vec<_> = world.store.dump().into_keys().filter(ours).collect();

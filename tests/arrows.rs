@@ -77,7 +77,7 @@ fn the_chat_does_not_know_its_route() {
 /// declared elsewhere would be missing there.
 #[test]
 fn what_the_application_stores_is_declared_in_one_place() {
-    let mut declared = naming("src", &["Kind::new(", "Sessions::new(", "Flags::new("]);
+    let mut declared = naming("src", &["Kind::new(", "Sessions::new(", "Signals::new("]);
     declared.retain(|line| !line.contains("src/stored.rs:"));
     assert_eq!(declared, Vec::<String>::new());
 }

@@ -13,11 +13,11 @@ use super::operator;
 use crate::error::{ErrorObject, code};
 use crate::{AppState, stored};
 use spinlane_core::ports::StoreError;
-use spinlane_core::store::Swept;
+use spinlane_core::store::FullSweep;
 use spinlane_http::json::Json;
 use spinlane_http::problem::Problem;
 
-/// What a whole sweep has found and done.
+/// What a full sweep has found and done.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct SweepReport {
@@ -38,7 +38,7 @@ pub(super) struct SweepReport {
 }
 
 impl SweepReport {
-    fn new(swept: Swept, pauses_ended: u64) -> Self {
+    fn new(swept: FullSweep, pauses_ended: u64) -> Self {
         Self {
             keys: swept.keys,
             removed: swept.removed,
@@ -85,13 +85,13 @@ pub(super) async fn sweep(
         return Err(Problem::new(StatusCode::UNAUTHORIZED, error));
     }
     let pauses_ended = app.upstreams().end_pauses().await;
-    let swept = app.store.sweep_all(&stored::namespaces(&app)).await;
+    let swept = app.store.full_sweep(&stored::namespaces(&app)).await;
     let swept = swept.map_err(|error| not_swept(&error))?;
     Ok(Json(SweepReport::new(swept, pauses_ended)))
 }
 
 fn not_swept(error: &StoreError) -> Problem {
-    tracing::warn!(%error, "the whole sweep came to no end");
+    tracing::warn!(%error, "the full sweep came to no end");
     Problem::store_unavailable(
         "the key-value store failed before the sweep was through; what was removed by then stays \
          so: try again in a moment",
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn it_removes_what_has_expired_and_what_limits_have_left() {
         let world = World::new();
-        let cache = Cache::new(&Store::open(&world.ports())).of::<u32>(&stored::BPM);
+        let cache = Cache::new(&Store::open(&world.ports())).typed::<u32>(&stored::BPM);
         let (one, two) = (Key::new(["one"]), Key::new(["two"]));
         world.run(async {
             cache.put(&one, Some(&1)).await;

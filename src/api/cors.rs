@@ -44,9 +44,5 @@ pub(super) fn rules(config: &Config) -> Cors {
         }
         Frontend::SameOrigin => Pages::Own,
     };
-    Cors {
-        pages,
-        concerns,
-        read: &READ,
-    }
+    Cors::new(pages, concerns).read(&READ)
 }

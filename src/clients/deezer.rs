@@ -15,24 +15,15 @@ use spinlane_client::{
 use spinlane_core::cache::FetchError;
 use spinlane_core::limit::{Budget, Inspect, Observer, Verdict};
 
-static SERVICE: Service = Service {
-    name: "deezer",
-    title: "Deezer",
-    key_variable: None,
-    url_variable: "deezer_base_url",
-    not_found: "check the variable `deezer_base_url`",
-    forbidden: None,
-};
+static SERVICE: Service = Service::new("deezer", "Deezer", "deezer_base_url")
+    .not_found("check the variable `deezer_base_url`");
 
-static SPEC: ApiSpec = ApiSpec {
-    service: &SERVICE,
-    lane: "deezer",
-    inspect: Inspect::Body {
+static SPEC: ApiSpec = ApiSpec::new(&SERVICE)
+    .inspect(Inspect::Body {
         limit: MAX_ANSWER,
         read: |_, body| read_error(body).map_or(Verdict::Good, |error| error.verdict()),
-    },
-    read_error: |body| Some(read_error(body)?.service_error()),
-};
+    })
+    .read_error(|body| Some(read_error(body)?.service_error()));
 
 /// Candidates that a search by name is given.
 const CANDIDATES: &str = "25";
@@ -229,10 +220,7 @@ impl Error {
             500..=600 => Some(Meaning::Code(code::UPSTREAM_REJECTED)),
             _ => None,
         };
-        ServiceError {
-            meaning,
-            message: self.message,
-        }
+        ServiceError::new(meaning, self.message)
     }
 }
 

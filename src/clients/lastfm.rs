@@ -18,24 +18,16 @@ use spinlane_client::{
 use spinlane_core::cache::FetchError;
 use spinlane_core::limit::{Budget, Inspect, Observer, Verdict};
 
-static SERVICE: Service = Service {
-    name: "lastfm",
-    title: "Last.fm",
-    key_variable: Some("lastfm_api_key"),
-    url_variable: "lastfm_base_url",
-    not_found: "check the variable `lastfm_base_url`",
-    forbidden: None,
-};
+static SERVICE: Service = Service::new("lastfm", "Last.fm", "lastfm_base_url")
+    .key("lastfm_api_key")
+    .not_found("check the variable `lastfm_base_url`");
 
-static SPEC: ApiSpec = ApiSpec {
-    service: &SERVICE,
-    lane: "lastfm",
-    inspect: Inspect::Body {
+static SPEC: ApiSpec = ApiSpec::new(&SERVICE)
+    .inspect(Inspect::Body {
         limit: MAX_ANSWER,
         read: |_, body| read_error(body).map_or(Verdict::Good, |error| error.verdict()),
-    },
-    read_error: |body| Some(read_error(body)?.service_error()),
-};
+    })
+    .read_error(|body| Some(read_error(body)?.service_error()));
 
 /// Tags that are kept of a track, most used first.
 const TAGS: usize = 10;
@@ -209,10 +201,7 @@ impl Error {
             Self::BAD_KEY | Self::SUSPENDED_KEY => Some(Meaning::Code(code::UPSTREAM_AUTH)),
             _ => None,
         };
-        ServiceError {
-            meaning,
-            message: self.message,
-        }
+        ServiceError::new(meaning, self.message)
     }
 }
 

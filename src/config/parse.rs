@@ -105,11 +105,10 @@ pub(super) fn count(most: u32) -> impl Fn(&str) -> Parsed<NonZeroU32> {
 
 /// Connecting has its own limit, which the others may lower.
 fn timeouts(first_byte: u64, idle: u64) -> Timeouts {
-    Timeouts {
-        connect: Duration::from_millis(first_byte.min(5_000)),
-        first_byte: Duration::from_millis(first_byte),
-        idle: Duration::from_millis(idle),
-    }
+    Timeouts::DEFAULT
+        .connect(Duration::from_millis(first_byte.min(5_000)))
+        .first_byte(Duration::from_millis(first_byte))
+        .idle(Duration::from_millis(idle))
 }
 
 /// `60000` for head and silence alike, or `5000,60000,30000` for connection,
@@ -122,10 +121,10 @@ pub(super) fn upstream_timeouts(text: &str) -> Parsed<Timeouts> {
         .collect();
     match numbers.as_deref() {
         Some([all]) => Ok(timeouts(*all, *all)),
-        Some([connect, first_byte, idle]) => Ok(Timeouts {
-            connect: Duration::from_millis(*connect),
-            ..timeouts(*first_byte, *idle)
-        }),
+        Some([connect, first_byte, idle]) => {
+            let connect = Duration::from_millis(*connect);
+            Ok(timeouts(*first_byte, *idle).connect(connect))
+        }
         _ => Err(format!(
             "must be milliseconds from 1 to {HOUR_MS}, such as `60000`, or \
              `5000,60000,60000` for connection, response head and silence"

@@ -55,7 +55,7 @@ pub(super) struct AudioEnrichment {
 
 impl AudioEnrichment {
     pub(super) fn new(app: &AppState, deezer: Deezer) -> Self {
-        let cache = app.cache.of(&stored::BPM);
+        let cache = app.cache.typed(&stored::BPM);
         Self { cache, deezer }
     }
 

@@ -13,7 +13,7 @@ use super::throttled::Steps;
 use crate::error::{Code, ErrorObject, code};
 use crate::music::Track;
 use spinlane_client::{Failure, UpstreamError};
-use spinlane_core::limit::{Budget, CallError};
+use spinlane_core::limit::{Budget, BusyCause};
 use spinlane_core::ports::{BoxFuture, Clock, HttpError, Instant};
 
 /// Tracks that are looked up at a time.
@@ -298,7 +298,7 @@ fn is_hopeless(error: &UpstreamError) -> bool {
         Failure::Status { status, .. } => matches!(status.as_u16(), 401 | 403),
         Failure::Reported { code, .. } => *code == code::UPSTREAM_AUTH,
         Failure::NotConfigured(_) => true,
-        Failure::Limit(error) => matches!(error, CallError::Deadline { .. }),
+        Failure::Limit(error) => error.busy() == Some(BusyCause::Paused),
         _ => false,
     }
 }

@@ -20,7 +20,7 @@ pub(super) struct LastfmEnrichment {
 
 impl LastfmEnrichment {
     pub(super) fn new(app: &AppState, lastfm: Lastfm) -> Self {
-        let cache = app.cache.of(&stored::LASTFM);
+        let cache = app.cache.typed(&stored::LASTFM);
         Self { cache, lastfm }
     }
 

@@ -114,6 +114,28 @@ pub(crate) fn openapi() -> Result<PathBuf> {
     Ok(folder)
 }
 
+/// `typos`, which finds words that are spelt wrong: from the PATH, else from PyPI into
+/// the build folder.
+pub(crate) fn typos() -> Result<PathBuf> {
+    if let Some(path) = on_path("typos") {
+        return Ok(path);
+    }
+    let folder = target_dir().join("tools/typos");
+    let binary = folder.join("bin/typos");
+    if !binary.is_file() {
+        let python = system("python3", &["python3", "python3-pip"])?;
+        step(
+            "install typos",
+            program(python)
+                .args(["-m", "pip", "install", "--quiet", "--no-deps", "--target"])
+                .arg(&folder)
+                .arg("typos==1.52.0"),
+        )?;
+    }
+    make_executable(&binary)?;
+    Ok(binary)
+}
+
 /// The package's file arrives without the execute bit.
 fn make_executable(path: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;

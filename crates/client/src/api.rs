@@ -8,14 +8,15 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use futures::future::{Either, select};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tracing::{debug, info, warn};
 
 use crate::lenient;
 use crate::words::words;
 use crate::{ApiRequest, Failure, Origin, Secret, Service, Transport, UpstreamError};
-use spinlane_core::cache::FetchError;
-use spinlane_core::error::{Code, code};
+use spinlane_core::cache::{FetchError, Key, Typed};
+use spinlane_core::error::{Code, ErrorObject, code};
 use spinlane_core::limit::{
     Answered, Budget, Call, CallError, CallStats, Inspect, Observer, Priority, Verdict, retry_after,
 };
@@ -32,13 +33,23 @@ const MAX_ERROR_BODY: usize = 64 * 1024;
 const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The longest that one of many calls waits for an upstream: the others wait
-/// for it, and another attempt is worth more than patience.
+/// for it, and another attempt is worth more than waiting.
 const BULK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest part of an upstream's own message that is logged, in characters.
 const MAX_DETAIL: usize = 300;
 
 /// How one API is spoken to.
+///
+/// ```
+/// use spinlane_client::{ApiSpec, Service};
+///
+/// static SONGS: Service = Service::new("songs", "The song service", "songs_base_url");
+/// // In the lane `songs`.
+/// static SONGS_API: ApiSpec = ApiSpec::new(&SONGS);
+/// assert_eq!(SONGS_API.lane, "songs");
+/// ```
+#[non_exhaustive]
 pub struct ApiSpec {
     /// Whose API it is, for errors and the log.
     pub service: &'static Service,
@@ -50,8 +61,48 @@ pub struct ApiSpec {
     pub read_error: fn(&[u8]) -> Option<ServiceError>,
 }
 
+impl ApiSpec {
+    /// An API in a lane that is called as the service is. Answers are read whole within
+    /// the limits, up to [`MAX_ANSWER`] bytes, so that one that is cut is asked for again;
+    /// errors are told by their status.
+    pub const fn new(service: &'static Service) -> Self {
+        Self {
+            service,
+            lane: service.name,
+            inspect: Inspect::Body {
+                limit: MAX_ANSWER,
+                read: |_, _| Verdict::Good,
+            },
+            read_error: |_| None,
+        }
+    }
+
+    /// The same, in another lane.
+    #[must_use]
+    pub const fn lane(mut self, lane: &'static str) -> Self {
+        self.lane = lane;
+        self
+    }
+
+    /// The same, with answers that the limits read so.
+    #[must_use]
+    pub const fn inspect(mut self, inspect: Inspect) -> Self {
+        self.inspect = inspect;
+        self
+    }
+
+    /// The same, where `read` tells what the body of an error says that is the service's
+    /// own.
+    #[must_use]
+    pub const fn read_error(mut self, read: fn(&[u8]) -> Option<ServiceError>) -> Self {
+        self.read_error = read;
+        self
+    }
+}
+
 /// What a service says about an error of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ServiceError {
     /// Where the service's words tell more than the status does.
     pub meaning: Option<Meaning>,
@@ -59,8 +110,16 @@ pub struct ServiceError {
     pub message: String,
 }
 
+impl ServiceError {
+    /// `message` is for the log; `meaning` is what it says beyond the status.
+    pub const fn new(meaning: Option<Meaning>, message: String) -> Self {
+        Self { meaning, message }
+    }
+}
+
 /// What an error means, whatever its status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Meaning {
     /// There is no such thing.
     Absent,
@@ -71,6 +130,29 @@ pub enum Meaning {
 }
 
 /// One API, as one request uses it.
+///
+/// ```
+/// use spinlane_client::{Api, ApiRequest, ApiSpec, Service, Transport};
+/// use spinlane_core::limit::{LaneConfig, Limits};
+/// use spinlane_core::resources::Resources;
+/// use spinlane_core::testing::{ScriptedHttp, World};
+///
+/// static SONGS: Service = Service::new("songs", "The song service", "songs_base_url");
+/// static SONGS_API: ApiSpec = ApiSpec::new(&SONGS);
+///
+/// // In a component the ports come from the host.
+/// let answer = http::Response::new(r#"{"title":"Rain"}"#.into());
+/// let world = World::with_http(ScriptedHttp::in_turn([answer]));
+/// let ports = world.ports();
+/// let limits = Limits::default().with_lane("songs", LaneConfig::new(5));
+/// let transport = Transport::new(&ports, &Resources::open(&ports, limits).upstreams);
+///
+/// let api = Api::from_variables(&transport, &SONGS_API, "https://songs.example", |_| None)?;
+/// let ask = ApiRequest::get("get a song", "/songs/1");
+/// let song: Option<serde_json::Value> = world.run(api.json(&ask)).map_err(|error| error.object())?;
+/// assert_eq!(song.map(|song| song["title"].clone()), Some("Rain".into()));
+/// # Ok::<(), spinlane_core::error::ErrorObject>(())
+/// ```
 #[derive(Clone)]
 pub struct Api {
     pub(crate) transport: Transport,
@@ -152,6 +234,28 @@ impl Api {
         }
     }
 
+    /// The API at the address in the variable that its service names, which `variable`
+    /// knows, or at `default`. Nobody is told how its calls go: see
+    /// [`observed`](Self::observed).
+    ///
+    /// # Errors
+    /// `misconfigured`, which names the variable, for an address that is none.
+    pub fn from_variables(
+        transport: &Transport,
+        spec: &'static ApiSpec,
+        default: &'static str,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, ErrorObject> {
+        let name = spec.service.url_variable;
+        let url = variable(name).filter(|url| !url.is_empty());
+        let base_url = url.map_or_else(|| Ok(Origin::known(default)), |url| Origin::parse(&url));
+        let base_url = base_url.map_err(|expected| {
+            let message = format!("the variable `{name}` is not valid: {expected}");
+            ErrorObject::new(code::MISCONFIGURED, message).with("variable", name)
+        })?;
+        Ok(Self::new(transport, spec, &base_url, Arc::new(())))
+    }
+
     /// The same, of which `observer` is told how its calls go.
     #[must_use]
     pub fn observed(self, observer: Arc<dyn Observer>) -> Self {
@@ -192,14 +296,14 @@ impl Api {
     pub fn not_fetched(&self, error: FetchError<UpstreamError>) -> UpstreamError {
         match error {
             FetchError::Failed(error) => error,
-            FetchError::Elsewhere => self.fail(Failure::Reported {
+            FetchError::TooLate => {
+                self.fail(Failure::Http(HttpError::Timeout(TimeoutPhase::FirstByte)))
+            }
+            error => self.fail(Failure::Reported {
                 code: code::UPSTREAM_ERROR,
                 status: None,
                 detail: error.to_string(),
             }),
-            FetchError::TooLate => {
-                self.fail(Failure::Http(HttpError::Timeout(TimeoutPhase::FirstByte)))
-            }
         }
     }
 
@@ -231,7 +335,44 @@ impl Api {
         }
     }
 
-    /// The same, for what must be there.
+    /// Asks, and reads the answer as a JSON object; otherwise as [`ask`](Self::ask).
+    ///
+    /// # Errors
+    /// When there is no good answer, or one of another shape.
+    pub async fn json<T: DeserializeOwned>(
+        &self,
+        ask: &ApiRequest,
+    ) -> Result<Option<T>, UpstreamError> {
+        let answer = self.ask(ask).await?;
+        answer.map(|answer| answer.json()).transpose()
+    }
+
+    /// What `known` has under `key`, else what `read` makes of the JSON that answers
+    /// `ask`; `None` when there is no such thing, which is known then as well. As
+    /// [`Typed::get_or_fetch`], which it is.
+    ///
+    /// # Errors
+    /// When there is no good answer, or none in [time](Typed::until).
+    pub async fn get_or_fetch<A, T>(
+        &self,
+        known: &Typed<T>,
+        key: &Key,
+        ask: ApiRequest,
+        read: fn(A) -> Option<T>,
+    ) -> Result<Option<T>, UpstreamError>
+    where
+        A: DeserializeOwned + Send + 'static,
+        T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
+    {
+        let api = self.clone();
+        let found = known.get_or_fetch(key, move || async move {
+            let answer: Option<A> = api.json(&ask).await?;
+            Ok::<_, UpstreamError>(answer.and_then(read))
+        });
+        found.await.map_err(|error| self.not_fetched(error))
+    }
+
+    /// As [`ask`](Self::ask), for what must be there.
     ///
     /// # Errors
     /// When there is no good answer, or no such thing.
@@ -403,11 +544,9 @@ impl Api {
 
 /// The configured timeouts, or shorter ones.
 fn bulk(timeouts: Timeouts) -> Timeouts {
-    Timeouts {
-        first_byte: timeouts.first_byte.min(BULK_TIMEOUT),
-        idle: timeouts.idle.min(BULK_TIMEOUT),
-        ..timeouts
-    }
+    timeouts
+        .first_byte(timeouts.first_byte.min(BULK_TIMEOUT))
+        .idle(timeouts.idle.min(BULK_TIMEOUT))
 }
 
 /// As much of `body` as is read of an error.
@@ -452,20 +591,8 @@ mod tests {
         let http = ScriptedHttp::new(|_| async { panic!("nothing is sent") });
         let world = World::with_http(http);
         let base_url = Origin::known("https://api.example.com");
-        static SERVICE: Service = Service {
-            name: "x",
-            title: "X",
-            key_variable: Some("x_key"),
-            url_variable: "x_url",
-            not_found: "",
-            forbidden: None,
-        };
-        static SPEC: ApiSpec = ApiSpec {
-            service: &SERVICE,
-            lane: "x",
-            inspect: Inspect::Status,
-            read_error: |_| None,
-        };
+        static SERVICE: Service = Service::new("x", "X", "x_url").key("x_key");
+        static SPEC: ApiSpec = ApiSpec::new(&SERVICE);
         let api = Api::new(&transport(&world), &SPEC, &base_url, nobody());
         let header = ApiRequest::get("try", "/").header(ACCEPT, "secret\n");
         let path = ApiRequest::get("try", "/ secret");

@@ -7,12 +7,22 @@ use std::time::Duration;
 use http::StatusCode;
 
 use spinlane_core::error::{Code, ErrorObject, code};
-use spinlane_core::limit::CallError;
+use spinlane_core::limit::{BusyCause, CallError};
 use spinlane_core::log::millis;
 use spinlane_core::ports::HttpError;
 
 /// An upstream, as its errors speak of it.
+///
+/// ```
+/// use spinlane_client::Service;
+///
+/// static SONGS: Service = Service::new("songs", "The song service", "songs_base_url")
+///     .key("songs_api_key")
+///     .not_found("check the spelling");
+/// assert_eq!(SONGS.key_variable, Some("songs_api_key"));
+/// ```
 #[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Service {
     /// For programs: `anthropic`.
     pub name: &'static str,
@@ -28,6 +38,42 @@ pub struct Service {
     pub forbidden: Option<&'static str>,
 }
 
+impl Service {
+    /// A service that takes no key. `name` is for programs, `title` for a person, and
+    /// `url_variable` is the variable that holds its address.
+    pub const fn new(name: &'static str, title: &'static str, url_variable: &'static str) -> Self {
+        Self {
+            name,
+            title,
+            key_variable: None,
+            url_variable,
+            not_found: "check what was asked for, and the variable that holds its address",
+            forbidden: None,
+        }
+    }
+
+    /// The same, with a key, which the variable `name` holds.
+    #[must_use]
+    pub const fn key(mut self, name: &'static str) -> Self {
+        self.key_variable = Some(name);
+        self
+    }
+
+    /// The same, with what to check when it does not know what was asked for.
+    #[must_use]
+    pub const fn not_found(mut self, check: &'static str) -> Self {
+        self.not_found = check;
+        self
+    }
+
+    /// The same, with what to do when it knows the caller and refuses all the same.
+    #[must_use]
+    pub const fn forbidden(mut self, what_to_do: &'static str) -> Self {
+        self.forbidden = Some(what_to_do);
+        self
+    }
+}
+
 /// A refusal (403) that a service gives a reason for.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -39,6 +85,7 @@ pub struct Refusal {
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Failure {
     /// No answer, or no more of it.
     Http(HttpError),
@@ -87,7 +134,19 @@ impl From<CallError> for Failure {
 }
 
 /// A call to `service` that failed.
+///
+/// ```
+/// use spinlane_client::{Failure, Service, UpstreamError};
+/// use spinlane_core::error::ErrorObject;
+///
+/// static SONGS: Service = Service::new("songs", "The song service", "songs_base_url");
+/// let error = UpstreamError::new(&SONGS, Failure::Cut);
+/// assert_eq!(error.to_string(), "songs: the answer ended early");
+/// // For a person, and for programs.
+/// assert_eq!(ErrorObject::from(error).code.as_str(), "upstream_cut");
+/// ```
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct UpstreamError {
     /// Whose it is.
     pub service: &'static Service,
@@ -125,6 +184,11 @@ impl From<UpstreamError> for ErrorObject {
 }
 
 impl UpstreamError {
+    /// A call to `service` that failed so.
+    pub const fn new(service: &'static Service, failure: Failure) -> Self {
+        Self { service, failure }
+    }
+
     /// For the user: the code, and a message that says what to do. The words are
     /// our own: what the service said may name what is behind it, and is in the
     /// log.
@@ -209,7 +273,6 @@ impl UpstreamError {
                 );
                 (code::UPSTREAM_DENIED, message)
             }
-            HttpError::Broken(_) => (code::UPSTREAM_CUT, self.explain(code::UPSTREAM_CUT, None)),
             HttpError::Invalid(reason) => {
                 let key = self.service.key_variable;
                 let key = key.map_or_else(String::new, |variable| format!(" and `{variable}`"));
@@ -218,6 +281,8 @@ impl UpstreamError {
                 );
                 (code::UPSTREAM_REJECTED, message)
             }
+            // A connection that broke, and whatever else may come to be.
+            _ => (code::UPSTREAM_CUT, self.explain(code::UPSTREAM_CUT, None)),
         }
     }
 
@@ -231,10 +296,18 @@ impl UpstreamError {
                      once, or have the operator raise `subrequest_budget` ({error})"
                 ),
             ),
-            CallError::Deadline { retry_after, .. } => {
+            CallError::Busy {
+                cause: BusyCause::Paused,
+                retry_after,
+                ..
+            } => {
                 let code = code::RATE_LIMITED;
                 (code, self.explain(code, Some(*retry_after)))
             }
+            CallError::UnknownLane { .. } => (
+                code::INTERNAL,
+                format!("this application has no limits for {title}; its operator's log says more"),
+            ),
             error => {
                 let again = again(error.retry_after());
                 (

@@ -9,6 +9,16 @@ use http::Uri;
 ///
 /// Normalised: lower case, no default port, no slash at the end; so that equal
 /// origins are equal strings, and a path can be appended.
+///
+/// ```
+/// use spinlane_client::Origin;
+///
+/// let origin = Origin::parse("https://API.example:443/")?;
+/// assert_eq!(origin.as_str(), "https://api.example");
+/// assert_eq!(origin.url("/v1/songs"), "https://api.example/v1/songs");
+/// assert!(Origin::parse("https://api.example/v1").is_err());
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin(String);
 

@@ -11,6 +11,16 @@ use serde::Serialize;
 use crate::Origin;
 
 /// What is asked of an API.
+///
+/// ```
+/// use spinlane_client::ApiRequest;
+///
+/// // Reads, so it may be sent again.
+/// let search = ApiRequest::get("search songs", "/search").query(&[("q", "rain & sun")]);
+/// // Writes, and is sent once.
+/// let add = ApiRequest::post("add a song", "/songs").json(&["rain"]);
+/// # let _ = (search, add);
+/// ```
 #[derive(Clone)]
 pub struct ApiRequest {
     /// For the log: what it is for. Never anything of the user's.

@@ -4,6 +4,15 @@ use std::fmt;
 
 /// A key, token or client secret. `Debug` and `Display` print `***`, so that a
 /// `Config` can be logged; [`Secret::expose`] is the only way to the value.
+///
+/// ```
+/// use spinlane_client::Secret;
+///
+/// let key = Secret::new("sk-1");
+/// assert_eq!(format!("{key:?}"), "***");
+/// assert!(key.matches("sk-1"));
+/// assert_eq!(key.redact("bad key sk-1"), "bad key ***");
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Box<str>);
 

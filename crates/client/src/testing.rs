@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use spinlane_core::limit::{Limits, Observer};
-use spinlane_core::store::Store;
+use spinlane_core::limit::{LaneConfig, Limits, Observer};
+use spinlane_core::resources::Resources;
 use spinlane_core::testing::World;
 
 use crate::Transport;
@@ -11,7 +11,8 @@ use crate::Transport;
 /// Calls in `world`.
 pub(crate) fn transport(world: &World) -> Transport {
     let ports = world.ports();
-    Transport::limited(&ports, &Store::open(&ports), Limits::default())
+    let limits = Limits::default().with_other_lanes(LaneConfig::new(3));
+    Transport::new(&ports, &Resources::open(&ports, limits).upstreams)
 }
 
 /// An observer that nobody looks at.

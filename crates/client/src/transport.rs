@@ -3,11 +3,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use spinlane_core::limit::{Budget, Limits, Orchestrator};
+use spinlane_core::limit::{Budget, Orchestrator};
 use spinlane_core::ports::{Clock, Ports, Spawner, Timeouts};
-use spinlane_core::store::Store;
 
 /// What every call needs of the application that makes it. Clones are the same.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use spinlane_client::Transport;
+/// use spinlane_core::limit::{LaneConfig, Limits};
+/// use spinlane_core::resources::Resources;
+/// use spinlane_core::testing::World;
+///
+/// let ports = World::new().ports();
+/// let limits = Limits::default().with_other_lanes(LaneConfig::new(3));
+/// let resources = Resources::open(&ports, limits);
+/// let mut transport = Transport::new(&ports, &resources.upstreams);
+/// transport.queue_deadline = Duration::from_secs(5);
+/// ```
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Transport {
@@ -36,12 +50,6 @@ impl Transport {
             queue_deadline: Duration::from_secs(30),
             budget: Budget::DEFAULT,
         }
-    }
-
-    /// Calls within `limits` of their own, which hold over all instances that have
-    /// `store` in common, with defaults for the rest.
-    pub fn limited(ports: &Ports, store: &Store, limits: Limits) -> Self {
-        Self::new(ports, &Orchestrator::new(limits, ports, store))
     }
 }
 

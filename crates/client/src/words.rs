@@ -25,7 +25,7 @@ const DEPTH: usize = 4;
 pub(crate) fn words(body: &[u8]) -> Option<String> {
     let text = match serde_json::from_slice(body) {
         // Whatever else it has is better than nothing.
-        Ok(value) => spoken(&value, DEPTH).or_else(|| whole(&value))?,
+        Ok(value) => spoken(&value, DEPTH).or_else(|| document(&value))?,
         Err(_) => plain(&String::from_utf8_lossy(body)),
     };
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -33,7 +33,7 @@ pub(crate) fn words(body: &[u8]) -> Option<String> {
 }
 
 /// A document that has no field for words, as it is.
-fn whole(value: &Value) -> Option<String> {
+fn document(value: &Value) -> Option<String> {
     let fields = value.as_object()?;
     (!fields.is_empty()).then(|| value.to_string())
 }

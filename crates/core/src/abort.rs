@@ -7,7 +7,9 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
+
+use crate::waiters::Waiters;
 
 /// Why something was aborted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,24 +23,37 @@ pub enum AbortReason {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct AbortState {
     reason: Option<AbortReason>,
-    /// One slot per waiting [`Aborted`]; slots of finished waits are reused.
-    wakers: Vec<Option<Waker>>,
+    /// Those who wait for it.
+    waiting: Waiters,
 }
 
 #[derive(Debug, Default)]
-struct Shared(Mutex<State>);
+struct AbortCell(Mutex<AbortState>);
 
-impl Shared {
-    fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
+impl AbortCell {
+    fn with<T>(&self, f: impl FnOnce(&mut AbortState) -> T) -> T {
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 /// Fires the abort. Cloneable: the first reason wins.
+///
+/// ```
+/// use futures::executor::block_on;
+/// use spinlane_core::abort::{AbortHandle, AbortReason};
+///
+/// let handle = AbortHandle::new();
+/// let signal = handle.signal();
+/// assert!(handle.abort(AbortReason::Stopped));
+/// assert!(!handle.abort(AbortReason::Deadline), "the first reason wins");
+/// // What it was to guard is dropped.
+/// let work = signal.guard(std::future::pending::<()>());
+/// assert_eq!(block_on(work), Err(AbortReason::Stopped));
+/// ```
 #[derive(Clone, Debug, Default)]
-pub struct AbortHandle(Arc<Shared>);
+pub struct AbortHandle(Arc<AbortCell>);
 
 impl AbortHandle {
     /// A handle that has not fired.
@@ -54,16 +69,16 @@ impl AbortHandle {
     /// Fires. Returns whether this call was the first; later reasons are
     /// ignored.
     pub fn abort(&self, reason: AbortReason) -> bool {
-        let wakers = self.0.with(|state| {
+        let waiting = self.0.with(|state| {
             if state.reason.is_some() {
                 return None;
             }
             state.reason = Some(reason);
-            Some(std::mem::take(&mut state.wakers))
+            Some(std::mem::take(&mut state.waiting))
         });
         // Woken outside the lock: a waker may poll, and so lock, at once.
-        let first = wakers.is_some();
-        for waker in wakers.into_iter().flatten().flatten() {
+        let first = waiting.is_some();
+        for waker in waiting.iter().flat_map(Waiters::wakers) {
             waker.wake();
         }
         first
@@ -72,7 +87,7 @@ impl AbortHandle {
 
 /// Learns that an abort has fired.
 #[derive(Clone, Debug)]
-pub struct AbortSignal(Arc<Shared>);
+pub struct AbortSignal(Arc<AbortCell>);
 
 impl AbortSignal {
     /// A signal that never fires.
@@ -94,7 +109,7 @@ impl AbortSignal {
     pub fn aborted(&self) -> Aborted {
         Aborted {
             shared: Arc::clone(&self.0),
-            slot: None,
+            ticket: None,
         }
     }
 
@@ -116,53 +131,29 @@ impl AbortSignal {
 /// Future of [`AbortSignal::aborted`]. Dropping it leaves no trace.
 #[derive(Debug)]
 pub struct Aborted {
-    shared: Arc<Shared>,
-    slot: Option<usize>,
+    shared: Arc<AbortCell>,
+    ticket: Option<u64>,
 }
 
 impl Future for Aborted {
     type Output = AbortReason;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<AbortReason> {
-        let slot = self.slot;
-        let result = self.shared.with(|state| {
-            if let Some(reason) = state.reason {
-                return Err(reason);
-            }
-            let index = slot.unwrap_or_else(|| {
-                state
-                    .wakers
-                    .iter()
-                    .position(Option::is_none)
-                    .unwrap_or_else(|| {
-                        state.wakers.push(None);
-                        state.wakers.len() - 1
-                    })
-            });
-            match &mut state.wakers[index] {
-                Some(waker) => waker.clone_from(cx.waker()),
-                empty => *empty = Some(cx.waker().clone()),
-            }
-            Ok(index)
-        });
-        match result {
-            Ok(index) => {
-                self.slot = Some(index);
+        let Self { shared, ticket } = &mut *self;
+        shared.with(|state| match state.reason {
+            Some(reason) => Poll::Ready(reason),
+            None => {
+                state.waiting.wait(ticket, cx.waker());
                 Poll::Pending
             }
-            Err(reason) => Poll::Ready(reason),
-        }
+        })
     }
 }
 
 impl Drop for Aborted {
     fn drop(&mut self) {
-        if let Some(index) = self.slot {
-            self.shared.with(|state| {
-                if let Some(slot) = state.wakers.get_mut(index) {
-                    *slot = None;
-                }
-            });
+        if let Some(ticket) = self.ticket {
+            self.shared.with(|state| state.waiting.leave(ticket));
         }
     }
 }
@@ -191,7 +182,7 @@ mod tests {
         for _ in 0..100 {
             assert!(signal.aborted().now_or_never().is_none());
         }
-        assert!(signal.0.with(|state| state.wakers.len()) <= 1);
+        assert!(signal.0.with(|state| state.waiting.is_empty()));
     }
 
     #[test]

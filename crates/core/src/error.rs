@@ -8,6 +8,17 @@ use serde_json::{Map, Value};
 pub use code::Code;
 
 /// One error, told in a way that a program and a person can act on.
+///
+/// ```
+/// use spinlane_core::error::{ErrorObject, code};
+///
+/// let error = ErrorObject::new(code::BUSY, "try again in 2 s").with("upstream", "songs");
+/// let json = serde_json::json!({
+///     "code": "busy", "message": "try again in 2 s", "context": {"upstream": "songs"},
+/// });
+/// assert_eq!(serde_json::to_value(error)?, json);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]

@@ -7,9 +7,11 @@
 //! - [`sse`]: event streams, written and read.
 //! - [`limit`]: budget, lanes and rates of upstream calls; quotas of callers.
 //! - [`store`], [`cache`]: what instances have in common, and what expires in it.
+//! - [`resources`]: the three in one constructor.
 //! - [`error`]: the error object, and the codes that programs decide by.
 //! - [`abort`], [`scope`], [`trace`], [`request_id`], [`log`], [`redact`]: what a
 //!   request carries, and what its log may say.
+//! - [`media_type`], [`hex`], [`turn`]: small things that several of these need.
 
 pub mod abort;
 pub mod cache;
@@ -17,9 +19,11 @@ pub mod error;
 pub mod hex;
 pub mod limit;
 pub mod log;
+pub mod media_type;
 pub mod ports;
 pub mod redact;
 pub mod request_id;
+pub mod resources;
 pub mod scope;
 pub mod sse;
 pub mod store;
@@ -27,3 +31,4 @@ pub mod store;
 pub mod testing;
 pub mod trace;
 pub mod turn;
+mod waiters;

@@ -43,6 +43,25 @@ thread_local! {
 }
 
 /// The layer to add to the subscriber.
+///
+/// ```
+/// use std::sync::{Arc, Mutex};
+///
+/// use spinlane_core::log::{ClientLog, Record, with_sink};
+/// use tracing_subscriber::layer::SubscriberExt;
+///
+/// let subscriber = tracing_subscriber::registry().with(ClientLog);
+/// let seen = Arc::new(Mutex::new(Vec::new()));
+/// let sink = {
+///     let seen = Arc::clone(&seen);
+///     Arc::new(move |record: &Record| seen.lock().unwrap().push(record.message.clone()))
+/// };
+/// tracing::subscriber::with_default(subscriber, || {
+///     let work = async { tracing::info!(answer = 42, "found") };
+///     futures::executor::block_on(with_sink(Some(sink), work));
+/// });
+/// assert_eq!(*seen.lock().unwrap(), ["found"]);
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ClientLog;
 

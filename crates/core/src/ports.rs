@@ -19,6 +19,17 @@ use super::{redact, turn};
 /// A point on a [`Clock`]'s monotonic axis, in nanoseconds from a start that
 /// only that clock knows. Points of different clocks (and of different
 /// component instances) must not be compared.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use spinlane_core::ports::Instant;
+///
+/// let begin = Instant::from_nanos(0);
+/// let later = begin + Duration::from_secs(1);
+/// assert_eq!(later - begin, Duration::from_secs(1));
+/// assert_eq!(begin - later, Duration::ZERO);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(u64);
 
@@ -65,6 +76,19 @@ impl Sub for Instant {
 }
 
 /// Time: what it is, and waiting for it.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use spinlane_core::ports::Clock;
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let clock: &dyn Clock = &world.clock;
+/// let begin = clock.now();
+/// world.run(clock.sleep(Duration::from_secs(60)));
+/// assert_eq!(clock.now() - begin, Duration::from_secs(60), "in virtual time");
+/// ```
 pub trait Clock: Send + Sync {
     /// Monotonic now.
     fn now(&self) -> Instant;
@@ -90,6 +114,7 @@ pub const LEFT_ALONE: Duration = Duration::from_secs(5);
 
 /// Why a store did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum StoreError {
     /// The store is missing, refuses access, or did not answer.
     #[error("the key-value store is unavailable: {0}")]
@@ -180,7 +205,17 @@ pub trait Counters: Send + Sync {
 }
 
 /// The three limits of an outbound call.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use spinlane_core::ports::Timeouts;
+///
+/// let quick = Timeouts::default().first_byte(Duration::from_secs(3));
+/// assert_eq!(quick.connect, Timeouts::DEFAULT.connect);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Timeouts {
     /// Until the connection is made.
     pub connect: Duration,
@@ -190,14 +225,40 @@ pub struct Timeouts {
     pub idle: Duration,
 }
 
-impl Default for Timeouts {
+impl Timeouts {
     /// 5 s to connect, 30 s to the head, 60 s between bytes.
+    pub const DEFAULT: Self = Self {
+        connect: Duration::from_secs(5),
+        first_byte: Duration::from_secs(30),
+        idle: Duration::from_secs(60),
+    };
+
+    /// The same, with so long to connect.
+    #[must_use]
+    pub const fn connect(mut self, limit: Duration) -> Self {
+        self.connect = limit;
+        self
+    }
+
+    /// The same, with so long from then to the response head.
+    #[must_use]
+    pub const fn first_byte(mut self, limit: Duration) -> Self {
+        self.first_byte = limit;
+        self
+    }
+
+    /// The same, with so long between two reads of the body.
+    #[must_use]
+    pub const fn idle(mut self, limit: Duration) -> Self {
+        self.idle = limit;
+        self
+    }
+}
+
+impl Default for Timeouts {
+    /// [`Timeouts::DEFAULT`].
     fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(5),
-            first_byte: Duration::from_secs(30),
-            idle: Duration::from_secs(60),
-        }
+        Self::DEFAULT
     }
 }
 
@@ -224,6 +285,7 @@ impl fmt::Display for TimeoutPhase {
 
 /// Why an outbound call has no answer, or no more of it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum HttpError {
     /// No connection (refused, unreachable, name not found, TLS).
     #[error("could not connect: {0}")]
@@ -286,11 +348,11 @@ pub trait Entropy: Send + Sync {
 /// response's extensions, and the host's panic hook writes it after what it has
 /// written so far.
 #[derive(Clone)]
-pub struct LastWords(Arc<Say>);
+pub struct PanicTail(Arc<Say>);
 
 type Say = dyn Fn(&str) -> Vec<u8> + Send + Sync;
 
-impl LastWords {
+impl PanicTail {
     /// `say` is given the request id. It runs inside the panic hook: it must
     /// not panic, nor wait for a lock that the panicking code may hold.
     pub fn new(say: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Self {
@@ -298,14 +360,14 @@ impl LastWords {
     }
 
     /// The bytes to write.
-    pub fn say(&self, request_id: &str) -> Vec<u8> {
+    pub fn bytes(&self, request_id: &str) -> Vec<u8> {
         (self.0)(request_id)
     }
 }
 
-impl fmt::Debug for LastWords {
+impl fmt::Debug for PanicTail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("LastWords").finish_non_exhaustive()
+        f.debug_tuple("PanicTail").finish_non_exhaustive()
     }
 }
 
@@ -328,9 +390,9 @@ pub trait OnPanic: Send + Sync {
 /// Where the host finds the application's [`OnPanic`]: the host puts it, empty,
 /// into the request's extensions, and the application may fill it.
 #[derive(Clone, Default)]
-pub struct Fallback(Arc<OnceLock<Box<dyn OnPanic>>>);
+pub struct PanicSlot(Arc<OnceLock<Box<dyn OnPanic>>>);
 
-impl Fallback {
+impl PanicSlot {
     /// Fills it; what is there already stays.
     pub fn fill(&self, answer: impl OnPanic + 'static) {
         let _ = self.0.set(Box::new(answer));
@@ -342,17 +404,28 @@ impl Fallback {
     }
 }
 
-impl fmt::Debug for Fallback {
+impl fmt::Debug for PanicSlot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let filled = self.0.get().is_some();
-        f.debug_tuple("Fallback").field(&filled).finish()
+        f.debug_tuple("PanicSlot").field(&filled).finish()
     }
 }
 
-/// How patient a host is with the client of a response: put it into the
+/// How long a host waits for the client of a response: put it into the
 /// response's extensions, or leave it out for the default.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use spinlane_core::ports::ClientTimeouts;
+///
+/// let mut response = http::Response::new("a stream");
+/// let timeouts = ClientTimeouts::default().stall(Duration::from_secs(120));
+/// response.extensions_mut().insert(timeouts);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
+#[non_exhaustive]
+pub struct ClientTimeouts {
     /// While there is nothing to write, how often to ask whether the client is
     /// still there.
     pub probe: Duration,
@@ -361,7 +434,23 @@ pub struct Patience {
     pub stall: Duration,
 }
 
-impl Default for Patience {
+impl ClientTimeouts {
+    /// The same, asking so often whether the client is still there.
+    #[must_use]
+    pub const fn probe(mut self, every: Duration) -> Self {
+        self.probe = every;
+        self
+    }
+
+    /// The same, with a client treated as gone that takes no byte for so long.
+    #[must_use]
+    pub const fn stall(mut self, limit: Duration) -> Self {
+        self.stall = limit;
+        self
+    }
+}
+
+impl Default for ClientTimeouts {
     /// 1 s and 30 s.
     fn default() -> Self {
         Self {
@@ -372,6 +461,17 @@ impl Default for Patience {
 }
 
 /// The world that an application is given.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use spinlane_core::ports::{Counters, Ports};
+/// use spinlane_core::testing::World;
+///
+/// // In a component they come from the host; tests put their own in their place.
+/// let without_counters = Ports { counters: None::<Arc<dyn Counters>>, ..World::new().ports() };
+/// assert!(without_counters.key_value.is_some());
+/// ```
 #[derive(Clone)]
 pub struct Ports {
     /// Time.

@@ -23,6 +23,20 @@ use super::ports::BoxFuture;
 use super::trace::TraceContext;
 
 /// What belongs to one request.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use futures::executor::block_on;
+/// use spinlane_core::abort::AbortSignal;
+/// use spinlane_core::limit::Budget;
+/// use spinlane_core::scope::{self, Scope};
+///
+/// let scope = Scope::new("request-1", Budget::new(50), AbortSignal::never());
+/// let name = block_on(scope::run(Arc::new(scope), async { scope::current_request_id() }));
+/// assert_eq!(name.as_deref(), Some("request-1"));
+/// assert!(scope::current().is_none(), "it ends with the work");
+/// ```
 #[derive(Clone, Debug)]
 pub struct Scope {
     /// Names the request in logs and answers.

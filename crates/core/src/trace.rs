@@ -15,6 +15,17 @@ use super::ports::Entropy;
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// One span of a trace.
+///
+/// ```
+/// use spinlane_core::testing::World;
+/// use spinlane_core::trace::TraceContext;
+///
+/// let given = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+/// let theirs = TraceContext::parse(given).expect("it is well formed");
+/// let ours = theirs.child(&*World::new().ports().entropy);
+/// assert_eq!(ours.trace_id(), theirs.trace_id());
+/// assert_ne!(ours.span_id(), theirs.span_id());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceContext {
     trace_id: u128,

@@ -30,6 +30,15 @@ use spinlane_core::scope::Scope;
 pub const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// What the log of an application goes by.
+///
+/// ```
+/// use spinlane_core::testing::World;
+/// use spinlane_http::access_log::AccessLog;
+///
+/// let ports = World::new().ports();
+/// let mut log = AccessLog::new(&ports.clock, |path| (path == "/health").then_some("/health"));
+/// log.quiet = &["/health"];
+/// ```
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct AccessLog {
@@ -103,18 +112,11 @@ impl Line {
     fn answered(self, mut response: Response) -> Response {
         let head = self.seconds();
         let calls = self.scope.budget.used();
-        let cache = self.scope.cache.report();
-        // A name is there when there is something to say.
-        let cache = [
-            ("hits", cache.hits),
-            ("stale-hits", cache.stale_hits),
-            ("misses", cache.misses),
-            ("negative-hits", cache.negative_hits),
-            ("shared", cache.shared),
-            ("store-errors", cache.store_errors),
-        ];
         let mut timing = format!("head;dur={:.3}, calls;desc=\"{calls}\"", head * 1_000.0);
-        for (name, count) in cache.into_iter().filter(|(_, count)| *count > 0) {
+        // A name is there when there is something to say.
+        let cache = self.scope.cache.report().named().into_iter();
+        for (name, count) in cache.filter(|(_, count)| *count > 0) {
+            let name = name.replace('_', "-");
             timing += &format!(", cache-{name};desc=\"{count}\"");
         }
         if let Ok(value) = HeaderValue::from_str(&timing) {

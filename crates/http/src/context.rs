@@ -18,6 +18,16 @@ use spinlane_core::scope::{self, Scope};
 use spinlane_core::trace::TraceContext;
 
 /// What handlers learn about their request beside the request itself.
+///
+/// ```
+/// use axum::Extension;
+/// use spinlane_http::context::RequestContext;
+///
+/// async fn handler(Extension(context): Extension<RequestContext>) -> String {
+///     format!("{} calls are left", context.scope.budget.remaining())
+/// }
+/// # let _ = handler;
+/// ```
 #[derive(Clone, Debug)]
 pub struct RequestContext {
     /// For work that goes on after the response has begun.
@@ -61,6 +71,16 @@ fn append(head: &mut HeaderMap, fields: &HeaderMap) {
 }
 
 /// What contexts are made of.
+///
+/// ```
+/// use http::{HeaderName, HeaderValue};
+/// use spinlane_core::testing::World;
+/// use spinlane_http::stack::Stack;
+///
+/// let mut stack = Stack::new(&World::new().ports(), 50, |_| None);
+/// let field = (HeaderName::from_static("x-version"), HeaderValue::from_static("7"));
+/// stack.contexts.fields.push(field);
+/// ```
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Contexts {

@@ -21,6 +21,7 @@ const MAX_AGE: Duration = Duration::from_secs(7_200);
 
 /// Whose pages may ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Pages {
     /// Those of every origin, without credentials.
     Any,
@@ -31,7 +32,18 @@ pub enum Pages {
 }
 
 /// What an application lets pages of other origins do.
+///
+/// ```
+/// use spinlane_core::testing::World;
+/// use spinlane_http::cors::{Cors, Pages};
+/// use spinlane_http::stack::Stack;
+///
+/// let mut stack = Stack::new(&World::new().ports(), 50, |_| None);
+/// // Every page may ask the API, and read nothing else.
+/// stack.cors = Cors::new(Pages::Any, |path| path.starts_with("/api/"));
+/// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Cors {
     /// Whose pages.
     pub pages: Pages,
@@ -41,14 +53,28 @@ pub struct Cors {
     pub read: &'static [HeaderName],
 }
 
+impl Cors {
+    /// `pages` may ask for the paths that `concerns` says.
+    pub const fn new(pages: Pages, concerns: fn(&str) -> bool) -> Self {
+        Self {
+            pages,
+            concerns,
+            read: &[],
+        }
+    }
+
+    /// The same, where pages may read these header fields as well.
+    #[must_use]
+    pub const fn read(mut self, fields: &'static [HeaderName]) -> Self {
+        self.read = fields;
+        self
+    }
+}
+
 /// Pages of other origins learn nothing.
 impl Default for Cors {
     fn default() -> Self {
-        Self {
-            pages: Pages::Own,
-            concerns: |_| false,
-            read: &[],
-        }
+        Self::new(Pages::Own, |_| false)
     }
 }
 

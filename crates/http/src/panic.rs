@@ -10,7 +10,7 @@ use axum::response::Response;
 use crate::access_log::Line;
 use crate::context::{AnswerHead, RequestContext};
 use crate::cors::{self, Cors};
-use spinlane_core::ports::{Fallback, OnPanic};
+use spinlane_core::ports::{OnPanic, PanicSlot};
 
 /// A request, for the host to answer should the program panic.
 struct Panicked {
@@ -23,12 +23,12 @@ struct Panicked {
 /// the host what an answer in this one's place has, its line in the log included.
 pub async fn prepare(State(cors): State<Cors>, request: Request, next: Next) -> Response {
     let extensions = request.extensions();
-    if let (Some(fallback), Some(context), Some(line)) = (
-        extensions.get::<Fallback>(),
+    if let (Some(slot), Some(context), Some(line)) = (
+        extensions.get::<PanicSlot>(),
         extensions.get::<RequestContext>(),
         extensions.get::<Line>(),
     ) {
-        fallback.fill(Panicked {
+        slot.fill(Panicked {
             cors: cors::Fields::for_request(&request, &cors),
             added: context.answer.clone(),
             line: line.clone(),

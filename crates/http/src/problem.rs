@@ -31,6 +31,18 @@ pub struct FieldError {
 }
 
 /// An answer that says why there is no other.
+///
+/// ```
+/// use axum::response::IntoResponse;
+/// use http::StatusCode;
+/// use spinlane_core::error::{ErrorObject, code};
+/// use spinlane_http::problem::{MEDIA_TYPE, Problem};
+///
+/// let error = ErrorObject::new(code::NOT_FOUND, "there is no such song");
+/// let response = Problem::new(StatusCode::NOT_FOUND, error).into_response();
+/// assert_eq!(response.status(), 404);
+/// assert_eq!(response.headers()["content-type"], MEDIA_TYPE);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Problem {
     status: StatusCode,
@@ -68,6 +80,12 @@ impl Problem {
                 ErrorObject::new(code::INVALID_REQUEST, fields),
             )
         }
+    }
+
+    /// 503: what `error` is about is missing or malformed, and has to be mended before
+    /// the route can be used.
+    pub fn unavailable(error: ErrorObject) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, error)
     }
 
     /// 503: the route needs `variable`, which is not set.

@@ -11,18 +11,13 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::problem::Problem;
 use spinlane_core::error::{ErrorObject, code};
-use spinlane_core::limit::{CallerLimit, CallerRuns, Decision, Quota, Running};
+use spinlane_core::limit::{CallerLimit, CallerRuns, Decision, Running};
+pub use spinlane_core::limit::{RATE_LIMIT, RATE_LIMIT_POLICY};
 use spinlane_core::log::millis;
 use spinlane_core::ports::StoreError;
 
 /// Spin appends the peer's address under this name.
 pub const SPIN_CLIENT_ADDR: HeaderName = HeaderName::from_static("spin-client-addr");
-
-// The header fields of the IETF draft "RateLimit header fields for HTTP".
-/// What is left of a quota.
-pub const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
-/// The quota.
-pub const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 /// Callers without an address share this.
 const UNKNOWN: &str = "unknown";
@@ -35,7 +30,6 @@ const RUNS_RETRY: Duration = Duration::from_secs(2);
 pub struct Allowance {
     /// What is counted, as the quota is called.
     what: &'static str,
-    quota: Quota,
     decision: Decision,
 }
 
@@ -52,7 +46,6 @@ pub async fn check(
     let decision = limit.check(caller, units).await;
     let allowance = Allowance {
         what,
-        quota: limit.quota(),
         decision: decision.map_err(|error| uncounted(&error))?,
     };
     match allowance.decision.allowed {
@@ -73,12 +66,7 @@ pub async fn refuse_used_up(
     let used_up = limit.is_used_up(caller).await;
     match used_up.map_err(|error| uncounted(&error))? {
         None => Ok(()),
-        Some(decision) => Err(Allowance {
-            what,
-            quota: limit.quota(),
-            decision,
-        }
-        .refuse()),
+        Some(decision) => Err(Allowance { what, decision }.refuse()),
     }
 }
 
@@ -114,25 +102,16 @@ fn uncounted(error: &StoreError) -> Problem {
 
 impl Allowance {
     /// `RateLimit` and `RateLimit-Policy`.
-    pub fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
-        let Self { what, quota, .. } = self;
-        let Quota { requests, window } = quota;
-        let policy = format!("\"{what}\";q={requests};w={}", seconds(*window));
-        let Decision {
-            remaining, reset, ..
-        } = self.decision;
-        let left = format!("\"{what}\";r={remaining};t={}", seconds(reset));
-        let fields = [(RATE_LIMIT_POLICY, policy), (RATE_LIMIT, left)];
-        let field = |(name, value): (_, String)| Some((name, HeaderValue::try_from(value).ok()?));
-        fields.into_iter().filter_map(field)
+    pub fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> + use<> {
+        self.decision.headers(self.what)
     }
 
     fn refuse(&self) -> Problem {
-        let Self { what, quota, .. } = self;
-        let Quota { requests, window } = quota;
-        let wait = self.decision.reset;
-        let allowed = format!("{requests} {what} in {} s are allowed", seconds(*window));
-        let message = match self.decision.remaining {
+        let Self { what, decision } = self;
+        let (quota, wait) = (decision.quota, decision.reset);
+        let (requests, window) = (quota.requests, quota.window);
+        let allowed = format!("{requests} {what} in {} s are allowed", seconds(window));
+        let message = match decision.remaining {
             0 => format!("{allowed}: try again in {} s", seconds(wait)),
             left => format!(
                 "{allowed}, and this is worth more than the {left} that are left: ask for \
@@ -181,6 +160,8 @@ fn network(address: IpAddr) -> String {
 
 #[cfg(test)]
 mod tests {
+    use spinlane_core::limit::Quota;
+
     use super::*;
 
     fn named(values: &[&str]) -> String {
@@ -195,14 +176,11 @@ mod tests {
     fn who_waits_as_long_as_it_is_told_is_not_too_early() {
         let allowance = Allowance {
             what: "requests",
-            quota: Quota {
-                requests: std::num::NonZeroU32::MIN,
-                window: Duration::from_secs(600),
-            },
             decision: Decision {
                 allowed: false,
                 remaining: 0,
                 reset: Duration::from_nanos(1_500_000_001),
+                quota: Quota::new(std::num::NonZeroU32::MIN, Duration::from_secs(600)),
             },
         };
         let error = allowance.refuse().error().clone();

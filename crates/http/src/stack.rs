@@ -1,5 +1,7 @@
 //! The layers that every API has, in one call.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -11,6 +13,7 @@ use crate::access_log::{self, AccessLog};
 use crate::context::{self, Contexts};
 use crate::cors::{self, Cors};
 use crate::problem::Problem;
+use crate::text::BodyClock;
 use crate::{methods, panic, target};
 use spinlane_core::error::{ErrorObject, code};
 use spinlane_core::ports::Ports;
@@ -68,6 +71,9 @@ impl Stack {
     where
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
+        let mut request = request.map(Body::new);
+        let clock = BodyClock(Arc::clone(&self.log.clock));
+        request.extensions_mut().insert(clock);
         let layers = ServiceBuilder::new()
             .layer(from_fn_with_state(self.contexts, context::begin))
             .layer(from_fn_with_state(self.log, access_log::write))
@@ -76,7 +82,7 @@ impl Stack {
             .layer(from_fn_with_state(self.cors, cors::share))
             .layer(from_fn(target::bound))
             .service(routes.method_not_allowed_fallback(methods::not_allowed));
-        let answer = layers.oneshot(request.map(Body::new)).await;
+        let answer = layers.oneshot(request).await;
         answer.unwrap_or_else(|never| match never {})
     }
 }
@@ -99,14 +105,14 @@ mod tests {
     use axum::Extension;
     use axum::routing::post;
     use http::Method;
-    use spinlane_core::ports::Fallback;
+    use spinlane_core::ports::PanicSlot;
     use spinlane_core::testing::World;
 
     use super::*;
     use crate::context::RequestContext;
 
     /// What a route is answered that says how many calls it may make.
-    fn answer(method: Method, path: &str, fallback: &Fallback) -> Response {
+    fn answer(method: Method, path: &str, slot: &PanicSlot) -> Response {
         let handler = |Extension(context): Extension<RequestContext>| async move {
             context.scope.budget.remaining().to_string()
         };
@@ -114,7 +120,7 @@ mod tests {
         let routes = routes().route("/", post(handler));
         let stack = Stack::new(&world.ports(), 7, |path| (path == "/").then_some("/"));
         let request = Request::builder().method(method).uri(path);
-        let request = request.extension(fallback.clone()).body(Body::empty());
+        let request = request.extension(slot.clone()).body(Body::empty());
         world.run(stack.answer(routes, request.unwrap()))
     }
 
@@ -125,8 +131,8 @@ mod tests {
             (Method::GET, "/", 405, "application/problem+json"),
             (Method::POST, "/x", 404, "application/problem+json"),
         ] {
-            let fallback = Fallback::default();
-            let answer = answer(method, path, &fallback);
+            let slot = PanicSlot::default();
+            let answer = answer(method, path, &slot);
             let head = answer.headers();
             assert_eq!(
                 (answer.status().as_u16(), &head["content-type"]),
@@ -142,10 +148,10 @@ mod tests {
             }
             assert!(!head.contains_key("access-control-allow-origin"));
             // A panic would be answered in the name of the same request.
-            let panicked = fallback.get().expect("it is filled");
+            let panicked = slot.get().expect("it is filled");
             assert_eq!(panicked.request_id(), head["x-request-id"]);
         }
-        let options = answer(Method::OPTIONS, "/", &Fallback::default());
+        let options = answer(Method::OPTIONS, "/", &PanicSlot::default());
         assert_eq!(
             (options.status().as_u16(), &options.headers()["allow"]),
             (204, &"POST, OPTIONS".parse().unwrap())

@@ -1,98 +1,79 @@
-//! `POST /` takes a prompt and streams a model's answer as events. At most four
-//! calls of the model run at a time, over all instances; the same prompt makes
-//! none for an hour; and a client that goes, or stops the run, ends its call.
+//! `POST /` takes a prompt and streams a model's answer as events. The model is told of
+//! songs that fit, for which a catalogue is asked. Both are called within limits that
+//! hold over all instances; what they have said is kept for an hour; and a client that
+//! goes, or stops the run, ends its calls.
 
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
-use spinlane::client::Transport;
-use spinlane::client::anthropic::{self, Client, Message};
-use spinlane::core::cache::{Cache, Cached, Key, Kind, Policy, Typed};
-use spinlane::core::error::{ErrorObject, code};
-use spinlane::core::limit::{LaneConfig, Limits};
-use spinlane::core::ports::{Clock, Ports};
-use spinlane::core::store::Store;
-use spinlane::http::axum::body::{Bytes, HttpBody};
-use spinlane::http::axum::extract::{FromRef, Path, State};
-use spinlane::http::axum::http::{Request, StatusCode};
-use spinlane::http::axum::{BoxError, Extension, response::Response, routing::post};
-use spinlane::http::context::RequestContext;
-use spinlane::http::problem::Problem;
-use spinlane::http::run::plain::{Plain, Reason};
-use spinlane::http::run::{self, Ending, NewRun, Output, Run, Runs, stop};
-use spinlane::http::stack::{self, Stack};
-use spinlane::http::text::Text;
+use serde::Deserialize;
+use spinlane::client::anthropic::{Client, Message};
+use spinlane::prelude::*;
 
-/// The longest prompt, in bytes.
+/// The longest prompt, in bytes, and what of it songs are looked for by, in characters.
 const MAX_PROMPT: usize = 16 * 1024;
+const MAX_WORDS: usize = 100;
 
 /// The longest answer, in tokens.
 const MAX_TOKENS: u32 = 2_048;
 
-/// Upstream calls that one request may make: the model's, and two to try again.
-const BUDGET: u32 = 3;
+/// Upstream calls that one request may make: two, and each twice more.
+const BUDGET: u32 = 6;
 
-/// What the model has said is kept for an hour.
-static ANSWERS: Kind =
-    Kind::new("answers", 1).with_policy(Policy::keep(Duration::from_secs(3_600)));
+/// What both have said is kept for an hour.
+const KEPT: Policy = Policy::keep(Duration::from_secs(3_600));
+static ANSWERS: Kind = Kind::new("answers", 1).with_policy(KEPT);
+static SONGS: Kind = Kind::new("songs", 1).with_policy(KEPT);
 
-/// What exists on wasm only. The rest compiles natively as well, for `cargo
-/// test` and rust-analyzer.
-#[cfg(target_family = "wasm")]
-mod component {
-    use spinlane::core::ports::Ports;
-    use spinlane::host::{IncomingBody, variable};
-    use spinlane::http::axum::{http::Request, response::Response};
+/// The catalogue, an API that speaks JSON and takes no key.
+static DEEZER: Service = Service::new("deezer", "Deezer", "deezer_base_url");
+static CATALOGUE: ApiSpec = ApiSpec::new(&DEEZER);
+const DEEZER_URL: &str = "https://api.deezer.com";
 
-    async fn handle(request: Request<IncomingBody>, ports: Ports) -> Response {
-        super::answer(request, ports, variable).await
-    }
-
-    spinlane::export!(handle);
+/// At most four answers at a time. The catalogue takes 10 calls a second, and is not
+/// waited for as long as a model is.
+fn limits() -> Limits {
+    const TEN: Rate = Rate::per_second(NonZeroU32::new(10).unwrap());
+    let quick = Timeouts::DEFAULT.first_byte(Duration::from_secs(3));
+    Limits::default()
+        .with_lane("anthropic", LaneConfig::new(4))
+        .with_lane("deezer", LaneConfig::new(5).rate(TEN, 10).timeouts(quick))
 }
 
 /// What the handlers share.
 #[derive(Clone)]
 struct App {
     ports: Ports,
-    /// Or which variable is missing.
-    client: Result<Client, ErrorObject>,
+    /// Or which variable is missing or malformed.
+    upstreams: Result<(Client, Api), ErrorObject>,
     model: String,
     runs: Runs,
     answers: Typed<String>,
-}
-
-/// The body of a request takes its time from here.
-impl FromRef<App> for Arc<dyn Clock> {
-    fn from_ref(app: &App) -> Self {
-        app.ports.clock.clone()
-    }
+    songs: Typed<Vec<String>>,
 }
 
 /// Answers a request; `variable` knows the application's variables.
-pub async fn answer<B>(
-    request: Request<B>,
+pub async fn answer(
+    request: Request<Body>,
     ports: Ports,
     variable: impl Fn(&str) -> Option<String>,
-) -> Response
-where
-    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
-{
-    // One for all who use it: each learns of its trouble from the others.
-    let store = Store::open(&ports);
-    // Of all instances, since a component is a new one for every request.
-    let limits = Limits::default().with_lane("anthropic", LaneConfig::new(4));
+) -> Response {
+    let common = Resources::open(&ports, limits());
+    let transport = Transport::new(&ports, &common.upstreams);
+    let model = Client::from_variables(&transport, &variable);
+    let catalogue = Api::from_variables(&transport, &CATALOGUE, DEEZER_URL, &variable);
     let routes = stack::routes()
         .route("/", post(ask))
         .route("/{run}/stop", post(end))
         .with_state(App {
-            client: Client::from_variables(&Transport::limited(&ports, &store, limits), &variable),
+            upstreams: model.and_then(|model| Ok((model, catalogue?))),
             model: variable("anthropic_model").unwrap_or_default(),
-            runs: Runs::new(&ports.clock, &ports.spawner).stopped_in(&store),
-            answers: Cache::new(&store).of(&ANSWERS),
+            runs: Runs::new(&ports.clock, &ports.spawner).stopped_in(&common.store),
+            answers: common.cache.typed(&ANSWERS),
+            songs: common.cache.typed(&SONGS),
             ports: ports.clone(),
         });
     let template = |path: &str| match path {
@@ -103,6 +84,8 @@ where
         .answer(routes, request)
         .await
 }
+
+spinlane::application!(answer);
 
 /// Answers at once, and goes on writing.
 async fn ask(
@@ -115,19 +98,19 @@ async fn ask(
         let error = ErrorObject::new(code::INVALID_REQUEST, "the prompt is empty");
         return Err(Problem::new(StatusCode::BAD_REQUEST, error));
     }
-    let client = app.client.clone();
-    let client = client.map_err(|error| Problem::new(StatusCode::SERVICE_UNAVAILABLE, error))?;
+    let (model, catalogue) = app.upstreams.clone().map_err(Problem::unavailable)?;
     let (runs, run) = (app.runs.clone(), Run::new(&*app.ports.entropy));
     Ok(run::serve(&runs, &context, run, |output, waits| {
-        relay(app, client.observed(waits), prompt, output)
+        relay(app, model.observed(waits), catalogue, prompt, output)
     }))
 }
 
 /// Says what is known of the prompt, else what the model says. Should the client go,
-/// it is dropped, and with it the call of the model and its slot.
+/// it is dropped, and with it the upstream call and its slot.
 async fn relay(
     app: App,
-    client: Client,
+    model: Client,
+    catalogue: Api,
     prompt: String,
     output: Output<Plain>,
 ) -> Result<(), Ending<Plain>> {
@@ -135,9 +118,14 @@ async fn relay(
     if let Cached::Hit(known) = app.answers.get(&key).await {
         return Ok(output.say(&known).await?);
     }
+    let songs = look_up(&app.songs, catalogue, &prompt).await;
+    let told = format!("The catalogue has {}.", songs.join(", "));
     let messages = [Message::user(prompt)];
-    let request = anthropic::Request::new(&app.model, MAX_TOKENS, &messages);
-    let mut answer = client.text(&request).await.map_err(ErrorObject::from)?;
+    let mut request = anthropic::Request::new(&app.model, MAX_TOKENS, &messages);
+    if !songs.is_empty() {
+        request = request.system(&told);
+    }
+    let mut answer = model.text(&request).await.map_err(ErrorObject::from)?;
     let mut text = String::new();
     while let Some(piece) = answer.next().await.map_err(ErrorObject::from)? {
         output.say(&piece).await?;
@@ -148,6 +136,29 @@ async fn relay(
     }
     app.answers.put(&key, Some(&text)).await;
     Ok(())
+}
+
+/// What a search of the catalogue answers, as far as it is read here.
+#[derive(Deserialize)]
+struct Found {
+    data: Vec<Song>,
+}
+
+#[derive(Deserialize)]
+struct Song {
+    title: String,
+}
+
+/// Titles that fit the prompt. Without the catalogue there are none, and the model
+/// answers all the same.
+async fn look_up(known: &Typed<Vec<String>>, catalogue: Api, prompt: &str) -> Vec<String> {
+    let words: String = prompt.chars().take(MAX_WORDS).collect();
+    let ask = ApiRequest::get("search songs", "/search").query(&[("q", &words), ("limit", "5")]);
+    let titles = |found: Found| Some(found.data.into_iter().map(|song| song.title).collect());
+    let key = Key::new([&words]);
+    let found = catalogue.get_or_fetch(known, &key, ask, titles).await;
+    let found = found.inspect_err(|error| spinlane::tracing::warn!(%error, "there are no songs"));
+    found.ok().flatten().unwrap_or_default()
 }
 
 /// Ends a run from another request.

@@ -1,7 +1,10 @@
 //! The application without a host, in virtual time.
 
+use std::sync::{Arc, Mutex};
+
+use spinlane::core::ports::HttpClient;
 use spinlane::core::testing::{ScriptedHttp, World};
-use spinlane::http::axum::body::{Body, to_bytes};
+use spinlane::http::axum::body::{Bytes, to_bytes};
 
 use super::*;
 
@@ -18,15 +21,25 @@ const OVERLOADED: &str = r#"data: {"type":"error","error":{"type":"overloaded_er
 
 "#;
 
-/// A world whose model answers so, in turn.
-fn world(answers: &[(u16, &'static str)]) -> World {
-    World::with_http(ScriptedHttp::in_turn(answers.iter().map(
-        |(status, body)| {
-            let answer = Response::builder().status(*status);
-            let answer = answer.header("content-type", "text/event-stream");
-            answer.body(Bytes::from(*body)).expect("an answer")
-        },
-    )))
+const SONGS: &str = r#"{"data":[{"id":1,"title":"Hello"},{"id":2,"title":"Hello, Again"}]}"#;
+
+/// An upstream that answers so, in turn.
+fn upstream(answers: &[(u16, &'static str)]) -> ScriptedHttp {
+    ScriptedHttp::in_turn(answers.iter().map(|(status, body)| {
+        let answer = Response::builder().status(*status);
+        let answer = answer.header("content-type", "text/event-stream");
+        answer.body(Bytes::from(*body)).expect("an answer")
+    }))
+}
+
+/// A world with this model, and a catalogue that has something for every prompt.
+fn world(model: &ScriptedHttp) -> World {
+    let catalogue = upstream(&[(200, SONGS)]);
+    let hosts = [
+        ("api.anthropic.com", model.clone()),
+        ("api.deezer.com", catalogue),
+    ];
+    World::with_http(ScriptedHttp::by_host(hosts))
 }
 
 /// The status and the body of what the application answers to a POST.
@@ -64,12 +77,61 @@ const AGAIN: &str = r#"{"type":"thinking","data":"That did not work at anthropic
 
 #[test]
 fn an_overload_inside_a_200_is_tried_again_and_the_answer_is_kept() {
-    let world = world(&[(200, OVERLOADED), (200, HELLO)]);
+    let model = upstream(&[(200, OVERLOADED), (200, HELLO)]);
+    let world = world(&model);
     assert_eq!(frames(&world, "hello"), [AGAIN, CONTENT, DONE]);
     assert_eq!(frames(&world, "hello"), [CONTENT, DONE]);
-    assert_eq!(world.http.calls(), 2);
+    assert_eq!(model.calls(), 2);
     assert_eq!(frames(&world, "hello again"), [CONTENT, DONE]);
-    assert_eq!(world.http.calls(), 3);
+    assert_eq!(model.calls(), 3);
+}
+
+#[test]
+fn the_model_is_told_of_songs_and_the_catalogue_asked_once() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let model = {
+        let (told, hello) = (Arc::clone(&told), upstream(&[(200, HELLO)]));
+        ScriptedHttp::new(move |request| {
+            let body = String::from_utf8_lossy(request.body()).into_owned();
+            told.lock().expect("nobody panicked").push(body);
+            hello.send(request, Timeouts::DEFAULT)
+        })
+    };
+    for (catalogue, calls, expected) in [
+        (
+            upstream(&[(200, SONGS)]),
+            1,
+            "The catalogue has Hello, Hello, Again.",
+        ),
+        // There are none.
+        (upstream(&[(404, "")]), 1, ""),
+        // Worth asking again: three attempts, by each of both requests.
+        (upstream(&[(500, "")]), 6, ""),
+        // Its own kind of error, inside a 200. It is asked again by who comes next.
+        (upstream(&[(200, r#"{"error":{"code":4}}"#)]), 2, ""),
+    ] {
+        let hosts = [
+            ("api.anthropic.com", model.clone()),
+            ("api.deezer.com", catalogue.clone()),
+        ];
+        let world = World::with_http(ScriptedHttp::by_host(hosts));
+        // The same to the catalogue, and not to the model.
+        for prompt in ["hello", "Hello "] {
+            assert_eq!(frames(&world, prompt), [CONTENT, DONE]);
+            let told = told
+                .lock()
+                .expect("nobody panicked")
+                .pop()
+                .expect("a request");
+            assert_eq!(
+                told.contains(r#""system":"#),
+                !expected.is_empty(),
+                "{told}"
+            );
+            assert!(told.contains(expected), "{told}");
+        }
+        assert_eq!(catalogue.calls(), calls);
+    }
 }
 
 #[test]
@@ -81,18 +143,18 @@ fn what_went_wrong_is_told_in_one_error() {
         ((200, OVERLOADED), "overloaded", 3),
         ((200, HELLO.split_at(90).0), "upstream_cut", 1),
     ] {
-        let world = world(&[answer]);
-        let frames = frames(&world, "hello");
+        let model = upstream(&[answer]);
+        let frames = frames(&world(&model), "hello");
         let last = frames.last().expect("the end");
         let expected = format!(r#"{{"type":"error","data":{{"code":"{code}""#);
         assert!(last.starts_with(&expected), "{last}");
-        assert_eq!(world.http.calls(), calls, "{last}");
+        assert_eq!(model.calls(), calls, "{last}");
     }
 }
 
 #[test]
 fn what_is_no_prompt_is_refused_before_the_stream() {
-    let world = world(&[]);
+    let world = world(&upstream(&[]));
     for (key, path, body, status, code) in [
         ("k", "/", " \n", 400, "invalid_request"),
         ("", "/", "hello", 503, "not_configured"),

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::App;
 use spinlane_core::log::{self, Record, Sink};
-use spinlane_core::ports::Fallback;
+use spinlane_core::ports::PanicSlot;
 use spinlane_core::testing::World;
 
 fn variables(name: &str) -> Option<String> {
@@ -21,18 +21,18 @@ fn variables(name: &str) -> Option<String> {
 
 /// What the application leaves with its host, and the head that it answers
 /// with when it does not panic.
-fn answered(path: &str, origin: &str) -> (Fallback, HeaderMap) {
+fn answered(path: &str, origin: &str) -> (PanicSlot, HeaderMap) {
     let world = World::new();
-    let fallback = Fallback::default();
+    let slot = PanicSlot::default();
     let request = Request::get(path)
         .header("x-request-id", "mine")
         .header("origin", origin)
-        .extension(fallback.clone());
+        .extension(slot.clone());
     let request = request.body(Body::empty()).unwrap();
     let app = App::new(world.ports(), variables);
     let answer = world.run(app.handle(request));
     world.drain();
-    (fallback, answer.into_parts().0.headers)
+    (slot, answer.into_parts().0.headers)
 }
 
 #[test]
@@ -42,8 +42,8 @@ fn an_answer_in_its_place_has_what_its_own_has() {
         ("/api/status", "https://evil.example"),
         ("/", "https://dj.example"),
     ] {
-        let (fallback, own) = answered(path, origin);
-        let in_place = fallback.get().unwrap();
+        let (slot, own) = answered(path, origin);
+        let in_place = slot.get().unwrap();
         assert_eq!(in_place.request_id(), "mine");
         let mut headers = in_place.headers();
         assert_eq!(
@@ -63,7 +63,7 @@ fn an_answer_in_its_place_has_what_its_own_has() {
 #[test]
 fn it_has_a_line_as_every_answer() {
     log::install_for_tests();
-    let (fallback, _) = answered("/api/status", "https://dj.example");
+    let (slot, _) = answered("/api/status", "https://dj.example");
     let records: Arc<Mutex<Vec<Record>>> = Arc::default();
     let sink: Sink = {
         let records = Arc::clone(&records);
@@ -71,7 +71,7 @@ fn it_has_a_line_as_every_answer() {
     };
     let panicked = log::with_sink(Some(sink), async {
         let status = StatusCode::INTERNAL_SERVER_ERROR;
-        fallback.get().unwrap().panicked(status, Some(7));
+        slot.get().unwrap().panicked(status, Some(7));
     });
     futures::executor::block_on(panicked);
     let records = records.lock().unwrap();

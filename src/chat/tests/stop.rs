@@ -9,7 +9,7 @@ fn stop(run: &str) -> Request<Body> {
 }
 
 /// What ends on the store's side of a run is gone.
-fn flags(world: &World) -> usize {
+fn signals(world: &World) -> usize {
     let keys = world.store.dump().into_keys();
     keys.filter(|key| key.starts_with("stop:")).count()
 }
@@ -64,7 +64,7 @@ fn a_run_learns_within_a_second() {
             (usage.0.as_str(), &usage.1["partial"]),
             ("usage", &json!(true))
         );
-        assert_eq!(flags(&world), 0, "the flag is left behind");
+        assert_eq!(signals(&world), 0, "the signal is left behind");
     }
 }
 
@@ -77,7 +77,7 @@ fn a_run_that_has_ended_or_never_was_is_stopped_all_the_same() {
             assert_eq!(app.handle(stop(run)).await.status(), 204);
         }
     });
-    assert_eq!(flags(&world), 2);
+    assert_eq!(signals(&world), 2);
     // Nobody sees them, and they are swept when their hour is over.
     world.clock.advance_wall(Duration::from_secs(2 * 3_600));
     for _ in 0..3 {
@@ -112,7 +112,7 @@ fn stops_have_a_quota_of_their_own() {
         let message = problem["message"].as_str().unwrap();
         assert!(message.starts_with("10 stops in 600 s"), "{message}");
     });
-    assert_eq!(flags(&world), 1);
+    assert_eq!(signals(&world), 1);
 }
 
 #[test]

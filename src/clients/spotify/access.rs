@@ -77,7 +77,7 @@ impl TokenStore for SealedToken {
             Some((key, cipher.encrypt(&*self.app.ports.entropy, &record)?))
         });
         if let Some((key, sealed)) = sealed {
-            let cache = self.app.cache.of(&stored::SPOTIFY_TOKEN);
+            let cache = self.app.cache.typed(&stored::SPOTIFY_TOKEN);
             cache.put(&key, Some(&sealed)).await;
         }
         Ok(())
@@ -99,7 +99,7 @@ impl TokenStore for SealedToken {
 impl SealedToken {
     async fn read(&self) -> Option<Grant> {
         let (key, cipher) = self.place()?;
-        let cache = self.app.cache.of::<String>(&stored::SPOTIFY_TOKEN);
+        let cache = self.app.cache.typed::<String>(&stored::SPOTIFY_TOKEN);
         let Cached::Hit(sealed) = cache.get(&key).await else {
             return None;
         };

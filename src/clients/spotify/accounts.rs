@@ -13,29 +13,16 @@ use crate::config::Secret;
 use crate::error::code;
 use crate::limits::ACCOUNTS;
 use spinlane_client::{
-    Api, ApiRequest, ApiSpec, Failure, MAX_ANSWER, Meaning, Service, ServiceError, UpstreamError,
+    Api, ApiRequest, ApiSpec, Failure, Meaning, Service, ServiceError, UpstreamError,
 };
-use spinlane_core::limit::{Inspect, Observer, Verdict};
+use spinlane_core::limit::Observer;
 use spinlane_core::ports::{HttpError, TimeoutPhase};
 
-static SERVICE: Service = Service {
-    name: "spotify",
-    title: "Spotify",
-    key_variable: Some("spotify_client_secret"),
-    url_variable: "spotify_accounts_url",
-    not_found: "check the variable `spotify_accounts_url`",
-    forbidden: None,
-};
+static SERVICE: Service = Service::new("spotify", "Spotify", "spotify_accounts_url")
+    .key("spotify_client_secret")
+    .not_found("check the variable `spotify_accounts_url`");
 
-static SPEC: ApiSpec = ApiSpec {
-    service: &SERVICE,
-    lane: ACCOUNTS,
-    inspect: Inspect::Body {
-        limit: MAX_ANSWER,
-        read: |_, _| Verdict::Good,
-    },
-    read_error,
-};
+static SPEC: ApiSpec = ApiSpec::new(&SERVICE).lane(ACCOUNTS).read_error(read_error);
 
 /// What is refused: `{"error": "invalid_grant", "error_description": …}`.
 #[derive(Deserialize)]
@@ -52,10 +39,8 @@ fn read_error(body: &[u8]) -> Option<ServiceError> {
         "invalid_client" | "unauthorized_client" => Some(Meaning::Code(code::UPSTREAM_AUTH)),
         _ => None,
     };
-    Some(ServiceError {
-        meaning,
-        message: answer.error_description.unwrap_or(answer.error),
-    })
+    let message = answer.error_description.unwrap_or(answer.error);
+    Some(ServiceError::new(meaning, message))
 }
 
 /// What a grant gives.
@@ -91,31 +76,24 @@ const MAX_LIFE: Duration = Duration::from_secs(24 * 3_600);
 
 /// A grant that has ended without the service having to say so.
 pub(crate) fn grant_ended() -> UpstreamError {
-    UpstreamError {
-        service: &SERVICE,
-        failure: Failure::Grant,
-    }
+    UpstreamError::new(&SERVICE, Failure::Grant)
 }
 
 /// There was no answer within the time that there is.
 pub(crate) fn too_long() -> UpstreamError {
-    UpstreamError {
-        service: &SERVICE,
-        failure: Failure::Http(HttpError::Timeout(TimeoutPhase::FirstByte)),
-    }
+    let failure = Failure::Http(HttpError::Timeout(TimeoutPhase::FirstByte));
+    UpstreamError::new(&SERVICE, failure)
 }
 
 /// A grant that was refused, while somebody else may have got another.
 pub(crate) fn in_doubt() -> UpstreamError {
     let detail = "the login is being renewed elsewhere".into();
-    UpstreamError {
-        service: &SERVICE,
-        failure: Failure::Reported {
-            code: code::UPSTREAM_ERROR,
-            status: None,
-            detail,
-        },
-    }
+    let failure = Failure::Reported {
+        code: code::UPSTREAM_ERROR,
+        status: None,
+        detail,
+    };
+    UpstreamError::new(&SERVICE, failure)
 }
 
 /// The accounts service, as configured.

@@ -34,42 +34,26 @@ use crate::config::Secret;
 use crate::music::{Artist, Page, Playlist, Track, User};
 use crate::{AppState, stored};
 use spinlane_client::{
-    Api, ApiAnswer, ApiRequest, ApiSpec, Failure, MAX_ANSWER, Service, ServiceError, UpstreamError,
+    Api, ApiAnswer, ApiRequest, ApiSpec, Failure, Service, ServiceError, UpstreamError,
 };
 use spinlane_core::cache::Key;
-use spinlane_core::limit::{Inspect, Observer, Verdict};
+use spinlane_core::limit::Observer;
 
-static SERVICE: Service = Service {
-    name: "spotify",
-    title: "Spotify",
-    key_variable: Some("spotify_client_secret"),
-    url_variable: "spotify_api_url",
-    not_found: "try again in a moment, or have the operator check `spotify_api_url`",
-    forbidden: Some(
+static SERVICE: Service = Service::new("spotify", "Spotify", "spotify_api_url")
+    .key("spotify_client_secret")
+    .not_found("try again in a moment, or have the operator check `spotify_api_url`")
+    .forbidden(
         "it shows and changes only what belongs to the account that is connected; connect it, or \
          choose something else",
-    ),
-};
+    );
 
 /// What to check where a playlist is not found.
 const PLAYLIST: &str = "check the id, and that the playlist is public or yours";
 
-static SPEC: ApiSpec = ApiSpec {
-    service: &SERVICE,
-    lane: "spotify",
-    // Read whole inside the limits: an answer that is cut is asked for again.
-    inspect: Inspect::Body {
-        limit: MAX_ANSWER,
-        read: |_, _| Verdict::Good,
-    },
-    read_error: |body| {
-        let answer: wire::ErrorAnswer = serde_json::from_slice(body).ok()?;
-        Some(ServiceError {
-            meaning: None,
-            message: answer.error.message,
-        })
-    },
-};
+static SPEC: ApiSpec = ApiSpec::new(&SERVICE).read_error(|body| {
+    let answer: wire::ErrorAnswer = serde_json::from_slice(body).ok()?;
+    Some(ServiceError::new(None, answer.error.message))
+});
 
 /// Tracks on a page of a search, and entries on one of a playlist.
 const SEARCH_PAGE: u32 = 10;
@@ -245,7 +229,7 @@ impl Spotify {
             };
             Ok(Some(answer.json::<wire::Artist>()?.artist()))
         };
-        let cache = self.app.cache.of(&stored::ARTIST);
+        let cache = self.app.cache.typed(&stored::ARTIST);
         let found = cache.get_or_fetch(&key, fetch).await;
         found.map_err(|error| self.api.not_fetched(error))
     }

@@ -28,10 +28,7 @@ static NO_SCOPE: Refusal = Refusal {
 
 /// A login with which nothing is allowed.
 pub(crate) fn no_scope() -> UpstreamError {
-    UpstreamError {
-        service: &super::SERVICE,
-        failure: Failure::Refused(&NO_SCOPE),
-    }
+    UpstreamError::new(&super::SERVICE, Failure::Refused(&NO_SCOPE))
 }
 
 /// `error`, with the reason of a refusal where its words are known ones.
@@ -45,10 +42,7 @@ pub(super) fn named(error: UpstreamError) -> UpstreamError {
         _ => None,
     };
     match reason {
-        Some(refusal) => UpstreamError {
-            failure: Failure::Refused(refusal),
-            ..error
-        },
+        Some(refusal) => UpstreamError::new(error.service, Failure::Refused(refusal)),
         None => error,
     }
 }

@@ -49,6 +49,7 @@ fn starts_with_nothing_set() {
             connect,
             first_byte,
             idle,
+            ..
         } = config.limits().upstream_timeouts;
         assert_eq!(
             [connect, first_byte, idle].map(|limit| limit.as_secs()),
@@ -177,6 +178,7 @@ fn values_are_typed() {
         connect,
         first_byte,
         idle,
+        ..
     } = config.limits().upstream_timeouts;
     assert_eq!(
         [connect, first_byte, idle].map(|limit| limit.as_millis()),

@@ -468,10 +468,10 @@ fn what_earlier_versions_have_kept_is_not_believed() {
     let track = track(1);
     let isrc = track.isrc.clone().unwrap();
     stage.world.run(async {
-        let old = stage.app.cache.of::<f32>(&BPM);
+        let old = stage.app.cache.typed::<f32>(&BPM);
         old.put(&Key::exact(["isrc", &isrc]), Some(&99.0)).await;
         let tags = json!({"tags": ["wrong"], "listeners": 1, "playcount": 1});
-        let old = stage.app.cache.of::<Value>(&LASTFM);
+        let old = stage.app.cache.typed::<Value>(&LASTFM);
         let key = Key::new([track.artist(), &track.title]);
         old.put(&key, Some(&tags)).await;
     });

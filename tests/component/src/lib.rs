@@ -197,10 +197,11 @@ pub async fn start_upstreams() -> Upstreams {
 }
 
 /// The embedded host, set up for the example.
-pub fn relay_host(anthropic: &str) -> Builder {
+pub fn relay_host(upstreams: &Upstreams) -> Builder {
     host("examples/relay/spin.toml", "SPINLANE_RELAY")
         .variable("anthropic_api_key", KEY)
-        .variable("anthropic_base_url", anthropic)
+        .variable("anthropic_base_url", &upstreams.anthropic().origin())
+        .variable("deezer_base_url", &upstreams.deezer().origin())
 }
 
 /// The fixture in the embedded host.

@@ -86,7 +86,7 @@ async fn a_panic_after_the_head_ends_the_stream_with_a_frame() {
     line.await.expect("the log has its end");
 }
 
-/// The last words come after all that was queued, and after a chunk that the
+/// The panic tail comes after all that was queued, and after a chunk that the
 /// host had taken a part of: events of 1 MB and a half do not fit at once.
 #[tokio::test]
 async fn a_panic_under_a_paused_reader_loses_and_tears_nothing() {
@@ -102,7 +102,7 @@ async fn a_panic_under_a_paused_reader_loses_and_tears_nothing() {
             text += &String::from_utf8_lossy(&chunk);
         }
         let words = text.strip_suffix("data: panic in one-of-a-kind\n\n");
-        let words = words.unwrap_or_else(|| panic!("{bytes}: no last words"));
+        let words = words.unwrap_or_else(|| panic!("{bytes}: no panic tail"));
         let events = words.split_terminator("\n\n").enumerate();
         for (index, event) in events {
             let (number, padding) = event["data: ".len()..].split_once(' ').unwrap();

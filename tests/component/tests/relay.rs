@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use spinlane_component_tests::{KEY, PATIENCE, relay_host, repository, settled, start_upstreams};
 use spinlane_core::sse::Decoder;
 use spinlane_host::Host;
-use spinlane_upstreams::Upstreams;
 use spinlane_upstreams::anthropic::Script;
+use spinlane_upstreams::{Fault, Upstreams};
 
 async fn relay() -> (Host, Upstreams) {
     let upstreams = start_upstreams().await;
-    let host = relay_host(&upstreams.anthropic().origin()).start().await;
+    let host = relay_host(&upstreams).start().await;
     (host.expect("the host starts"), upstreams)
 }
 
@@ -93,6 +93,49 @@ async fn every_delta_is_relayed_and_the_answer_is_kept_for_an_hour() {
         let answer = said(post(&host, "greet all").await).await;
         assert_eq!(answer, [text("a"), cut("max_tokens")]);
         assert_eq!(anthropic.counts().started, calls);
+    }
+    settled(&host).await;
+}
+
+/// What the model was told before the conversation.
+fn told(upstreams: &Upstreams) -> Option<String> {
+    let calls = upstreams.anthropic().calls();
+    let system = &calls.last().expect("a call").request["system"];
+    Some(system.get(0)?["text"].as_str()?.to_owned())
+}
+
+#[tokio::test]
+async fn songs_are_looked_up_once_in_their_own_lane_and_left_out_where_that_fails() {
+    let (host, upstreams) = relay().await;
+    let (anthropic, deezer) = (upstreams.anthropic(), upstreams.deezer());
+    anthropic.script(Script::text(["a"]));
+    let tracks = &upstreams.catalogue().tracks;
+    let known = tracks.iter().find(|track| track.deezer.is_some());
+    let title = known.expect("a song").plain_title().to_owned();
+    // To the catalogue they are the same, to the model they are not.
+    for prompt in [title.clone(), format!(" {title}")] {
+        assert_eq!(said(post(&host, prompt).await).await, [text("a"), done()]);
+        let told = told(&upstreams).expect("songs");
+        assert!(
+            told.starts_with("The catalogue has ") && told.contains(&title),
+            "{told}"
+        );
+        settled(&host).await;
+    }
+    assert_eq!(deezer.counts().started, 1);
+    for (fault, calls) in [
+        (Fault::status(503), 3),
+        (Fault::status(404), 1),
+        // Longer than its lane waits, which is less than a model is given.
+        (Fault::hang(), 3),
+    ] {
+        upstreams.reset();
+        anthropic.script(Script::text(["a"]));
+        deezer.fault(fault);
+        let prompt = format!("{title} {calls}");
+        assert_eq!(said(post(&host, prompt).await).await, [text("a"), done()]);
+        assert_eq!(told(&upstreams), None);
+        assert_eq!(deezer.counts().started, calls);
     }
     settled(&host).await;
 }
@@ -246,7 +289,7 @@ async fn what_is_no_prompt_is_refused_before_the_stream() {
     assert_eq!(problem(nowhere).await["code"], "not_found");
     assert_eq!(upstreams.anthropic().counts().started, 0);
 
-    let unset = relay_host(&upstreams.anthropic().origin()).variable("anthropic_api_key", "");
+    let unset = relay_host(&upstreams).variable("anthropic_api_key", "");
     let unset = unset.start().await.expect("the host starts");
     let response = post(&unset, "hello").await;
     assert_eq!(response.status(), 503);

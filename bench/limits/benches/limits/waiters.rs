@@ -28,10 +28,7 @@ pub(crate) fn per_waiter(c: &mut Criterion) {
 
 /// All wait for one slot; then it goes from hand to hand.
 fn queue(waiters: usize) {
-    let limits = LaneLimits {
-        queue: waiters,
-        ..LaneLimits::concurrency(1)
-    };
+    let limits = LaneLimits::concurrency(1).queue(waiters);
     let lane = Lane::new("x", limits, Arc::new(FakeClock::default()));
     let held = lane.acquire(Ask::default()).now_or_never();
     let mut queue: Vec<_> = (0..waiters).map(|_| lane.acquire(Ask::default())).collect();

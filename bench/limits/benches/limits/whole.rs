@@ -39,13 +39,10 @@ fn ports(world: &World, clock: &FakeClock) -> Ports {
 }
 
 fn limits(scope: Scope) -> Limits {
-    Limits {
-        scope,
-        rate: Rate::per_second(FAST),
-        burst: FAST.get(),
-        lanes: [("x".into(), LaneConfig::new(100))].into(),
-        ..Limits::default()
-    }
+    Limits::default()
+        .with_scope(scope)
+        .with_rate(Rate::per_second(FAST), FAST.get())
+        .with_lane("x", LaneConfig::new(100))
 }
 
 fn request() -> http::Request<Bytes> {

@@ -30,7 +30,9 @@ pub use wire::{Block, Delta, StopReason, StreamEvent, Usage};
 use crate::{Api, ApiRequest, ApiSpec, Failure, Origin, Secret, Service, Transport, UpstreamError};
 use spinlane_core::error::{ErrorObject, code};
 use spinlane_core::limit::{Answered, Inspect, Observer};
+use spinlane_core::media_type::essence;
 use spinlane_core::ports::{Clock, HttpError, TimeoutPhase};
+use spinlane_core::sse;
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
@@ -38,34 +40,26 @@ const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version
 /// The version of the interface that [`request`] and [`wire`] describe.
 const VERSION: &str = "2023-06-01";
 
-/// The variables that say how the service is reached.
+/// The variable that holds the key.
 const API_KEY: &str = "anthropic_api_key";
-const BASE_URL: &str = "anthropic_base_url";
 
 /// Where it is, unless it is said otherwise.
 const DEFAULT_URL: &str = "https://api.anthropic.com";
 
-static SERVICE: Service = Service {
-    name: "anthropic",
-    title: "Anthropic",
-    key_variable: Some(API_KEY),
-    url_variable: BASE_URL,
-    not_found: "check the variables `anthropic_model` and `anthropic_base_url`",
-    forbidden: Some(
+static SERVICE: Service = Service::new("anthropic", "Anthropic", "anthropic_base_url")
+    .key(API_KEY)
+    .not_found("check the variables `anthropic_model` and `anthropic_base_url`")
+    .forbidden(
         "it may not serve this region or network, or a proxy in between refuses; its reason is in \
          the log",
-    ),
-};
+    );
 
-static SPEC: ApiSpec = ApiSpec {
-    service: &SERVICE,
-    lane: "anthropic",
-    inspect: Inspect::Start {
+static SPEC: ApiSpec = ApiSpec::new(&SERVICE)
+    .inspect(Inspect::Start {
         limit: start::LIMIT,
         read: start::beginning,
-    },
-    read_error: reported::own_error,
-};
+    })
+    .read_error(reported::own_error);
 
 /// How long an answer may go without progress, unless it is said otherwise.
 const PROGRESS: Duration = Duration::from_secs(120);
@@ -88,12 +82,7 @@ impl Client {
         api_key: Secret,
         observer: Arc<dyn Observer>,
     ) -> Self {
-        let api = Api::new(transport, &SPEC, base_url, observer);
-        Self {
-            api: api.hiding(&api_key),
-            api_key,
-            progress: PROGRESS,
-        }
+        Self::of_api(Api::new(transport, &SPEC, base_url, observer), api_key)
     }
 
     /// The same as [`new`](Self::new), as the variables `anthropic_api_key` and
@@ -108,24 +97,21 @@ impl Client {
         transport: &Transport,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, ErrorObject> {
-        let set = |name| variable(name).filter(|value| !value.is_empty());
+        let set = |name: &str| variable(name).filter(|value| !value.is_empty());
         let Some(key) = set(API_KEY) else {
             let message = format!("set the variable `{API_KEY}`");
             return Err(ErrorObject::new(code::NOT_CONFIGURED, message).with("variable", API_KEY));
         };
-        let url = set(BASE_URL);
-        let base_url =
-            url.map_or_else(|| Ok(Origin::known(DEFAULT_URL)), |url| Origin::parse(&url));
-        let base_url = base_url.map_err(|expected| {
-            let message = format!("the variable `{BASE_URL}` is not valid: {expected}");
-            ErrorObject::new(code::MISCONFIGURED, message).with("variable", BASE_URL)
-        })?;
-        Ok(Self::new(
-            transport,
-            &base_url,
-            Secret::new(key),
-            Arc::new(()),
-        ))
+        let api = Api::from_variables(transport, &SPEC, DEFAULT_URL, set)?;
+        Ok(Self::of_api(api, Secret::new(key)))
+    }
+
+    fn of_api(api: Api, api_key: Secret) -> Self {
+        Self {
+            api: api.hiding(&api_key),
+            api_key,
+            progress: PROGRESS,
+        }
     }
 
     /// The same, of which `observer` is told how its calls go.
@@ -217,16 +203,7 @@ const STALLED: Failure = Failure::Http(HttpError::Timeout(TimeoutPhase::Idle));
 
 /// A stream of events, and not an error page of something in between.
 fn check_media_type(headers: &HeaderMap) -> Result<(), Failure> {
-    let value = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    let essence = value
-        .unwrap_or_default()
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim();
-    match essence.eq_ignore_ascii_case("text/event-stream") {
+    match essence(headers.get(CONTENT_TYPE)).eq_ignore_ascii_case(sse::CONTENT_TYPE) {
         true => Ok(()),
         false => Err(Failure::Protocol("not a stream of events".into())),
     }

@@ -9,6 +9,15 @@ use serde_json::Value;
 ///
 /// The service caches a request's beginning up to each breakpoint, in the order
 /// of these fields: tools, system, messages.
+///
+/// ```
+/// use spinlane_client::anthropic::{Message, Request};
+///
+/// let messages = [Message::user("Greet me")];
+/// let request = Request::new("claude-sonnet-4-6", 1024, &messages).system("Be brief.");
+/// assert_eq!(serde_json::to_value(&request)?["system"][0]["text"], "Be brief.");
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Serialize)]
 pub struct Request<'a> {
     /// The model's name.
@@ -51,6 +60,16 @@ impl<'a> Request<'a> {
             system: Vec::new(),
             messages,
         }
+    }
+
+    /// The same, told `text` before the conversation.
+    #[must_use]
+    pub fn system(mut self, text: &'a str) -> Self {
+        self.system.push(SystemText {
+            text,
+            cache_control: None,
+        });
+        self
     }
 }
 

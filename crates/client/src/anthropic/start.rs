@@ -78,7 +78,7 @@ mod tests {
     const TEXT: &str = "event: content_block_start\n\
         data: {\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n";
 
-    fn of(start: &str, all: bool) -> Option<Verdict> {
+    fn verdict(start: &str, all: bool) -> Option<Verdict> {
         let response = http::Response::builder().header("content-type", "text/event-stream");
         let (head, ()) = response.body(()).unwrap().into_parts();
         match beginning(&head, start.as_bytes(), all) {
@@ -113,29 +113,32 @@ mod tests {
     #[test]
     fn it_is_not_known_before_the_first_content() {
         for start in [START, &START[..30], &format!("{START}{TEXT}")] {
-            assert_eq!(of(start, false), None);
+            assert_eq!(verdict(start, false), None);
             let cut = Some(Verdict::Failed { retryable: true });
-            assert_eq!(of(start, true), cut);
+            assert_eq!(verdict(start, true), cut);
         }
         let content = r#"{"index":0,"delta":{"type":"text_delta","text":"x"}}"#;
         let content = format!("{START}{TEXT}event: content_block_delta\ndata: {content}\n\n");
-        assert_eq!(of(&content, false), Some(Verdict::Good));
+        assert_eq!(verdict(&content, false), Some(Verdict::Good));
         let thinking = r#"{"index":0,"content_block":{"type":"thinking","thinking":""}}"#;
         let thinking = format!("{START}event: content_block_start\ndata: {thinking}\n\n");
-        assert_eq!(of(&thinking, false), Some(Verdict::Good));
+        assert_eq!(verdict(&thinking, false), Some(Verdict::Good));
         // What came after it does not matter any more.
         let later = content + &error("overloaded_error");
-        assert_eq!(of(&later, false), Some(Verdict::Good));
+        assert_eq!(verdict(&later, false), Some(Verdict::Good));
     }
 
     #[test]
     fn errors_are_told_apart() {
         let overloaded = Some(Verdict::Overloaded { retry_after: None });
-        assert_eq!(of(&error("overloaded_error"), false), overloaded);
+        assert_eq!(verdict(&error("overloaded_error"), false), overloaded);
         let failed = |retryable| Some(Verdict::Failed { retryable });
-        assert_eq!(of(&error("api_error"), false), failed(true));
-        assert_eq!(of(&error("invalid_request_error"), false), failed(false));
-        assert_eq!(of(&error("not known yet"), false), failed(true));
+        assert_eq!(verdict(&error("api_error"), false), failed(true));
+        assert_eq!(
+            verdict(&error("invalid_request_error"), false),
+            failed(false)
+        );
+        assert_eq!(verdict(&error("not known yet"), false), failed(true));
         let shapes = [
             r#"{"type":"error","error":"overloaded_error"}"#,
             r#"{"error":"Overloaded"}"#,
@@ -143,14 +146,14 @@ mod tests {
         for shape in shapes {
             // The last event's blank line may be missing.
             let stream = format!("{START}data: {shape}\n");
-            assert_eq!(of(&stream, true), overloaded, "{shape}");
+            assert_eq!(verdict(&stream, true), overloaded, "{shape}");
         }
     }
 
     #[test]
     fn what_cannot_be_read_is_left_to_the_reader() {
         let garbage = format!("{START}event: content_block_delta\ndata: {{\n\n");
-        assert_eq!(of(&garbage, false), Some(Verdict::Good));
+        assert_eq!(verdict(&garbage, false), Some(Verdict::Good));
         let (head, ()) = http::Response::new(()).into_parts();
         let html = beginning(&head, b"<html>", false);
         assert_eq!(html, Beginning::Known(Verdict::Good));
@@ -159,6 +162,6 @@ mod tests {
     #[test]
     fn keep_alives_are_no_content() {
         let alive = "data:\n\ndata: []\n\ndata: heartbeat\n\n: comment\n\n";
-        assert_eq!(of(&format!("{START}{alive}"), false), None);
+        assert_eq!(verdict(&format!("{START}{alive}"), false), None);
     }
 }

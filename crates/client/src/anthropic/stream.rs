@@ -31,7 +31,7 @@ pub struct MessageStream {
     decoder: Decoder,
     reader: Reader,
     /// How long it may go without progress.
-    patience: Duration,
+    progress_timeout: Duration,
     /// When it has stalled, unless there is progress.
     due: Instant,
     /// Rings at `due`, or before.
@@ -61,13 +61,13 @@ impl std::fmt::Debug for MessageStream {
 }
 
 impl MessageStream {
-    pub(super) fn new(body: BodyStream, api: Api, patience: Duration) -> Self {
+    pub(super) fn new(body: BodyStream, api: Api, progress_timeout: Duration) -> Self {
         let clock = &api.transport.clock;
-        let due = clock.now() + patience;
+        let due = clock.now() + progress_timeout;
         Self {
             body,
             decoder: Decoder::new(MAX_EVENT),
-            patience,
+            progress_timeout,
             due,
             timer: clock.sleep_until(due),
             reader: Reader {
@@ -140,11 +140,11 @@ impl MessageStream {
 
     fn wait_anew(&mut self) {
         let clock = &self.reader.api.transport.clock;
-        let patience = match self.reader.ended {
-            true => self.patience.min(STOP_TIMEOUT),
-            false => self.patience,
+        let progress_timeout = match self.reader.ended {
+            true => self.progress_timeout.min(STOP_TIMEOUT),
+            false => self.progress_timeout,
         };
-        self.due = clock.now() + patience;
+        self.due = clock.now() + progress_timeout;
         if self.reader.ended {
             // Earlier than the one that is set.
             self.timer = clock.sleep_until(self.due);

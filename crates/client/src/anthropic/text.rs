@@ -12,8 +12,8 @@ use crate::UpstreamError;
 /// ```
 /// use spinlane_client::Transport;
 /// use spinlane_client::anthropic::{Client, Message, Request};
-/// use spinlane_core::limit::Limits;
-/// use spinlane_core::store::Store;
+/// use spinlane_core::limit::{LaneConfig, Limits};
+/// use spinlane_core::resources::Resources;
 /// use spinlane_core::testing::{ScriptedHttp, World};
 ///
 /// // In a component the ports come from the host.
@@ -33,7 +33,8 @@ use crate::UpstreamError;
 ///     .unwrap();
 /// let world = World::with_http(ScriptedHttp::in_turn([answer]));
 /// let ports = world.ports();
-/// let transport = Transport::limited(&ports, &Store::open(&ports), Limits::default());
+/// let limits = Limits::default().with_lane("anthropic", LaneConfig::new(2));
+/// let transport = Transport::new(&ports, &Resources::open(&ports, limits).upstreams);
 /// let variable = |name: &str| (name == "anthropic_api_key").then(|| "sk-…".to_owned());
 /// let client = Client::from_variables(&transport, variable).unwrap();
 ///

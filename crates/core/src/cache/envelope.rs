@@ -9,13 +9,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::policy::Kind;
-use crate::store::{Header, Is, Stamp, Times};
+use crate::store::{Header, Is, Times, Timestamp};
 
 /// So long after a refresh that failed the next one is tried.
 const RETRY: Duration = Duration::from_secs(60);
 
 /// Of a value that could not be refreshed: it ends as it would have.
-pub(super) fn retry_times(now: Stamp, end: Stamp) -> Times {
+pub(super) fn retry_times(now: Timestamp, end: Timestamp) -> Times {
     Times {
         stored: now.min(end),
         fresh_until: now.plus(RETRY).min(end),
@@ -42,8 +42,8 @@ pub(super) fn encode<T: Serialize>(
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Opened<T> {
     pub(super) value: Option<T>,
-    pub(super) fresh_until: Stamp,
-    pub(super) stale_until: Stamp,
+    pub(super) fresh_until: Timestamp,
+    pub(super) stale_until: Timestamp,
 }
 
 /// What `bytes` hold of `kind` under `key`.
@@ -80,7 +80,7 @@ mod tests {
     }
 
     fn times() -> Times {
-        let at = |seconds: u64| Stamp::new(Duration::from_secs(1_767_225_600 + seconds));
+        let at = |seconds: u64| Timestamp::new(Duration::from_secs(1_767_225_600 + seconds));
         Times {
             stored: at(0),
             fresh_until: at(60),

@@ -32,6 +32,14 @@ use unicode_normalization::UnicodeNormalization;
 use crate::hex;
 
 /// A key, normalised.
+///
+/// ```
+/// use spinlane_core::cache::Key;
+///
+/// assert_eq!(Key::new(["ABBA", " Dancing  Queen"]), Key::new(["abba", "dancing queen"]));
+/// assert_ne!(Key::exact(["id", "A"]), Key::exact(["id", "a"]));
+/// assert_ne!(Key::new(["a"]).and_exact("page 2"), Key::new(["a"]));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
     parts: Vec<String>,

@@ -20,13 +20,13 @@ use serde::{Deserialize, Serialize};
 use super::envelope;
 use super::policy::Kind;
 use crate::ports::{Instant, StoreError};
-use crate::store::{PeriodCounter, Stamp, Store, Times};
+use crate::store::{PeriodCounter, Store, Times, Timestamp};
 
 /// For how long one lease keeps the others waiting.
 pub(super) const PERIOD: Duration = Duration::from_secs(10);
 
 /// Who has waited for so long asks for itself.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
 /// The first wait between two looks, which is doubled up to the last.
 pub(super) const FIRST_LOOK: Duration = Duration::from_millis(25);
@@ -71,13 +71,13 @@ pub(super) struct Place {
 }
 
 /// Whose turn it is.
-pub(super) enum Turn {
+pub(super) enum Standing {
     /// Ours.
     Ours(Lease),
     /// Another's.
     Theirs(Place),
     /// Everybody's: there are no counters, or they are left alone.
-    Everybodys,
+    Alone,
 }
 
 /// What one look has told.
@@ -93,15 +93,15 @@ pub(super) enum Seen {
 }
 
 /// Stands in line for the fetch of what lies under `key`.
-pub(super) async fn line_up(store: &Store, key: &str) -> Turn {
+pub(super) async fn line_up(store: &Store, key: &str) -> Standing {
     let name = format!("{}:{key}", MARKS.namespace());
     let Some(counter) = PeriodCounter::new(store, &name, PERIOD) else {
-        return Turn::Everybodys;
+        return Standing::Alone;
     };
     let unix = store.unix();
     let period = counter.period_at(unix);
     let Ok(number) = counter.add(period, 1).await else {
-        return Turn::Everybodys;
+        return Standing::Alone;
     };
     let end = counter.begin_of(period + 1);
     let line = Line {
@@ -112,8 +112,8 @@ pub(super) async fn line_up(store: &Store, key: &str) -> Turn {
         period,
     };
     match number {
-        1 => Turn::Ours(Lease::new(line, number)),
-        _ => Turn::Theirs(Place {
+        1 => Standing::Ours(Lease::new(line, number)),
+        _ => Standing::Theirs(Place {
             until: store.clock().now() + end.saturating_sub(unix),
             line,
             number,
@@ -205,9 +205,9 @@ impl Drop for Fulfilled {
 impl Line {
     async fn leave_mark(&self, failed: bool) -> Result<(), StoreError> {
         let upto = self.counter.add(self.period, 0).await?;
-        let over = Stamp::new(self.over);
+        let over = Timestamp::new(self.over);
         let times = Times {
-            stored: Stamp::new(self.store.unix()).min(over),
+            stored: Timestamp::new(self.store.unix()).min(over),
             fresh_until: over,
             stale_until: over,
         };

@@ -4,7 +4,7 @@
 //! ```
 //! use bytes::Bytes;
 //! use spinlane_core::cache::{Cache, Cached, Key, Kind};
-//! use spinlane_core::limit::{Budget, Call, Limits, Orchestrator};
+//! use spinlane_core::limit::{Budget, Call, LaneConfig, Limits, Orchestrator};
 //! use spinlane_core::ports::HttpError;
 //! use spinlane_core::store::Store;
 //! use spinlane_core::testing::{ScriptedHttp, World};
@@ -22,7 +22,8 @@
 //!
 //! // One store for all who use it.
 //! let store = Store::open(&ports);
-//! let upstreams = Orchestrator::new(Limits::default(), &ports, &store);
+//! let limits = Limits::default().with_lane("tempo", LaneConfig::new(3));
+//! let upstreams = Orchestrator::new(limits, &ports, &store);
 //! let cache = Cache::new(&store);
 //!
 //! // The error is `Clone`, since all who wait for one fetch get it; what is not
@@ -35,7 +36,7 @@
 //!     answered.json(4096).await.map_err(|error| error.to_string())
 //! }
 //!
-//! let tempo = cache.of::<f32>(&TEMPO);
+//! let tempo = cache.typed::<f32>(&TEMPO);
 //! let key = Key::new(["ABBA", "Dancing Queen"]);
 //! let budget = Budget::new(50);
 //! for _ in 0..2 {
@@ -51,18 +52,18 @@
 //! ```
 
 mod envelope;
-mod flag;
 mod flights;
 mod key;
 mod lease;
 mod policy;
 pub mod session;
+mod signal;
 mod stats;
 mod typed;
 
-pub use flag::Flags;
 pub use key::Key;
 pub use policy::{Kind, Policy};
+pub use signal::Signals;
 pub(crate) use stats::Count;
 pub use stats::{Report, Stats};
 pub use typed::{Cache, Cached, FetchError, Typed};

@@ -138,6 +138,17 @@ impl Default for Policy {
 
 /// A kind of value: its namespace in the store, the version of its form, and
 /// its [`Policy`].
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use spinlane_core::cache::{Kind, Policy};
+///
+/// const HOUR: Duration = Duration::from_secs(3_600);
+///
+/// static CHARTS: Kind = Kind::new("charts", 1).with_policy(Policy::keep(HOUR));
+/// assert_eq!((CHARTS.namespace(), CHARTS.policy().life()), ("charts", HOUR));
+/// ```
 #[derive(Debug)]
 pub struct Kind {
     /// Begins the keys of the store.

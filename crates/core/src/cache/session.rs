@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::ports::StoreError;
-use crate::store::{Header, Is, Stamp, Store, Times};
+use crate::store::{Header, Is, Store, Times, Timestamp};
 
 mod token;
 
@@ -29,12 +29,20 @@ const VERSION: u16 = 1;
 
 /// When sessions end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SessionLimits {
     /// Not used for so long. That it is used is written down at most every
     /// quarter of this, so it may end as much earlier.
     pub idle: Duration,
     /// So long after they began, whatever is done with them.
     pub absolute: Duration,
+}
+
+impl SessionLimits {
+    /// They end when they were not used for `idle`, and `absolute` after they began.
+    pub const fn new(idle: Duration, absolute: Duration) -> Self {
+        Self { idle, absolute }
+    }
 }
 
 impl Default for SessionLimits {
@@ -49,6 +57,7 @@ impl Default for SessionLimits {
 
 /// Why there is no session.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SessionError {
     /// The token is none of ours, or its session was ended. Which of both, the
     /// store does not know.
@@ -84,6 +93,22 @@ impl<R> Session<R> {
 }
 
 /// All sessions of one namespace.
+///
+/// ```
+/// use spinlane_core::cache::session::{SessionError, SessionLimits, Sessions};
+/// use spinlane_core::store::Store;
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let sessions = Sessions::new(&Store::open(&world.ports()), "session", SessionLimits::default());
+/// let token = world.run(sessions.create(&"what is stored"))?;
+/// let session = world.run(sessions.load::<String>(token.expose()))?;
+/// assert_eq!(session.record, "what is stored");
+/// world.run(sessions.revoke(token.expose()))?;
+/// let gone = world.run(sessions.load::<String>(token.expose()));
+/// assert_eq!(gone, Err(SessionError::Invalid));
+/// # Ok::<(), SessionError>(())
+/// ```
 #[derive(Clone)]
 pub struct Sessions {
     store: Store,
@@ -117,7 +142,7 @@ impl Sessions {
     }
 
     /// The namespaces of the store that they use: their own, and those of marks
-    /// that one was used or ended. For the [whole sweep](Store::sweep_all).
+    /// that one was used or ended. For the [full sweep](Store::full_sweep).
     pub fn namespaces(&self) -> [String; 3] {
         [
             self.namespace.to_owned(),
@@ -136,8 +161,8 @@ impl Sessions {
         let secret = Opener::new(bytes);
         let end = self.now().plus(self.limits.absolute);
         let key = self.record_key(&secret.id);
-        let sealed = self.seal(&secret, record, end)?;
-        self.store.put(&key, &sealed, end.unix()).await?;
+        let encrypted = self.encrypted_record(&secret, record, end)?;
+        self.store.put(&key, &encrypted, end.unix()).await?;
         Ok(secret.token())
     }
 
@@ -189,8 +214,8 @@ impl Sessions {
             return Err(SessionError::Expired);
         }
         let key = self.record_key(&secret.id);
-        let sealed = self.seal(&secret, record, header.stale_until)?;
-        self.store.set(&key, &sealed).await?;
+        let encrypted = self.encrypted_record(&secret, record, header.stale_until)?;
+        self.store.set(&key, &encrypted).await?;
         // Whoever ended it wrote the mark before the record was removed: either
         // the removal came after our write, or we see the mark here. Should the
         // store fail in between, `load` sees it.
@@ -251,12 +276,12 @@ impl Sessions {
         format!("{}:{id}", self.ended_space())
     }
 
-    fn now(&self) -> Stamp {
-        Stamp::new(self.store.unix())
+    fn now(&self) -> Timestamp {
+        Timestamp::new(self.store.unix())
     }
 
     /// An envelope without a value, good until `until`.
-    async fn mark(&self, key: &str, id: &str, until: Stamp) -> Result<(), StoreError> {
+    async fn mark(&self, key: &str, id: &str, until: Timestamp) -> Result<(), StoreError> {
         let times = Times {
             stored: self.now().min(until),
             fresh_until: until,
@@ -273,7 +298,7 @@ impl Sessions {
     }
 
     /// When the session was used last, as far as that was written down.
-    async fn seen(&self, id: &str) -> Result<Option<Stamp>, StoreError> {
+    async fn seen(&self, id: &str) -> Result<Option<Timestamp>, StoreError> {
         let mark = self.store.get(&self.seen_key(id)).await?;
         let header = mark.as_deref().and_then(Header::split);
         Ok(header.map(|(header, _)| header.stored))
@@ -281,7 +306,7 @@ impl Sessions {
 
     /// Writes down, after the response, that the session is in use. Not into
     /// its record: another instance may be writing that.
-    fn touch(&self, id: String, end: Stamp) {
+    fn touch(&self, id: String, end: Timestamp) {
         let this = self.clone();
         self.store.spawner().after_response(Box::pin(async move {
             let recently = this.now();
@@ -299,21 +324,21 @@ impl Sessions {
     async fn open(&self, secret: &Opener) -> Result<(Header, Vec<u8>), SessionError> {
         let bytes = self.store.get(&self.record_key(&secret.id)).await?;
         let bytes = bytes.ok_or(SessionError::Invalid)?;
-        let (header, sealed) = Header::split(&bytes).ok_or(SessionError::Invalid)?;
-        let line = &bytes[..bytes.len() - sealed.len()];
+        let (header, encrypted) = Header::split(&bytes).ok_or(SessionError::Invalid)?;
+        let line = &bytes[..bytes.len() - encrypted.len()];
         let genuine = header.is_of(self.namespace, VERSION, std::slice::from_ref(&secret.id));
-        let plain = secret.decrypt(self.namespace, line, sealed);
+        let plain = secret.decrypt(self.namespace, line, encrypted);
         match plain.filter(|_| genuine) {
             Some(plain) => Ok((header, plain)),
             None => Err(SessionError::Invalid),
         }
     }
 
-    fn seal<R: Serialize>(
+    fn encrypted_record<R: Serialize>(
         &self,
         secret: &Opener,
         record: &R,
-        end: Stamp,
+        end: Timestamp,
     ) -> Result<Vec<u8>, StoreError> {
         let stored = self.now();
         let times = Times {
@@ -325,11 +350,11 @@ impl Sessions {
         let mut bytes = Header::new(self.namespace, VERSION, id, Is::Hit, times).line();
         let mut nonce = [0; NONCE_BYTES];
         self.store.entropy().fill(&mut nonce);
-        let sealed = serde_json::to_vec(record)
+        let encrypted = serde_json::to_vec(record)
             .ok()
             .and_then(|plain| secret.encrypt(self.namespace, &bytes, nonce, &plain));
         let unwritable = || StoreError::Refused("the record cannot be written".into());
-        bytes.extend(sealed.ok_or_else(unwritable)?.into_bytes());
+        bytes.extend(encrypted.ok_or_else(unwritable)?.into_bytes());
         Ok(bytes)
     }
 }

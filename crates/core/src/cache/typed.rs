@@ -13,12 +13,12 @@ use serde::de::DeserializeOwned;
 use super::envelope::{self, Opened};
 use super::flights::Flights;
 use super::key::Key;
-use super::lease::{self, Lease, Place, Seen, Turn};
+use super::lease::{self, Lease, Place, Seen, Standing};
 use super::policy::Kind;
 use super::stats::{Count, count};
 use crate::ports::{Instant, StoreError};
 use crate::scope;
-use crate::store::{Guard, Stamp, Store, Times};
+use crate::store::{Guard, Store, Times, Timestamp};
 
 /// Values with an end, in a store that has none. Clones are the same cache.
 ///
@@ -53,7 +53,7 @@ impl Cache {
     }
 
     /// The cache's view of one kind of value.
-    pub fn of<T>(&self, kind: &'static Kind) -> Typed<T> {
+    pub fn typed<T>(&self, kind: &'static Kind) -> Typed<T> {
         Typed {
             cache: self.clone(),
             kind,
@@ -108,6 +108,7 @@ pub enum Cached<T> {
 
 /// Why a value was not found out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum FetchError<E> {
     /// The fetch has failed: our own, or one in this instance that we shared.
     #[error(transparent)]
@@ -124,7 +125,7 @@ pub enum FetchError<E> {
 struct Known<T> {
     value: Option<T>,
     fresh: bool,
-    end: Stamp,
+    end: Timestamp,
 }
 
 /// What came of standing in line.
@@ -329,7 +330,7 @@ where
     {
         let outcome = match forced || !self.kind.policy.has_fetch_lease() {
             true => Outcome::Ask(None),
-            false => self.turn(&key).await,
+            false => self.stand_in_line(&key).await,
         };
         let lease = match outcome {
             Outcome::Answered(value) => {
@@ -356,14 +357,14 @@ where
     }
 
     /// Waits for our turn to ask, or for what another instance has found out.
-    async fn turn(&self, key: &Key) -> Outcome<T> {
+    async fn stand_in_line(&self, key: &Key) -> Outcome<T> {
         let clock = self.cache.0.store.clock();
-        let end = clock.now() + lease::PATIENCE;
+        let end = clock.now() + lease::LONGEST_WAIT;
         while clock.now() < end {
             let place = match self.line_up(key).await {
-                Turn::Everybodys => break,
-                Turn::Ours(lease) => return self.holding(key, lease).await,
-                Turn::Theirs(place) => place,
+                Standing::Alone => break,
+                Standing::Ours(lease) => return self.holding(key, lease).await,
+                Standing::Theirs(place) => place,
             };
             if let Some(outcome) = self.wait_for(key, place, end).await {
                 return outcome;
@@ -384,7 +385,7 @@ where
     }
 
     /// Looks for what the holder of the lease finds out. `None`: it was dropped,
-    /// or its period or our patience is over.
+    /// or its period or the longest wait is over.
     async fn wait_for(&self, key: &Key, mut place: Place, end: Instant) -> Option<Outcome<T>> {
         let clock = self.cache.0.store.clock();
         let (until, mut wait) = (place.until.min(end), lease::FIRST_LOOK);
@@ -409,7 +410,7 @@ where
         }
     }
 
-    async fn line_up(&self, key: &Key) -> Turn {
+    async fn line_up(&self, key: &Key) -> Standing {
         lease::line_up(&self.cache.0.store, &self.store_key(key)).await
     }
 
@@ -454,9 +455,9 @@ where
     {
         let lease = match self.kind.policy.has_fetch_lease() {
             true => match self.line_up(key).await {
-                Turn::Ours(lease) => Some(lease),
-                Turn::Everybodys => None,
-                Turn::Theirs(_) => return,
+                Standing::Ours(lease) => Some(lease),
+                Standing::Alone => None,
+                Standing::Theirs(_) => return,
             },
             false => None,
         };
@@ -476,8 +477,8 @@ where
         }
     }
 
-    fn now(&self) -> Stamp {
-        Stamp::new(self.cache.0.store.unix())
+    fn now(&self) -> Timestamp {
+        Timestamp::new(self.cache.0.store.unix())
     }
 
     fn times(&self, hit: bool) -> Times {

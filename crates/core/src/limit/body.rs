@@ -75,7 +75,7 @@ pub(super) async fn read_ahead(mut body: BodyStream, limit: usize) -> Result<Ahe
 }
 
 /// How long a body is waited for that does not come on.
-pub(super) struct Patience<'a> {
+pub(super) struct ProgressTimeout<'a> {
     clock: &'a dyn Clock,
     limit: Option<Duration>,
     /// When it ends.
@@ -83,7 +83,7 @@ pub(super) struct Patience<'a> {
     steps: usize,
 }
 
-impl<'a> Patience<'a> {
+impl<'a> ProgressTimeout<'a> {
     /// `limit` without a step; `None`: as long as it takes.
     pub(super) fn new(clock: &'a dyn Clock, limit: Option<Duration>) -> Self {
         let mut new = Self {
@@ -124,16 +124,16 @@ impl<'a> Patience<'a> {
 /// not been read.
 ///
 /// # Errors
-/// When the body breaks before that, and when `patience` ends.
+/// When the body breaks before that, and when `timeout` ends.
 pub(super) async fn read_start(
     mut body: BodyStream,
     limit: usize,
-    mut patience: Patience<'_>,
+    mut timeout: ProgressTimeout<'_>,
     mut judge: impl FnMut(&[u8], bool) -> Beginning,
 ) -> Result<(Option<Verdict>, BodyStream), HttpError> {
     let (mut chunks, mut start) = (Vec::new(), BytesMut::new());
     let verdict = loop {
-        let chunk = patience.next(&mut body).await?;
+        let chunk = timeout.next(&mut body).await?;
         let all = chunk.is_none();
         if let Some(chunk) = chunk {
             start.extend_from_slice(&chunk);
@@ -142,7 +142,7 @@ pub(super) async fn read_start(
         match judge(&start, all) {
             Beginning::Known(verdict) => break Some(verdict),
             Beginning::Open { .. } if all || start.len() >= limit => break None,
-            Beginning::Open { steps } => patience.see(steps),
+            Beginning::Open { steps } => timeout.see(steps),
         }
     };
     let read = stream::iter(chunks.into_iter().map(Ok));
@@ -150,7 +150,7 @@ pub(super) async fn read_start(
 }
 
 /// A body of one chunk.
-pub(super) fn whole(bytes: Bytes) -> BodyStream {
+pub(super) fn from_bytes(bytes: Bytes) -> BodyStream {
     stream::iter((!bytes.is_empty()).then_some(Ok(bytes))).boxed()
 }
 
@@ -192,7 +192,7 @@ mod tests {
             false => Beginning::Open { steps: 0 },
         };
         let clock = VirtualClock::new();
-        let read = |body, limit| block_on(read_start(body, limit, patience(&clock), judge));
+        let read = |body, limit| block_on(read_start(body, limit, timeout(&clock), judge));
         for (chunks, limit, known) in [
             (&["ab", "cd", "ef"][..], 100, true),
             (&["ab", "xd"], 100, true),
@@ -208,8 +208,8 @@ mod tests {
         assert!(read(cut, 100).is_err());
     }
 
-    fn patience(clock: &VirtualClock) -> Patience<'_> {
-        Patience::new(clock, Some(Duration::from_secs(10)))
+    fn timeout(clock: &VirtualClock) -> ProgressTimeout<'_> {
+        ProgressTimeout::new(clock, Some(Duration::from_secs(10)))
     }
 
     /// A chunk each 4 s, of which `x` brings the answer on.
@@ -237,7 +237,7 @@ mod tests {
                 }
             });
             let body = body.boxed();
-            let read = world.run(read_start(body, 100, patience(&clock), judge));
+            let read = world.run(read_start(body, 100, timeout(&clock), judge));
             let seconds = clock.now().as_nanos() / 1_000_000_000;
             let timeout = HttpError::Timeout(TimeoutPhase::Idle);
             match read {

@@ -7,6 +7,19 @@ use crate::ports::Instant;
 
 /// `tokens` in every `per`: a rational number, so that "3 per second" is
 /// exactly that and not one token each 333,333,333 ns.
+///
+/// ```
+/// use std::num::NonZeroU32;
+/// use std::time::Duration;
+///
+/// use spinlane_core::limit::Rate;
+///
+/// let ten = Rate::per_second(NonZeroU32::new(10).unwrap());
+/// assert_eq!(ten.time_for(5), Duration::from_millis(500));
+/// let slow = Rate::new(100, Duration::from_secs(3_600))?;
+/// assert_eq!(slow.time_for(1), Duration::from_secs(36));
+/// # Ok::<(), spinlane_core::limit::InvalidRate>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     tokens: u32,
@@ -70,6 +83,20 @@ pub struct Wait {
 /// ("ticks"): there one token costs a whole number of units at any rational
 /// rate, so refill is never rounded and does not drift. Refill is a matter of
 /// subtraction; no timer ticks.
+///
+/// ```
+/// use std::num::NonZeroU32;
+/// use std::time::Duration;
+///
+/// use spinlane_core::limit::{Rate, TokenBucket};
+/// use spinlane_core::ports::Instant;
+///
+/// let one = Rate::per_second(NonZeroU32::MIN);
+/// let (mut bucket, now) = (TokenBucket::new(one, 2), Instant::default());
+/// assert!(bucket.try_acquire(now).is_ok() && bucket.try_acquire(now).is_ok());
+/// let wait = bucket.try_acquire(now).unwrap_err();
+/// assert_eq!(wait.after, Duration::from_secs(1));
+/// ```
 #[derive(Clone, Debug)]
 pub struct TokenBucket {
     rate: Rate,

@@ -8,6 +8,19 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 /// Clones share one account. A few calls are held back for the request's own
 /// overhead (renewing a token, saving a session), so that the work itself
 /// cannot starve it: only [`take_overhead`](Self::take_overhead) reaches them.
+///
+/// ```
+/// use spinlane_core::limit::Budget;
+///
+/// let budget = Budget::new(10);
+/// // One of them is for the request's own overhead.
+/// assert_eq!((budget.total(), budget.remaining()), (10, 9));
+/// assert!(!budget.take(7)?.warn);
+/// assert!(budget.take(1)?.warn, "80 % are used");
+/// assert!(budget.take(2).is_err());
+/// assert!(budget.take_overhead(1).is_ok());
+/// # Ok::<(), spinlane_core::limit::BudgetExhausted>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Budget(Arc<Account>);
 
@@ -24,6 +37,7 @@ struct Account {
 /// The request has made all the upstream calls that it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the budget of {total} upstream calls has no room for {asked} more ({used} used)")]
+#[non_exhaustive]
 pub struct BudgetExhausted {
     /// Calls it started with.
     pub total: u32,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::response;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -17,10 +17,28 @@ use super::retry::Verdict;
 use crate::ports::{BodyStream, HttpError, Instant, Timeouts};
 
 /// One upstream call.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use http::HeaderValue;
+/// use http::header::ACCEPT;
+/// use spinlane_core::limit::{Budget, Call, Priority};
+/// use spinlane_core::ports::Timeouts;
+///
+/// let quick = Timeouts::DEFAULT.first_byte(Duration::from_secs(3));
+/// let call = Call::get("search", "https://search.example/?q=x", Budget::new(50))?
+///     .header(ACCEPT, HeaderValue::from_static("application/json"))
+///     .priority(Priority::Background)
+///     .timeouts(quick);
+/// assert!(call.repeatable, "it only reads");
+/// # Ok::<(), spinlane_core::ports::HttpError>(())
+/// ```
 #[derive(Clone)]
+#[must_use = "a call is made by `Orchestrator::run`"]
+#[non_exhaustive]
 pub struct Call {
-    /// The lane that it goes in. A name that is not configured is a lane with
-    /// the default limits.
+    /// The lane that it goes in, which the [`Limits`](super::Limits) have.
     pub lane: LaneName,
     /// What is sent, again on each attempt.
     pub request: http::Request<Bytes>,
@@ -121,6 +139,47 @@ impl Call {
             ..self
         }
     }
+
+    /// The same, with a header field.
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.request.headers_mut().insert(name, value);
+        self
+    }
+
+    /// The same, with timeouts of its own in place of the lane's.
+    pub fn timeouts(self, timeouts: Timeouts) -> Self {
+        Self {
+            timeouts: Some(timeouts),
+            ..self
+        }
+    }
+
+    /// The same, in another place of the lane's queue.
+    pub fn priority(self, priority: Priority) -> Self {
+        Self { priority, ..self }
+    }
+
+    /// The same, with an answer that is read so.
+    pub fn inspect(self, inspect: Inspect) -> Self {
+        Self { inspect, ..self }
+    }
+
+    /// The same, with so long for each step of an answer: see
+    /// [`Call::progress`](field@Self::progress).
+    pub fn progress(self, limit: Duration) -> Self {
+        Self {
+            progress: Some(limit),
+            ..self
+        }
+    }
+
+    /// The same, of which `observer` is told how it goes.
+    pub fn observed(self, observer: Arc<dyn Observer>) -> Self {
+        Self {
+            observer: Some(observer),
+            ..self
+        }
+    }
 }
 
 /// Neither headers nor body nor the query: they may hold keys.
@@ -138,6 +197,7 @@ impl fmt::Debug for Call {
 
 /// How an answer is read, before anything of it is handed on.
 #[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
 pub enum Inspect {
     /// By its status: [`classify`](super::classify).
     #[default]
@@ -179,6 +239,20 @@ pub enum Beginning {
 }
 
 /// Is told how a call goes. Runs inside the call: must not wait.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use spinlane_core::limit::Observer;
+///
+/// struct Told;
+///
+/// impl Observer for Told {
+///     fn waiting(&self, lane: &str, waited: Duration) {
+///         println!("{lane}: waiting for {} s", waited.as_secs());
+///     }
+/// }
+/// ```
 pub trait Observer: Send + Sync {
     /// Still no free slot after `waited`: first within a second, then every
     /// five.
@@ -290,35 +364,51 @@ impl fmt::Debug for Answered {
 }
 
 /// Why a call has no answer.
+///
+/// ```
+/// use spinlane_core::limit::{Budget, BusyCause, Call, LaneConfig, Limits, Orchestrator};
+/// use spinlane_core::store::Store;
+/// use spinlane_core::testing::{ScriptedHttp, World};
+///
+/// let world = World::with_http(ScriptedHttp::in_turn([http::Response::new("…".into())]));
+/// let ports = world.ports();
+/// let limits = Limits::default().with_lane("search", LaneConfig::new(1));
+/// let upstreams = Orchestrator::new(limits, &ports, &Store::open(&ports));
+/// let call = || Call::get("search", "https://search.example/", Budget::new(50)).unwrap();
+///
+/// // Its body holds the only slot.
+/// let first = world.run(upstreams.run(call()))?;
+/// let refused = world.run(upstreams.run(call().until(ports.clock.now()))).unwrap_err();
+/// assert_eq!(refused.busy(), Some(BusyCause::Deadline));
+/// assert!(refused.retry_after().is_some());
+/// # drop(first);
+/// # Ok::<(), spinlane_core::limit::CallError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum CallError {
     /// The request has made all the upstream calls that it may. Nothing was
     /// sent.
     #[error(transparent)]
     Budget(#[from] BudgetExhausted),
-    /// No slot became free before the deadline.
-    #[error("{lane} is busy: try again in {} s", secs(*.retry_after))]
+    /// The limits did not let the call through in time.
+    #[error("{}", busy(lane, *cause, *retry_after))]
     Busy {
         /// The lane, or [`GLOBAL`](super::GLOBAL).
         lane: LaneName,
+        /// What it would have had to wait for.
+        cause: BusyCause,
         /// When trying again is likely to work.
         retry_after: Duration,
     },
-    /// So many wait already that the call was turned away without waiting.
-    #[error("too many calls wait for {lane}: try again in {} s", secs(*.retry_after))]
-    Shed {
-        /// The lane, or [`GLOBAL`](super::GLOBAL).
-        lane: LaneName,
-        /// When trying again is likely to work.
-        retry_after: Duration,
-    },
-    /// The upstream asks to be left alone for longer than the call may wait.
-    #[error("{lane} asks for a pause beyond the deadline: try again in {} s", secs(*.retry_after))]
-    Deadline {
+    /// Nobody has said what the lane admits. Nothing was sent.
+    #[error(
+        "the lane `{lane}` is not configured: give it limits (`Limits::with_lane`), or all \
+         lanes that have none of their own (`Limits::with_other_lanes`)"
+    )]
+    UnknownLane {
         /// The lane.
         lane: LaneName,
-        /// When the pause ends.
-        retry_after: Duration,
     },
     /// The last attempt that was allowed got no answer.
     #[error("no answer from {lane}: {error}")]
@@ -331,25 +421,59 @@ pub enum CallError {
     },
 }
 
+/// What a call that was not let through would have had to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BusyCause {
+    /// Others: no slot became free before the deadline.
+    Deadline,
+    /// Too many others: so many wait already that it was turned away without
+    /// waiting.
+    QueueFull,
+    /// The upstream, which asks to be left alone for longer than the call may
+    /// wait. What is left of that is when to try again.
+    Paused,
+}
+
+fn busy(lane: &str, cause: BusyCause, retry_after: Duration) -> String {
+    let again = format!("try again in {} s", secs(retry_after));
+    match cause {
+        BusyCause::Deadline => format!("{lane} is busy: {again}"),
+        BusyCause::QueueFull => format!("too many calls wait for {lane}: {again}"),
+        BusyCause::Paused => format!("{lane} asks for a pause beyond the deadline: {again}"),
+    }
+}
+
 impl CallError {
     /// When trying again is likely to work, where that is known.
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Busy { retry_after, .. }
-            | Self::Shed { retry_after, .. }
-            | Self::Deadline { retry_after, .. } => Some(*retry_after),
-            Self::Budget(_) | Self::Http { .. } => None,
+            Self::Busy { retry_after, .. } => Some(*retry_after),
+            Self::Budget(_) | Self::UnknownLane { .. } | Self::Http { .. } => None,
+        }
+    }
+
+    /// Why the limits did not let the call through, where that is what happened.
+    pub const fn busy(&self) -> Option<BusyCause> {
+        match self {
+            Self::Busy { cause, .. } => Some(*cause),
+            Self::Budget(_) | Self::UnknownLane { .. } | Self::Http { .. } => None,
         }
     }
 }
 
 impl From<LaneError> for CallError {
     fn from(error: LaneError) -> Self {
-        match error {
-            LaneError::Full {
+        let (lane, cause, retry_after) = match error {
+            LaneError::QueueFull {
                 lane, retry_after, ..
-            } => Self::Shed { lane, retry_after },
-            LaneError::Deadline { lane, retry_after } => Self::Busy { lane, retry_after },
+            } => (lane, BusyCause::QueueFull, retry_after),
+            LaneError::Deadline { lane, retry_after } => (lane, BusyCause::Deadline, retry_after),
+        };
+        Self::Busy {
+            lane,
+            cause,
+            retry_after,
         }
     }
 }
@@ -360,7 +484,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::limit::{Limits, Orchestrator};
+    use crate::limit::{LaneConfig, Limits, Orchestrator};
     use crate::store::Store;
     use crate::testing::{ScriptedHttp, World};
 
@@ -375,7 +499,8 @@ mod tests {
             Ok(http::Response::new(stream::iter(pieces).boxed()))
         }));
         let ports = world.ports();
-        let door = Orchestrator::new(Limits::default(), &ports, &Store::open(&ports));
+        let limits = Limits::default().with_lane("x", LaneConfig::new(1));
+        let door = Orchestrator::new(limits, &ports, &Store::open(&ports));
         let budget = Budget::default();
         let call = Call::post_json("x", "https://x.example/", &json!({"q": 1}), budget).unwrap();
         assert!(!call.repeatable);

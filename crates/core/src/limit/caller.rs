@@ -1,34 +1,14 @@
 //! How often one caller may ask, over all instances.
 
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::cache::Flags;
+use super::decision::{Decision, Quota};
+use crate::cache::Signals;
 use crate::hex;
 use crate::ports::StoreError;
 use crate::store::{PeriodCounter, Store};
-
-/// So many requests in so much time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Quota {
-    /// How many.
-    pub requests: NonZeroU32,
-    /// In how much time.
-    pub window: Duration,
-}
-
-/// What became of one request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Decision {
-    /// Whether it may go on.
-    pub allowed: bool,
-    /// Requests that the caller has left in this window.
-    pub remaining: u32,
-    /// When the next window begins.
-    pub reset: Duration,
-}
 
 /// A quota for each caller, counted in the store: one read and one increment a
 /// request.
@@ -48,27 +28,28 @@ pub struct CallerLimit {
     store: Store,
     series: &'static str,
     quota: Quota,
-    used_up: Flags,
+    used_up: Signals,
     /// The same, to look at: who is refused by it costs a read, and nothing after
     /// the response.
-    looks: Flags,
+    looks: Signals,
 }
 
 /// The present window of a caller.
 struct Window {
     counter: PeriodCounter,
     period: u64,
-    /// What the flag is called that says that it is used up.
-    flag: String,
+    /// What the signal is called that says that it is used up.
+    signal: String,
     reset: Duration,
+    quota: Quota,
 }
 
-/// Where a caller is over by so many of these, the flag is raised again: who was
+/// Where a caller is over by so many of these, the signal is raised again: who was
 /// first to be over may have died before.
 const RAISED_AGAIN: i64 = 16;
 
 impl CallerLimit {
-    /// The namespace of the plain values. For the [whole sweep](Store::sweep_all).
+    /// The namespace of the plain values. For the [full sweep](Store::full_sweep).
     pub const NAMESPACE: &'static str = "used-up";
 
     /// `series` tells quotas in one store apart. `None` where the host has no
@@ -78,8 +59,8 @@ impl CallerLimit {
             store: store.clone(),
             series,
             quota,
-            used_up: Flags::new(store, Self::NAMESPACE, quota.window),
-            looks: Flags::new(&store.urgently(), Self::NAMESPACE, quota.window),
+            used_up: Signals::new(store, Self::NAMESPACE, quota.window),
+            looks: Signals::new(&store.urgently(), Self::NAMESPACE, quota.window),
         })
     }
 
@@ -92,7 +73,7 @@ impl CallerLimit {
     /// request, or the operator is unprotected while the store is in trouble.
     pub async fn check(&self, caller: &str, units: u32) -> Result<Decision, StoreError> {
         let window = self.window(caller)?;
-        if self.looks.is_raised(&window.flag).await? {
+        if self.looks.is_raised(&window.signal).await? {
             return Ok(window.refused(0));
         }
         let limit = i64::from(self.quota.requests.get());
@@ -111,7 +92,7 @@ impl CallerLimit {
         }
         if (before - limit) % RAISED_AGAIN == 0 {
             // Without it the next one is refused by its count.
-            let _ = self.used_up.raise(&window.flag).await;
+            let _ = self.used_up.raise(&window.signal).await;
         }
         Ok(window.refused(0))
     }
@@ -123,7 +104,7 @@ impl CallerLimit {
     /// As [`check`](Self::check).
     pub async fn is_used_up(&self, caller: &str) -> Result<Option<Decision>, StoreError> {
         let window = self.window(caller)?;
-        let used_up = self.looks.is_raised(&window.flag).await?;
+        let used_up = self.looks.is_raised(&window.signal).await?;
         Ok(used_up.then(|| window.refused(0)))
     }
 
@@ -139,8 +120,9 @@ impl CallerLimit {
         let period = counter.period_at(now);
         Ok(Window {
             period,
-            flag: format!("{}:{caller}:{period}", self.series),
+            signal: format!("{}:{caller}:{period}", self.series),
             reset: counter.begin_of(period + 1).saturating_sub(now),
+            quota: self.quota,
             counter,
         })
     }
@@ -157,6 +139,7 @@ impl Window {
             allowed: false,
             remaining: u32::try_from(left.max(0)).unwrap_or(0),
             reset: self.reset,
+            quota: self.quota,
         }
     }
 }
@@ -170,16 +153,15 @@ pub(super) fn hashed(caller: &str) -> (String, u64) {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use super::*;
     use crate::testing::World;
 
     const WINDOW: Duration = Duration::from_secs(600);
 
     fn limit(world: &World) -> CallerLimit {
-        let quota = Quota {
-            requests: NonZeroU32::new(3).unwrap(),
-            window: WINDOW,
-        };
+        let quota = Quota::new(NonZeroU32::new(3).unwrap(), WINDOW);
         CallerLimit::new(&Store::open(&world.ports()), "chat", quota).unwrap()
     }
 

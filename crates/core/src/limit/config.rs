@@ -11,6 +11,7 @@ use crate::ports::Timeouts;
 
 /// Where the state of lanes and rates is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Scope {
     /// In the memory of this instance: exact, and blind to other instances.
     Instance,
@@ -20,39 +21,72 @@ pub enum Scope {
     Shared,
 }
 
-/// One lane's configuration.
+/// One lane's configuration: what it admits, and how long its calls may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LaneConfig {
     /// What it admits.
     pub limits: LaneLimits,
-    /// How long its calls may take.
+    /// How long its calls may take, each attempt by itself.
     pub timeouts: Timeouts,
 }
 
 impl LaneConfig {
-    /// So many calls at a time.
-    pub fn new(concurrency: u32) -> Self {
+    /// So many calls at a time, with [`Timeouts::default`] and no rate of its own.
+    pub const fn new(concurrency: u32) -> Self {
         Self {
             limits: LaneLimits::concurrency(concurrency),
-            timeouts: Timeouts::default(),
+            timeouts: Timeouts::DEFAULT,
         }
     }
 
-    /// The same with a rate of `per_second`, the burst being a second's worth.
-    pub fn rate(self, per_second: NonZeroU32) -> Self {
-        let rate = Some((Rate::per_second(per_second), per_second.get()));
-        Self {
-            limits: LaneLimits {
-                rate,
-                ..self.limits
-            },
-            ..self
-        }
+    /// The same with a rate of its own, of which `burst` calls may begin at once after
+    /// a quiet time. In the shared scope the burst is at least 2.
+    #[must_use]
+    pub const fn rate(mut self, rate: Rate, burst: u32) -> Self {
+        self.limits = self.limits.rate(rate, burst);
+        self
+    }
+
+    /// The same, turning callers away when so many wait.
+    #[must_use]
+    pub const fn queue(mut self, waiting: usize) -> Self {
+        self.limits = self.limits.queue(waiting);
+        self
+    }
+
+    /// The same with these timeouts. Each attempt has them anew: three that hang until
+    /// the head is due take three times as long.
+    #[must_use]
+    pub const fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
     }
 }
 
 /// All limits.
+///
+/// A lane has a configuration of its own, or that of all others; a call in a lane that
+/// has neither is [refused](super::CallError::UnknownLane), so that a name with a slip
+/// in it is no lane without a limit that was thought of.
+///
+/// ```
+/// use std::num::NonZeroU32;
+/// use std::time::Duration;
+///
+/// use spinlane_core::limit::{LaneConfig, Limits, Rate};
+/// use spinlane_core::ports::Timeouts;
+///
+/// let five = Rate::per_second(NonZeroU32::new(5).unwrap());
+/// let quick = Timeouts::DEFAULT.first_byte(Duration::from_secs(3));
+/// let limits = Limits::default()
+///     .with_lane("search", LaneConfig::new(2).rate(five, 10).timeouts(quick))
+///     .with_other_lanes(LaneConfig::new(3));
+/// assert_eq!(limits.lane("search").map(|lane| lane.limits.concurrency), Some(2));
+/// assert_eq!(limits.lane("serach").map(|lane| lane.limits.concurrency), Some(3));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
     /// Where their state is kept.
     pub scope: Scope,
@@ -66,8 +100,9 @@ pub struct Limits {
     pub queue: usize,
     /// The lanes by name.
     pub lanes: BTreeMap<LaneName, LaneConfig>,
-    /// A lane that has no entry. It is there from its first call on.
-    pub other_lanes: LaneConfig,
+    /// A lane that has no entry, which is there from its first call on. `None`: there
+    /// are no such lanes.
+    pub other_lanes: Option<LaneConfig>,
     /// Attempts and backoff.
     pub retry: RetryPolicy,
     /// The longest pause that an upstream's `Retry-After` is granted; after it
@@ -79,8 +114,8 @@ pub struct Limits {
 const RATE: NonZeroU32 = NonZeroU32::new(40).unwrap();
 
 impl Default for Limits {
-    /// 40 calls a second over all lanes, each lane with 3 calls at a time until
-    /// it is given an entry of its own.
+    /// 40 calls a second over all lanes, 40 of them at once after a quiet time, and no
+    /// lane: [`with_lane`](Self::with_lane) gives it one.
     fn default() -> Self {
         Self {
             scope: Scope::default(),
@@ -89,7 +124,7 @@ impl Default for Limits {
             launches: 10,
             queue: 10_000,
             lanes: BTreeMap::new(),
-            other_lanes: LaneConfig::new(3),
+            other_lanes: None,
             retry: RetryPolicy::default(),
             longest_pause: Duration::from_secs(24 * 3_600),
         }
@@ -105,8 +140,37 @@ impl Limits {
         self
     }
 
-    /// The configuration of lane `name`.
-    pub fn lane(&self, name: &str) -> &LaneConfig {
-        self.lanes.get(name).unwrap_or(&self.other_lanes)
+    /// The same, where every other lane is as `lane` says, each by itself.
+    #[must_use]
+    pub const fn with_other_lanes(mut self, lane: LaneConfig) -> Self {
+        self.other_lanes = Some(lane);
+        self
+    }
+
+    /// The same with this rate over all lanes, of which `burst` calls may begin at
+    /// once after a quiet time.
+    #[must_use]
+    pub const fn with_rate(mut self, rate: Rate, burst: u32) -> Self {
+        (self.rate, self.burst) = (rate, burst);
+        self
+    }
+
+    /// The same, with calls tried and waited for so in between.
+    #[must_use]
+    pub const fn with_retry(mut self, retry: RetryPolicy) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// The same, kept there.
+    #[must_use]
+    pub const fn with_scope(mut self, scope: Scope) -> Self {
+        self.scope = scope;
+        self
+    }
+
+    /// The configuration of lane `name`; `None` where it has none.
+    pub fn lane(&self, name: &str) -> Option<&LaneConfig> {
+        self.lanes.get(name).or(self.other_lanes.as_ref())
     }
 }

@@ -10,12 +10,12 @@ use std::time::Duration;
 use futures::future::{pending, select};
 use futures::poll;
 
-use super::call::{Call, CallError};
-use super::config::{Limits, Scope};
+use super::call::{BusyCause, Call, CallError};
+use super::config::{LaneConfig, Limits, Scope};
 use super::global::{GLOBAL, Global};
 use super::lane::{Acquire, Ask, Lane, LaneError, LaneName, Permit};
 use super::shared::{Lease, NoSlot, NoTicket, SharedLane, SharedPause, SharedRate, Tickets};
-use crate::ports::{Clock, Instant};
+use crate::ports::{Clock, Instant, Timeouts};
 use crate::store::Store;
 
 /// Who waits for tickets for longer looks at the pause again, so long before they
@@ -51,6 +51,7 @@ pub(super) struct Gate {
 /// One lane.
 pub(super) struct Entry {
     pub(super) lane: Lane,
+    pub(super) timeouts: Timeouts,
     shared: Option<SharedEntry>,
 }
 
@@ -68,7 +69,7 @@ pub(super) struct Slot {
 }
 
 /// How waiting for a launch ended.
-enum Turn {
+enum Start {
     Go(Permit),
     /// The lane is paused until then.
     Paused(Instant),
@@ -98,25 +99,28 @@ impl Gate {
         }
     }
 
-    /// The lane called `name`, made on first use.
-    pub(super) fn entry(&self, name: &LaneName) -> Arc<Entry> {
+    /// The lane called `name`, made on first use; `None` where it has no limits.
+    pub(super) fn entry(&self, name: &LaneName) -> Option<Arc<Entry>> {
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = lanes.get(name) {
-            return Arc::clone(entry);
+            return Some(Arc::clone(entry));
         }
-        let entry = Arc::new(self.make(name));
+        let entry = Arc::new(self.make(name, self.limits.lane(name)?));
         lanes.insert(name.clone(), Arc::clone(&entry));
-        entry
+        Some(entry)
     }
 
-    /// The lanes that were used so far.
+    /// The lanes that are configured, and those that were used so far.
     pub(super) fn entries(&self) -> Vec<Arc<Entry>> {
+        for name in self.limits.lanes.keys() {
+            self.entry(name);
+        }
         let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         lanes.values().cloned().collect()
     }
 
-    fn make(&self, name: &LaneName) -> Entry {
-        let limits = self.limits.lane(name).limits;
+    fn make(&self, name: &LaneName, config: &LaneConfig) -> Entry {
+        let LaneConfig { limits, timeouts } = *config;
         let shared = self.shared.as_ref();
         let shared = shared.and_then(|(store, _)| {
             let rate = limits.rate.and_then(|(rate, burst)| {
@@ -131,6 +135,7 @@ impl Gate {
         });
         Entry {
             lane: Lane::new(name.clone(), limits, Arc::clone(&self.clock)),
+            timeouts,
             shared,
         }
     }
@@ -161,19 +166,19 @@ impl Gate {
         let mut slot = Slot { _lease, permit };
         let mut lapses = 0;
         loop {
-            match self.turn(call, entry, ask, lapses, waited).await? {
-                Turn::Go(mut launch) => {
+            match self.start(call, entry, ask, lapses, waited).await? {
+                Start::Go(mut launch) => {
                     slot.permit.launch();
                     launch.launch();
                     return Ok((slot, launch));
                 }
-                Turn::Paused(until) => {
+                Start::Paused(until) => {
                     self.allow_pause(call, until - self.clock.now())?;
                     self.clock.sleep_until(until).await;
                     waited = false;
                 }
-                Turn::Lapsed if lapses < LAPSES => lapses += 1,
-                Turn::Lapsed => return Err(busy(call, Duration::ZERO)),
+                Start::Lapsed if lapses < LAPSES => lapses += 1,
+                Start::Lapsed => return Err(busy(call, Duration::ZERO)),
             }
         }
     }
@@ -184,20 +189,20 @@ impl Gate {
     /// launches last; but it is left to others until tickets that are still to
     /// come are due. Who then finds none in time has lost its tickets, and
     /// keeps its launch when it comes again.
-    async fn turn(
+    async fn start(
         &self,
         call: &Call,
         entry: &Entry,
         ask: Ask,
         lapses: usize,
         waited: bool,
-    ) -> Result<Turn, CallError> {
+    ) -> Result<Start, CallError> {
         let (launch, waited_here) = at_once(self.global.acquire(ask)).await;
         let mut launch = launch?;
         // The lane may have been paused while the call waited: an answer that
         // came meanwhile, here or in another instance, asked for it.
         if let Some(until) = entry.still_paused_until(waited || waited_here).await {
-            return Ok(Turn::Paused(until));
+            return Ok(Start::Paused(until));
         }
         // With room for slow calls of the store. What is held up after them, by what
         // else the guest does, tries without now and then: those are used at once.
@@ -206,7 +211,7 @@ impl Gate {
         if let Some(tickets) = tickets {
             let kept = (lapses > 0).then_some(launch);
             if let Some(until) = self.wait_for(tickets, entry).await {
-                return Ok(Turn::Paused(until));
+                return Ok(Start::Paused(until));
             }
             launch = match kept {
                 Some(launch) => launch,
@@ -214,7 +219,7 @@ impl Gate {
             };
         }
         if let Some(until) = entry.lane.paused_until() {
-            return Ok(Turn::Paused(until));
+            return Ok(Start::Paused(until));
         }
         let now = self.clock.now();
         if call.deadline.is_some_and(|deadline| deadline < now) {
@@ -222,8 +227,8 @@ impl Gate {
         }
         let lapsed = tickets.is_some_and(|tickets| tickets.end <= self.clock.unix());
         Ok(match lapsed {
-            true => Turn::Lapsed,
-            false => Turn::Go(launch),
+            true => Start::Lapsed,
+            false => Start::Go(launch),
         })
     }
 
@@ -333,8 +338,9 @@ impl Gate {
     pub(super) fn allow_pause(&self, call: &Call, wait: Duration) -> Result<(), CallError> {
         let until = self.clock.now() + wait;
         if call.deadline.is_some_and(|deadline| deadline < until) {
-            return Err(CallError::Deadline {
+            return Err(CallError::Busy {
                 lane: call.lane.clone(),
+                cause: BusyCause::Paused,
                 retry_after: wait,
             });
         }
@@ -353,16 +359,16 @@ impl Entry {
         let lease = shared.slots.acquire(limit, call.deadline, waits).await;
         // Whoever knows of the longer wait: other instances, or this one.
         let retry_after = |wait: Duration| wait.max(self.lane.retry_after());
-        let lane = || call.lane.clone();
-        let lease = lease.map_err(|error| match error {
-            NoSlot::TooLate { wait } => CallError::Busy {
-                lane: lane(),
+        let lease = lease.map_err(|error| {
+            let (cause, wait) = match error {
+                NoSlot::Deadline { wait } => (BusyCause::Deadline, wait),
+                NoSlot::QueueFull { wait, .. } => (BusyCause::QueueFull, wait),
+            };
+            CallError::Busy {
+                lane: call.lane.clone(),
+                cause,
                 retry_after: retry_after(wait),
-            },
-            NoSlot::Full { wait, .. } => CallError::Shed {
-                lane: lane(),
-                retry_after: retry_after(wait),
-            },
+            }
         })?;
         Ok(Some(lease))
     }
@@ -427,8 +433,9 @@ async fn take(
     match rate.reserve(from, calls, call.deadline).await {
         Ok(tickets) => Ok(Some(tickets)),
         Err(NoTicket::Store(_)) => Ok(None),
-        Err(NoTicket::TooLate { wait }) => Err(CallError::Busy {
+        Err(NoTicket::Deadline { wait }) => Err(CallError::Busy {
             lane: name.to_owned().into(),
+            cause: BusyCause::Deadline,
             retry_after: wait,
         }),
     }
@@ -437,6 +444,7 @@ async fn take(
 fn busy(call: &Call, retry_after: Duration) -> CallError {
     CallError::Busy {
         lane: call.lane.clone(),
+        cause: BusyCause::Deadline,
         retry_after,
     }
 }
@@ -447,8 +455,9 @@ fn refused(lane: &Lane, error: LaneError) -> CallError {
         LaneError::Deadline {
             lane: name,
             retry_after,
-        } if lane.paused_until().is_some() => CallError::Deadline {
+        } if lane.paused_until().is_some() => CallError::Busy {
             lane: name,
+            cause: BusyCause::Paused,
             retry_after,
         },
         error => error.into(),

@@ -8,12 +8,11 @@ use std::time::Duration;
 
 use super::bucket::{Rate, TokenBucket};
 use crate::ports::{Clock, Instant};
+use crate::waiters::Waiters;
 
 mod acquire;
-mod line;
 
 pub use acquire::Acquire;
-use line::Line;
 
 /// A lane's name, as in the configuration.
 pub type LaneName = Cow<'static, str>;
@@ -38,6 +37,7 @@ const FIRST_GUESS: Duration = Duration::from_secs(1);
 
 /// A lane's limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LaneLimits {
     /// Permits out at a time; 0 counts as 1 (to hold a lane back, pause it).
     pub concurrency: u32,
@@ -57,11 +57,26 @@ impl LaneLimits {
             queue: 1_000,
         }
     }
+
+    /// The same, turning callers away when so many wait.
+    #[must_use]
+    pub const fn queue(mut self, waiting: usize) -> Self {
+        self.queue = waiting;
+        self
+    }
+
+    /// The same, with a rate of starts, and its burst.
+    #[must_use]
+    pub const fn rate(mut self, rate: Rate, burst: u32) -> Self {
+        self.rate = Some((rate, burst));
+        self
+    }
 }
 
 /// What a caller asks of a lane: by default as an interactive call, without a
 /// deadline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Ask {
     /// Who goes first.
     pub priority: Priority,
@@ -71,10 +86,11 @@ pub struct Ask {
 
 /// Why a lane gave no permit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum LaneError {
     /// The queue is full: the call was turned away without waiting.
     #[error("{waiting} calls wait for {lane} already: try again in {} s", secs(*.retry_after))]
-    Full {
+    QueueFull {
         /// The lane.
         lane: LaneName,
         /// How many wait.
@@ -88,7 +104,7 @@ pub enum LaneError {
     Deadline {
         /// The lane.
         lane: LaneName,
-        /// As for [`LaneError::Full`].
+        /// As for [`LaneError::QueueFull`].
         retry_after: Duration,
     },
 }
@@ -112,16 +128,32 @@ pub struct LaneSnapshot {
 }
 
 /// A lane. Clones are the same lane.
+///
+/// ```
+/// use futures::FutureExt;
+/// use spinlane_core::limit::{Ask, Lane, LaneLimits};
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let lane = Lane::new("search", LaneLimits::concurrency(1), world.ports().clock);
+/// let first = world.run(lane.acquire(Ask::default()))?;
+/// let mut second = lane.acquire(Ask::default());
+/// assert!((&mut second).now_or_never().is_none(), "it waits");
+/// drop(first);
+/// let second = world.run(second)?;
+/// assert_eq!(second.lane().snapshot().in_flight, 1);
+/// # Ok::<(), spinlane_core::limit::LaneError>(())
+/// ```
 #[derive(Clone)]
-pub struct Lane(Arc<Shared>);
+pub struct Lane(Arc<LaneCell>);
 
-struct Shared {
+struct LaneCell {
     name: LaneName,
     clock: Arc<dyn Clock>,
-    state: Mutex<State>,
+    state: Mutex<LaneState>,
 }
 
-struct State {
+struct LaneState {
     limit: u32,
     in_flight: u32,
     bucket: Option<TokenBucket>,
@@ -130,8 +162,7 @@ struct State {
     paused_until: Instant,
     queue: usize,
     /// One line per priority.
-    waiting: [Line; 2],
-    next_ticket: u64,
+    waiting: [Waiters; 2],
     /// Interactive grants since the oldest background waiter became the oldest.
     passes: u32,
     /// How long permits are held, in nanoseconds: a moving average.
@@ -149,7 +180,7 @@ enum Step {
     Later,
 }
 
-impl State {
+impl LaneState {
     fn first(&self) -> Option<Place> {
         let [interactive, background] = &self.waiting;
         let due = self.passes >= PASSES;
@@ -164,11 +195,11 @@ impl State {
 
     fn first_waker(&self) -> Option<Waker> {
         let (queue, _) = self.first()?;
-        self.waiting[queue].first_waker().cloned()
+        self.waiting[queue].first_waker()
     }
 
     fn waiters(&self) -> usize {
-        self.waiting.iter().map(Line::len).sum()
+        self.waiting.iter().map(Waiters::len).sum()
     }
 
     /// Takes a permit if there is one. The caller knows that it is first.
@@ -227,7 +258,7 @@ impl State {
 impl Lane {
     /// An idle lane.
     pub fn new(name: impl Into<LaneName>, limits: LaneLimits, clock: Arc<dyn Clock>) -> Self {
-        let state = State {
+        let state = LaneState {
             limit: limits.concurrency.max(1),
             in_flight: 0,
             bucket: limits
@@ -237,11 +268,10 @@ impl Lane {
             paused_until: Instant::default(),
             queue: limits.queue,
             waiting: Default::default(),
-            next_ticket: 0,
             passes: 0,
             held: FIRST_GUESS.as_nanos() as u64,
         };
-        Self(Arc::new(Shared {
+        Self(Arc::new(LaneCell {
             name: name.into(),
             clock,
             state: Mutex::new(state),
@@ -272,8 +302,7 @@ impl Lane {
                 return Vec::new();
             }
             state.paused_until = until;
-            let all = state.waiting.iter().flat_map(Line::wakers);
-            all.cloned().collect()
+            state.waiting.iter().flat_map(Waiters::wakers).collect()
         });
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -331,14 +360,14 @@ impl Lane {
     }
 }
 
-impl Shared {
-    fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
+impl LaneCell {
+    fn with<T>(&self, f: impl FnOnce(&mut LaneState) -> T) -> T {
         f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Changes something that may let the first waiter in. It is woken outside
     /// the lock: a waker may poll, and so lock, at once.
-    fn change(&self, f: impl FnOnce(&mut State)) {
+    fn change(&self, f: impl FnOnce(&mut LaneState)) {
         let waker = self.with(|state| {
             f(state);
             state.first_waker()

@@ -13,15 +13,15 @@
 //! ```
 //! use std::num::NonZeroU32;
 //!
-//! use spinlane_core::limit::{Budget, Call, LaneConfig, Limits, Orchestrator, Priority};
+//! use spinlane_core::limit::{Budget, Call, LaneConfig, Limits, Orchestrator, Priority, Rate};
 //! use spinlane_core::ports::HttpError;
 //! use spinlane_core::store::Store;
 //! use spinlane_core::testing::{ScriptedHttp, World};
 //! # use futures::{StreamExt, stream};
 //!
-//! // Two calls at a time and ten a second.
-//! let ten = NonZeroU32::new(10).unwrap();
-//! let search = LaneConfig::new(2).rate(ten);
+//! // Two calls at a time and ten a second, of which five may begin at once.
+//! let ten = Rate::per_second(NonZeroU32::new(10).unwrap());
+//! let search = LaneConfig::new(2).rate(ten, 5);
 //! let limits = Limits::default().with_lane("search", search);
 //!
 //! // In a component the ports come from the host.
@@ -32,8 +32,8 @@
 //! let upstreams = Orchestrator::new(limits, &ports, &Store::open(&ports));
 //!
 //! let budget = Budget::new(50);
-//! let mut call = Call::get("search", "https://search.example/", budget.clone())?;
-//! call.priority = Priority::Background;
+//! let call = Call::get("search", "https://search.example/", budget.clone())?;
+//! let call = call.priority(Priority::Background);
 //! let answered = world.run(upstreams.run(call))?;
 //! assert_eq!((answered.stats.attempts, budget.used()), (1, 1));
 //! // At most so many bytes of it are read; its slot is free then.
@@ -41,7 +41,8 @@
 //!
 //! // Limits change while they are in use, in this instance. What all instances
 //! // have in common comes from their configuration.
-//! upstreams.lane(&"search".into()).set_limit(1);
+//! let search = upstreams.lane(&"search".into()).expect("it is configured");
+//! search.set_limit(1);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -51,6 +52,7 @@ mod budget;
 mod call;
 mod caller;
 mod config;
+mod decision;
 mod gate;
 mod global;
 mod lane;
@@ -61,9 +63,12 @@ pub mod shared;
 
 pub use bucket::{InvalidRate, Rate, TokenBucket, Wait};
 pub use budget::{Budget, BudgetExhausted, Taken};
-pub use call::{AnswerError, Answered, Beginning, Call, CallError, CallStats, Inspect, Observer};
-pub use caller::{CallerLimit, Decision, Quota};
+pub use call::{
+    AnswerError, Answered, Beginning, BusyCause, Call, CallError, CallStats, Inspect, Observer,
+};
+pub use caller::CallerLimit;
 pub use config::{LaneConfig, Limits, Scope};
+pub use decision::{Decision, Quota, RATE_LIMIT, RATE_LIMIT_POLICY};
 pub use global::{GLOBAL, Global};
 pub use lane::{
     Acquire, Ask, Lane, LaneError, LaneLimits, LaneName, LaneSnapshot, Permit, Priority,

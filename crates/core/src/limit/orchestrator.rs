@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::future::{Either, select};
 
-use super::body::{Ahead, Patience, guarded, read_ahead, read_start, whole};
+use super::body::{Ahead, ProgressTimeout, from_bytes, guarded, read_ahead, read_start};
 use super::bucket::Rate;
 use super::budget::{Budget, BudgetExhausted, Taken};
 use super::call::{Answered, Call, CallError, CallStats, Inspect};
@@ -130,6 +130,8 @@ impl Orchestrator {
     /// deadline allows no other, the failure is returned, not the lack.
     pub async fn run(&self, mut call: Call) -> Result<Answered, CallError> {
         let entry = self.0.gate.entry(&call.lane);
+        let lane = || call.lane.clone();
+        let entry = entry.ok_or_else(|| CallError::UnknownLane { lane: lane() })?;
         let mut stats = CallStats::default();
         loop {
             let outcome = self.attempt(&mut call, &entry, &mut stats).await?;
@@ -159,9 +161,9 @@ impl Orchestrator {
     }
 
     /// The lane called `name`, as it is in this instance, to look at or to
-    /// change while it runs. Made on first use.
-    pub fn lane(&self, name: &LaneName) -> Lane {
-        self.0.gate.entry(name).lane.clone()
+    /// change while it runs; `None` where it has no limits. Made on first use.
+    pub fn lane(&self, name: &LaneName) -> Option<Lane> {
+        Some(self.0.gate.entry(name)?.lane.clone())
     }
 
     /// Launches under way in this instance, and callers waiting for one.
@@ -187,12 +189,8 @@ impl Orchestrator {
     /// that know of them already. Costs a read for each lane, and one more call
     /// for each that is paused.
     pub async fn end_pauses(&self) -> u64 {
-        let gate = &self.0.gate;
-        for name in gate.limits.lanes.keys() {
-            gate.entry(name);
-        }
         let mut ended = 0;
-        for entry in gate.entries() {
+        for entry in self.0.gate.entries() {
             ended += u64::from(entry.end_pause().await);
         }
         ended
@@ -201,12 +199,8 @@ impl Orchestrator {
     /// All configured lanes and those that were used, in all instances as far
     /// as the store knows. Costs a read and an increment for each lane.
     pub async fn status(&self) -> Vec<LaneStatus> {
-        let gate = &self.0.gate;
-        for name in gate.limits.lanes.keys() {
-            gate.entry(name);
-        }
         let mut all = Vec::new();
-        for entry in gate.entries() {
+        for entry in self.0.gate.entries() {
             let (held, paused_until) = entry.in_store().await;
             let snapshot = entry.lane.snapshot();
             let paused = paused_until.map(|until| until - self.0.ports.clock.now());
@@ -249,7 +243,7 @@ impl Orchestrator {
         }
         charge.made();
         let timeouts = call.timeouts;
-        let timeouts = timeouts.unwrap_or(self.0.gate.limits.lane(&call.lane).timeouts);
+        let timeouts = timeouts.unwrap_or(entry.timeouts);
         let mut request = match self.may_repeat(call, stats.attempts) {
             true => call.request.clone(),
             false => std::mem::take(&mut call.request),
@@ -303,15 +297,15 @@ impl Orchestrator {
         let (verdict, body) = match call.inspect {
             Inspect::Body { limit, read } if by_status == Verdict::Good => {
                 match self.in_time(read_ahead(body, limit)).await {
-                    Ok(Ahead::Whole(bytes)) => (read(&head, &bytes), whole(bytes)),
+                    Ok(Ahead::Whole(bytes)) => (read(&head, &bytes), from_bytes(bytes)),
                     Ok(Ahead::Longer(body)) => (by_status, body),
                     Err(error) => return Outcome::Failure(error),
                 }
             }
             Inspect::Start { limit, read } if by_status == Verdict::Good => {
-                let patience = Patience::new(&*self.0.ports.clock, call.progress);
+                let timeout = ProgressTimeout::new(&*self.0.ports.clock, call.progress);
                 let judge = |start: &[u8], all| read(&head, start, all);
-                match read_start(body, limit, patience, judge).await {
+                match read_start(body, limit, timeout, judge).await {
                     Ok((verdict, body)) => (verdict.unwrap_or(by_status), body),
                     Err(error) => return Outcome::Failure(error),
                 }

@@ -8,7 +8,18 @@ use http::response;
 use crate::ports::{Entropy, HttpError, TimeoutPhase};
 
 /// How often a call is tried, and how long to wait in between.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use spinlane_core::limit::{Limits, RetryPolicy};
+///
+/// let patient = RetryPolicy::new(5).waiting(Duration::from_secs(1), Duration::from_secs(30));
+/// let limits = Limits::default().with_retry(patient);
+/// assert_eq!(limits.retry.attempts, 5);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RetryPolicy {
     /// Attempts in all, the first included.
     pub attempts: u32,
@@ -21,15 +32,28 @@ pub struct RetryPolicy {
 impl Default for RetryPolicy {
     /// 3 attempts, 500 ms doubling up to 8 s.
     fn default() -> Self {
-        Self {
-            attempts: 3,
-            base: Duration::from_millis(500),
-            cap: Duration::from_secs(8),
-        }
+        Self::new(3)
     }
 }
 
 impl RetryPolicy {
+    /// So many attempts, with waits of 500 ms doubling up to 8 s. One: no call is
+    /// repeated.
+    pub const fn new(attempts: u32) -> Self {
+        Self {
+            attempts,
+            base: Duration::from_millis(500),
+            cap: Duration::from_secs(8),
+        }
+    }
+
+    /// The same, with waits from `base` doubling up to `cap`.
+    #[must_use]
+    pub const fn waiting(mut self, base: Duration, cap: Duration) -> Self {
+        (self.base, self.cap) = (base, cap);
+        self
+    }
+
     /// The wait after `attempt` (from 1) has failed: uniformly random between
     /// zero and the exponential ceiling ("full jitter"), so that callers that
     /// failed together do not come back together.
@@ -51,6 +75,17 @@ pub(crate) fn jitter(ceiling: Duration, entropy: &dyn Entropy) -> Duration {
 }
 
 /// What an answer means to the limits, whatever its status says.
+///
+/// ```
+/// use spinlane_core::limit::{Verdict, classify};
+/// use std::time::Duration;
+///
+/// let answer = http::Response::builder().status(429).header("retry-after", "7");
+/// let (head, ()) = answer.body(())?.into_parts();
+/// let wait = Some(Duration::from_secs(7));
+/// assert_eq!(classify(&head, Duration::ZERO), Verdict::Overloaded { retry_after: wait });
+/// # Ok::<(), http::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// An answer. What it says is the client's business.

@@ -24,6 +24,26 @@ const OVERLAP: Duration = Duration::from_secs(5);
 /// No lane: nobody queues, and who is refused comes again by itself. Each period of
 /// time has a counter for each caller that has runs in it, +1 when one begins and −1
 /// when it ends or is refused. Callers are hashed.
+///
+/// ```
+/// use std::num::NonZeroU32;
+///
+/// use spinlane_core::limit::CallerRuns;
+/// use spinlane_core::store::Store;
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let runs = CallerRuns::new(&Store::open(&world.ports()), NonZeroU32::MIN);
+/// let runs = runs.expect("this host has counters");
+/// world.run(async {
+///     let one = runs.begin("192.0.2.7").await?.expect("it is the first");
+///     assert!(runs.begin("192.0.2.7").await?.is_none());
+///     one.end().await;
+///     assert!(runs.begin("192.0.2.7").await?.is_some());
+///     Ok::<(), spinlane_core::ports::StoreError>(())
+/// })?;
+/// # Ok::<(), spinlane_core::ports::StoreError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct CallerRuns {
     store: Store,

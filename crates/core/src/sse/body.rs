@@ -11,9 +11,9 @@ use bytes::Bytes;
 use http_body::Frame;
 
 use super::event::Event;
-use super::queue::{Phase, Shared};
+use super::queue::{Phase, SharedQueue};
 use crate::abort::{AbortHandle, AbortReason};
-use crate::ports::{BoxFuture, Clock, Instant, LastWords};
+use crate::ports::{BoxFuture, Clock, Instant, PanicTail};
 
 const HEARTBEAT: &[u8] = b": heartbeat\n\n";
 
@@ -23,7 +23,7 @@ const HEARTBEAT: &[u8] = b": heartbeat\n\n";
 /// one says that the host has taken the one before. Dropping the body before
 /// its end tells the writers that the peer has gone.
 pub struct Body {
-    shared: Arc<Shared>,
+    shared: Arc<SharedQueue>,
     clock: Arc<dyn Clock>,
     heartbeat: Duration,
     /// When something was last handed to the host.
@@ -45,7 +45,7 @@ impl fmt::Debug for Body {
 
 impl Body {
     pub(super) fn new(
-        shared: Arc<Shared>,
+        shared: Arc<SharedQueue>,
         clock: Arc<dyn Clock>,
         heartbeat: Duration,
         abort: Option<AbortHandle>,
@@ -63,18 +63,18 @@ impl Body {
     /// What the stream still says when its component panics: what is queued,
     /// then the event that `last` makes of the request id, unless the stream
     /// has ended already.
-    pub fn last_words(
+    pub fn panic_tail(
         &self,
         last: impl Fn(&str) -> Option<Event> + Send + Sync + 'static,
-    ) -> LastWords {
+    ) -> PanicTail {
         let shared = Arc::clone(&self.shared);
-        LastWords::new(move |request_id| {
+        PanicTail::new(move |request_id| {
             let Some(last) = last(request_id) else {
                 return Vec::new();
             };
             // Where the lock is held, the queue itself is what panicked.
             let queue = shared.try_lock();
-            queue.map_or_else(Vec::new, |mut queue| queue.last_words(&last))
+            queue.map_or_else(Vec::new, |mut queue| queue.panic_tail(&last))
         })
     }
 

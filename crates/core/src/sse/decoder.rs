@@ -8,6 +8,7 @@ use memchr::memchr2;
 
 /// The stream can not be read any further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum DecodeError {
     /// One event, with the line that comes next, is larger than the decoder may
     /// hold.
@@ -33,6 +34,18 @@ const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// The parser. Chunks may be split anywhere, inside a character too; invalid
 /// UTF-8 becomes U+FFFD.
+///
+/// ```
+/// use spinlane_core::sse::Decoder;
+///
+/// let (mut decoder, mut seen) = (Decoder::new(1024), Vec::new());
+/// // Split wherever it likes.
+/// for chunk in ["data: o", "ne\n\nda", "ta: two\r\n\r\n"] {
+///     decoder.push(chunk.as_bytes(), |event| seen.push(event.data.into_owned()))?;
+/// }
+/// assert_eq!(seen, ["one", "two"]);
+/// # Ok::<(), spinlane_core::sse::DecodeError>(())
+/// ```
 #[derive(Debug)]
 pub struct Decoder {
     limit: usize,

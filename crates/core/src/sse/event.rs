@@ -6,6 +6,7 @@ use serde::Serialize;
 
 /// Why an event cannot be made.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum EventError {
     /// A line break in an event name or an id would start a new field, and so
     /// let a caller inject frames.
@@ -22,6 +23,16 @@ pub enum EventError {
 /// One event (or comment), as it goes onto the wire.
 ///
 /// The fields are encoded as they are given, in the order of the calls.
+///
+/// ```
+/// use spinlane_core::sse::Event;
+///
+/// let mut bytes = Vec::new();
+/// Event::json(&["a", "b"])?.event("words")?.id("7")?.encode(&mut bytes);
+/// assert!(bytes.ends_with(b"data: [\"a\",\"b\"]\n\n"));
+/// assert!(Event::data("").event("a\nb").is_err(), "it would be another field");
+/// # Ok::<(), spinlane_core::sse::EventError>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Event {
     /// Whole lines, without the blank line that ends the event.

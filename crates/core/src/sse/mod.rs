@@ -3,7 +3,7 @@
 //!
 //! - [`Event`]: one event, encoded so that no caller can inject a frame.
 //! - [`Decoder`]: an incremental parser for upstream streams, total and
-//!   bounded.
+//!   bounded. [`events`] is a body read by it, as a `Stream`.
 //! - [`channel`]: the queued [`Writer`] and the [`Body`] that it feeds. All
 //!   writers of a stream go through one queue, bounded in bytes; the body gives
 //!   everything that is queued at once, so that a lone token leaves at once and
@@ -28,6 +28,7 @@
 mod body;
 mod decoder;
 mod event;
+mod events;
 mod queue;
 mod response;
 mod writer;
@@ -35,6 +36,7 @@ mod writer;
 pub use body::Body;
 pub use decoder::{DecodeError, Decoded, Decoder};
 pub use event::{Event, EventError};
+pub use events::{Events, EventsError, Received, events};
 pub use queue::Stats;
 pub use response::response;
 pub use writer::{Closed, FeedError, Writer, WriterConfig, channel};

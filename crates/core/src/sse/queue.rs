@@ -1,6 +1,6 @@
 //! The state that the writers and the body of one stream share.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::Waker;
 
@@ -8,6 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
 
 use super::event::Event;
+use crate::waiters::Waiters;
 
 /// Room for the `id` field of a numbered event.
 const ID_BYTES: usize = "id: \n".len() + 20;
@@ -28,54 +29,6 @@ pub struct Stats {
     pub dropped: u64,
     /// Heartbeats.
     pub heartbeats: u64,
-}
-
-/// Tasks that wait, in the order in which they came.
-#[derive(Debug, Default)]
-pub(super) struct Waiters {
-    next: u64,
-    waiting: BTreeMap<u64, Waker>,
-}
-
-impl Waiters {
-    /// Keeps `waker` under `ticket`; a new ticket is at the end of the line.
-    pub(super) fn wait(&mut self, ticket: &mut Option<u64>, waker: &Waker) {
-        let ticket = *ticket.get_or_insert_with(|| {
-            self.next += 1;
-            self.next
-        });
-        match self.waiting.get_mut(&ticket) {
-            Some(known) => known.clone_from(waker),
-            None => {
-                self.waiting.insert(ticket, waker.clone());
-            }
-        }
-    }
-
-    pub(super) fn leave(&mut self, ticket: Option<u64>) {
-        if let Some(ticket) = ticket {
-            self.waiting.remove(&ticket);
-        }
-    }
-
-    /// Whether `ticket` (or a newcomer) has nobody before it.
-    pub(super) fn is_first(&self, ticket: Option<u64>) -> bool {
-        match (self.waiting.first_key_value(), ticket) {
-            (None, _) => true,
-            (Some((first, _)), Some(ticket)) => *first == ticket,
-            (Some(_), None) => false,
-        }
-    }
-
-    pub(super) fn first(&self) -> Option<Waker> {
-        self.waiting
-            .first_key_value()
-            .map(|(_, waker)| waker.clone())
-    }
-
-    pub(super) fn all(&self) -> Vec<Waker> {
-        self.waiting.values().cloned().collect()
-    }
 }
 
 /// How far a stream has come.
@@ -262,7 +215,7 @@ impl Queue {
             return Wake::default();
         }
         self.taken = self.handed;
-        Wake(self.acks.all())
+        Wake(self.acks.wakers().collect())
     }
 
     /// No more events are taken.
@@ -272,7 +225,7 @@ impl Queue {
         if self.phase == Phase::Open {
             self.phase = Phase::Closing;
         }
-        let mut wake = self.room.all();
+        let mut wake: Vec<_> = self.room.wakers().collect();
         wake.extend(self.reader.take());
         Wake(wake)
     }
@@ -282,8 +235,8 @@ impl Queue {
         self.phase = Phase::Ended;
         self.buffer = BytesMut::new();
         self.held.clear();
-        let mut wake = self.room.all();
-        wake.extend(self.acks.all());
+        let mut wake: Vec<_> = self.room.wakers().collect();
+        wake.extend(self.acks.wakers());
         wake.extend(self.reader.take());
         Wake(wake)
     }
@@ -294,11 +247,11 @@ impl Queue {
 
     /// The first writer that waits may try again.
     pub(super) fn wake_writer(&self) -> Wake {
-        Wake(self.room.first().into_iter().collect())
+        Wake(self.room.first_waker().into_iter().collect())
     }
 
     /// What is queued, then `last` unless the stream has its end already.
-    pub(super) fn last_words(&mut self, last: &Event) -> Vec<u8> {
+    pub(super) fn panic_tail(&mut self, last: &Event) -> Vec<u8> {
         if self.phase == Phase::Ended {
             return Vec::new();
         }
@@ -312,9 +265,9 @@ impl Queue {
 
 /// The queue behind its lock, which is never held across a wait or a wake.
 #[derive(Debug)]
-pub(super) struct Shared(Mutex<Queue>);
+pub(super) struct SharedQueue(Mutex<Queue>);
 
-impl Shared {
+impl SharedQueue {
     pub(super) fn new(queue: Queue) -> Self {
         Self(Mutex::new(queue))
     }

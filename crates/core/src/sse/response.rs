@@ -33,22 +33,22 @@ const HEAD: [(HeaderName, HeaderValue); 4] = [
 /// application needs.
 ///
 /// What the host is to do with the answer goes into its extensions:
-/// [`LastWords`](crate::ports::LastWords), from [`Body::last_words`], so
+/// [`PanicTail`](crate::ports::PanicTail), from [`Body::panic_tail`], so
 /// that a panic ends the stream with an event; and
-/// [`Patience`](crate::ports::Patience) with a client that takes nothing
+/// [`ClientTimeouts`](crate::ports::ClientTimeouts) with a client that takes nothing
 /// (30 s without it).
 ///
 /// ```
-/// use spinlane_core::ports::Patience;
+/// use spinlane_core::ports::ClientTimeouts;
 /// use spinlane_core::sse::{self, Event, WriterConfig};
 /// # use spinlane_core::testing::World;
 /// # let ports = World::new().ports();
 ///
 /// let (writer, body) = sse::channel(ports.clock.clone(), WriterConfig::default(), None);
-/// let last_words = body.last_words(|_| Event::data("").event("error").ok());
+/// let panic_tail = body.panic_tail(|_| Event::data("").event("error").ok());
 /// let mut response = sse::response(body);
-/// response.extensions_mut().insert(last_words);
-/// response.extensions_mut().insert(Patience::default());
+/// response.extensions_mut().insert(panic_tail);
+/// response.extensions_mut().insert(ClientTimeouts::default());
 /// # drop(writer);
 /// ```
 pub fn response(body: Body) -> Response<Body> {

@@ -10,9 +10,10 @@ use serde::Serialize;
 
 use super::body::Body;
 use super::event::{Event, EventError};
-use super::queue::{Phase, Queue, Shared, Stats};
+use super::queue::{Phase, Queue, SharedQueue, Stats};
 use crate::abort::AbortHandle;
 use crate::ports::Clock;
+use crate::waiters::Waiters;
 
 /// The stream takes nothing more: it was closed, or its peer has gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +22,7 @@ pub struct Closed;
 
 /// How a stream behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct WriterConfig {
     /// Bytes that may be queued before writers wait.
     pub capacity: usize,
@@ -28,6 +30,29 @@ pub struct WriterConfig {
     pub heartbeat: Duration,
     /// Give each event a decimal id, from 1, in the order of the wire.
     pub numbered: bool,
+}
+
+impl WriterConfig {
+    /// The same, with room for so many bytes before writers wait.
+    #[must_use]
+    pub const fn capacity(mut self, bytes: usize) -> Self {
+        self.capacity = bytes;
+        self
+    }
+
+    /// The same, with a comment after so long without any other write.
+    #[must_use]
+    pub const fn heartbeat(mut self, silence: Duration) -> Self {
+        self.heartbeat = silence;
+        self
+    }
+
+    /// The same, with or without ids.
+    #[must_use]
+    pub const fn numbered(mut self, numbered: bool) -> Self {
+        self.numbered = numbered;
+        self
+    }
 }
 
 impl Default for WriterConfig {
@@ -51,7 +76,7 @@ pub fn channel(
     abort: Option<AbortHandle>,
 ) -> (Writer, Body) {
     let queue = Queue::new(config.capacity, config.numbered);
-    let shared = Arc::new(Shared::new(queue));
+    let shared = Arc::new(SharedQueue::new(queue));
     let body = Body::new(Arc::clone(&shared), clock, config.heartbeat, abort);
     let writer = Writer(Arc::new(LastWriter(shared)));
     (writer, body)
@@ -59,7 +84,7 @@ pub fn channel(
 
 /// Closes the stream when the last writer is dropped.
 #[derive(Debug)]
-struct LastWriter(Arc<Shared>);
+struct LastWriter(Arc<SharedQueue>);
 
 impl Drop for LastWriter {
     fn drop(&mut self) {
@@ -72,11 +97,28 @@ impl Drop for LastWriter {
 ///
 /// After the peer has gone, or the stream was closed, every call answers
 /// [`Closed`] at once. Dropping the last writer closes the stream.
+///
+/// ```
+/// use http_body_util::BodyExt;
+/// use spinlane_core::sse::{self, Event, WriterConfig};
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let config = WriterConfig::default().numbered(true);
+/// let (writer, body) = sse::channel(world.ports().clock, config, None);
+/// world.run(writer.feed(Event::data("one")))?;
+/// world.run(writer.feed(Event::data("two")))?;
+/// // The last writer: the stream has its end.
+/// drop(writer);
+/// let bytes = world.run(body.collect()).unwrap().to_bytes();
+/// assert_eq!(bytes, "id: 1\ndata: one\n\nid: 2\ndata: two\n\n");
+/// # Ok::<(), spinlane_core::sse::Closed>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Writer(Arc<LastWriter>);
 
 impl Writer {
-    fn shared(&self) -> &Shared {
+    fn shared(&self) -> &SharedQueue {
         &self.0.0
     }
 
@@ -224,6 +266,7 @@ impl Writer {
 
 /// Why [`Writer::feed_json`] did not queue.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum FeedError {
     /// The stream takes nothing more.
     #[error(transparent)]
@@ -233,9 +276,16 @@ pub enum FeedError {
     Event(#[from] EventError),
 }
 
+/// Gives up the place of `ticket`, where it has one.
+fn leave(waiters: &mut Waiters, ticket: &mut Option<u64>) {
+    if let Some(ticket) = ticket.take() {
+        waiters.leave(ticket);
+    }
+}
+
 /// Queues an event as soon as it is first in line and has room.
 struct Feed<'a> {
-    shared: &'a Shared,
+    shared: &'a SharedQueue,
     event: &'a Event,
     /// Whether the stream ends with it.
     last: bool,
@@ -249,14 +299,14 @@ impl Future for Feed<'_> {
         let this = &mut *self;
         let mut queue = this.shared.lock();
         if queue.phase != Phase::Open {
-            queue.room.leave(this.ticket.take());
+            leave(&mut queue.room, &mut this.ticket);
             return Poll::Ready(Err(Closed));
         }
         if !queue.room.is_first(this.ticket) || !queue.has_room(this.event.size()) {
             queue.room.wait(&mut this.ticket, cx.waker());
             return Poll::Pending;
         }
-        queue.room.leave(this.ticket.take());
+        leave(&mut queue.room, &mut this.ticket);
         let number = queue.push(this.event);
         let reader = if this.last {
             queue.close()
@@ -279,7 +329,7 @@ impl Drop for Feed<'_> {
         // The next in line may have room where this one had none.
         let next = {
             let mut queue = self.shared.lock();
-            queue.room.leave(self.ticket);
+            leave(&mut queue.room, &mut self.ticket);
             queue.wake_writer()
         };
         next.now();
@@ -288,7 +338,7 @@ impl Drop for Feed<'_> {
 
 /// Resolves when frame `number` has been taken by the host.
 struct Taken<'a> {
-    shared: &'a Shared,
+    shared: &'a SharedQueue,
     number: u64,
     ticket: Option<u64>,
 }
@@ -300,11 +350,11 @@ impl Future for Taken<'_> {
         let this = &mut *self;
         let mut queue = this.shared.lock();
         if queue.taken >= this.number {
-            queue.acks.leave(this.ticket.take());
+            leave(&mut queue.acks, &mut this.ticket);
             return Poll::Ready(Ok(()));
         }
         if queue.phase == Phase::Ended {
-            queue.acks.leave(this.ticket.take());
+            leave(&mut queue.acks, &mut this.ticket);
             return Poll::Ready(Err(Closed));
         }
         queue.acks.wait(&mut this.ticket, cx.waker());
@@ -315,7 +365,7 @@ impl Future for Taken<'_> {
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
         if self.ticket.is_some() {
-            self.shared.lock().acks.leave(self.ticket);
+            leave(&mut self.shared.lock().acks, &mut self.ticket);
         }
     }
 }

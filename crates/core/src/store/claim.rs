@@ -11,6 +11,20 @@ use crate::ports::{Instant, StoreError};
 const AHEAD: u32 = 3;
 
 /// The right to do something alone, until it is released or its time is over.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use spinlane_core::store::{Claimed, Store};
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let claim = || async { Store::open(&world.ports()).claim("renewal", Duration::from_secs(9)).await };
+/// let Some(Claimed::Ours(ours)) = world.run(claim())? else { panic!("nobody else has it") };
+/// assert!(matches!(world.run(claim())?, Some(Claimed::Theirs)));
+/// world.run(ours.release())?;
+/// # Ok::<(), spinlane_core::ports::StoreError>(())
+/// ```
 pub struct Claim {
     counter: PeriodCounter,
     first: u64,

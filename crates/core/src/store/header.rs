@@ -11,7 +11,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::stamp::Stamp;
+use super::timestamp::Timestamp;
 
 /// The format of the first line. What has another is nobody's value any more: in
 /// the first one it was noted in another index.
@@ -25,11 +25,11 @@ pub(crate) struct Header {
     pub(crate) kind: String,
     pub(crate) version: u16,
     pub(crate) is: Is,
-    pub(crate) stored: Stamp,
+    pub(crate) stored: Timestamp,
     /// Served as it is until then.
-    pub(crate) fresh_until: Stamp,
+    pub(crate) fresh_until: Timestamp,
     /// Served while it is refreshed until then, and after that no more.
-    pub(crate) stale_until: Stamp,
+    pub(crate) stale_until: Timestamp,
     pub(crate) key: Vec<String>,
 }
 
@@ -44,9 +44,9 @@ pub(crate) enum Is {
 /// From when to when a value is good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Times {
-    pub(crate) stored: Stamp,
-    pub(crate) fresh_until: Stamp,
-    pub(crate) stale_until: Stamp,
+    pub(crate) stored: Timestamp,
+    pub(crate) fresh_until: Timestamp,
+    pub(crate) stale_until: Timestamp,
 }
 
 impl Header {

@@ -11,7 +11,7 @@
 //!
 //! Without counters the next number is the first that is free. Two instances
 //! that look at the same moment may take the same one: what is lost by that is
-//! for the whole sweep.
+//! for the full sweep.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -22,18 +22,18 @@
 //! which it ends (`index`), counters of past periods as well. After its
 //! response a request works off at least twice as many entries that are due as
 //! it has added (`sweep`), so that what is left over does not grow. What an
-//! instance leaves that dies is for the operator's [`Store::sweep_all`].
+//! instance leaves that dies is for the operator's [`Store::full_sweep`].
 
 mod behind;
 mod claim;
+mod full_sweep;
 mod header;
 mod health;
 mod index;
 mod period;
-mod stamp;
 mod sweep;
+mod timestamp;
 mod upkeep;
-mod whole;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -41,10 +41,10 @@ use std::time::Duration;
 
 pub(crate) use behind::Guard;
 pub use claim::{Claim, Claimed};
+pub use full_sweep::FullSweep;
 pub(crate) use header::{Header, Is, Times};
 pub use period::PeriodCounter;
-pub(crate) use stamp::Stamp;
-pub use whole::Swept;
+pub(crate) use timestamp::Timestamp;
 
 pub use super::ports::LEFT_ALONE;
 
@@ -60,6 +60,20 @@ use upkeep::Upkeep;
 /// The store of an instance. Clones are the same.
 ///
 /// Cheap to make: nothing is asked of the store before it is needed.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use spinlane_core::store::Store;
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let store = Store::open(&world.ports());
+/// assert!(store.is_there() && store.has_counters());
+/// world.run(store.set("name", b"value"))?;
+/// assert_eq!(world.run(store.get("name"))?.as_deref(), Some(&b"value"[..]));
+/// # Ok::<(), spinlane_core::ports::StoreError>(())
+/// ```
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
@@ -230,7 +244,7 @@ impl Store {
         self.set(key, value).await
     }
 
-    /// Every key that is no counter, for the whole sweep.
+    /// Every key that is no counter, for the full sweep.
     async fn keys(&self) -> Result<Vec<String>, StoreError> {
         let key_value = self.key_value()?;
         self.call(|| key_value.keys()).await
@@ -247,7 +261,7 @@ impl Store {
         self.call(|| counters.remove(name)).await
     }
 
-    /// The name of every counter, for the whole sweep.
+    /// The name of every counter, for the full sweep.
     async fn counter_names(&self) -> Result<Vec<String>, StoreError> {
         let Some(counters) = &self.inner.ports.counters else {
             return Ok(Vec::new());

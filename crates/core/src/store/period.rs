@@ -22,6 +22,20 @@ const FARTHEST_TIME: Duration = Duration::from_secs(3_600);
 /// number since the Unix epoch. So everybody finds it by the clock, and tells by
 /// the name alone when it is over. Whoever is first to use one notes it, after
 /// its response, in the index of what expires; a sweep removes it then.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use spinlane_core::store::{PeriodCounter, Store};
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let hours = PeriodCounter::new(&Store::open(&world.ports()), "visits", Duration::from_secs(3_600));
+/// let hours = hours.expect("this host has counters");
+/// assert_eq!(world.run(hours.add(hours.present(), 1))?, 1);
+/// assert_eq!(world.run(hours.add(hours.present(), 2))?, 3);
+/// # Ok::<(), spinlane_core::ports::StoreError>(())
+/// ```
 #[derive(Clone)]
 pub struct PeriodCounter {
     store: Store,

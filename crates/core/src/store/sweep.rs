@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use super::index::{self, Stretch, Stretches};
-use super::{Header, Stamp, Store};
+use super::{Header, Store, Timestamp};
 use crate::ports::{COUNTER_PREFIX, StoreError};
 
 /// Stretches that one sweep looks at, and of these that it works on. After a quiet
@@ -142,7 +142,7 @@ async fn remove_batch(store: &Store, key: &str, left: &mut usize) -> Result<(), 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Looked {
     Removed,
-    Live(Stamp),
+    Live(Timestamp),
     Gone,
     /// Not a value of ours.
     Unreadable,
@@ -156,7 +156,7 @@ pub(super) async fn look(store: &Store, key: &str, now: Duration) -> Result<Look
     let Some((header, _)) = Header::split(&bytes) else {
         return Ok(Looked::Unreadable);
     };
-    if header.stale_until > Stamp::new(now) {
+    if header.stale_until > Timestamp::new(now) {
         return Ok(Looked::Live(header.stale_until));
     }
     store.delete(key).await?;

@@ -1,5 +1,6 @@
 //! Upstreams that are written as closures.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -11,8 +12,8 @@ use futures::{FutureExt, StreamExt, stream};
 
 use crate::ports::{BodyStream, BoxFuture, HttpClient, HttpError, Timeouts};
 
-type Answer = Result<http::Response<BodyStream>, HttpError>;
-type Handler = dyn Fn(http::Request<Bytes>) -> BoxFuture<'static, Answer> + Send + Sync;
+type Reply = Result<http::Response<BodyStream>, HttpError>;
+type Handler = dyn Fn(http::Request<Bytes>) -> BoxFuture<'static, Reply> + Send + Sync;
 
 /// An upstream written as a closure.
 #[derive(Clone)]
@@ -34,7 +35,7 @@ impl ScriptedHttp {
     pub fn new<F, Fut>(handler: F) -> Self
     where
         F: Fn(http::Request<Bytes>) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Answer> + Send + 'static,
+        Fut: Future<Output = Reply> + Send + 'static,
     {
         Self {
             handler: Arc::new(move |request| handler(request).boxed()),
@@ -57,6 +58,26 @@ impl ScriptedHttp {
         })
     }
 
+    /// Several, each for the host of its name; there is no connection to any other.
+    /// Each counts its own calls as well.
+    ///
+    /// ```
+    /// use spinlane_core::testing::{ScriptedHttp, World};
+    ///
+    /// let songs = ScriptedHttp::in_turn([http::Response::new("[]".into())]);
+    /// let world = World::with_http(ScriptedHttp::by_host([("songs.example", songs.clone())]));
+    /// assert_eq!((world.http.calls(), songs.calls()), (0, 0));
+    /// ```
+    pub fn by_host(hosts: impl IntoIterator<Item = (&'static str, Self)>) -> Self {
+        let hosts: BTreeMap<_, _> = hosts.into_iter().collect();
+        let nobody = Self::refusing();
+        Self::new(move |request| {
+            let host = request.uri().host().unwrap_or_default();
+            let upstream = hosts.get(host).unwrap_or(&nobody);
+            upstream.send(request, Timeouts::DEFAULT)
+        })
+    }
+
     /// An upstream that refuses every connection.
     pub fn refusing() -> Self {
         Self::new(|_| async { Err(HttpError::Connect("connection refused".into())) })
@@ -69,7 +90,7 @@ impl ScriptedHttp {
 }
 
 impl HttpClient for ScriptedHttp {
-    fn send(&self, request: http::Request<Bytes>, _: Timeouts) -> BoxFuture<'static, Answer> {
+    fn send(&self, request: http::Request<Bytes>, _: Timeouts) -> BoxFuture<'static, Reply> {
         let this = self.clone();
         async move {
             this.calls.fetch_add(1, Ordering::SeqCst);

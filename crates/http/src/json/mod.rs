@@ -19,6 +19,7 @@ use serde_json::Value;
 use crate::arrive;
 use crate::problem::{FieldError, Problem};
 use spinlane_core::error::{ErrorObject, code};
+use spinlane_core::media_type::essence;
 use spinlane_core::ports::Clock;
 
 /// The largest body that a route reads, in bytes.
@@ -72,15 +73,10 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
     let mut values = headers.get_all(CONTENT_TYPE).iter();
     let value = match (values.next(), values.next()) {
         // Two of them may be read differently by something in between.
-        (Some(value), None) => value.to_str().ok(),
+        (value, None) => value,
         _ => None,
     };
-    let essence = value
-        .unwrap_or_default()
-        .split(';')
-        .next()
-        .unwrap_or_default();
-    let essence = essence.trim().to_ascii_lowercase();
+    let essence = essence(value).to_ascii_lowercase();
     let is_json = essence.strip_prefix("application/").is_some_and(|subtype| {
         subtype == "json"
             || subtype

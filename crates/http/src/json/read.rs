@@ -229,7 +229,7 @@ impl<'v, 'p> Node<'v, 'p> {
 
 /// A whole number that is written as JSON's other kind, such as `1.0` or `1e3`:
 /// JSON and JSON Schema do not tell them apart.
-fn whole(value: &Value) -> Option<i64> {
+fn whole_number(value: &Value) -> Option<i64> {
     // Up to here every whole number has a float of its own.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     let value = value.as_f64()?;
@@ -240,7 +240,7 @@ macro_rules! integers {
     ($($method:ident $visit:ident $type:ty),* $(,)?) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
             let pick = |value: &Value| -> Option<$type> {
-                let signed = value.as_i64().or_else(|| whole(value));
+                let signed = value.as_i64().or_else(|| whole_number(value));
                 let signed = signed.and_then(|value| value.try_into().ok());
                 signed.or_else(|| value.as_u64().and_then(|value| value.try_into().ok()))
             };

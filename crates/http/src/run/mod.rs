@@ -28,10 +28,12 @@ use tracing::Instrument;
 
 use crate::context::RequestContext;
 use spinlane_core::abort::{AbortHandle, AbortReason};
-use spinlane_core::cache::Flags;
+use spinlane_core::cache::Signals;
 use spinlane_core::error::ErrorObject;
 use spinlane_core::limit::Running;
-use spinlane_core::ports::{BoxFuture, Clock, Entropy, Instant, LastWords, Patience, Spawner};
+use spinlane_core::ports::{
+    BoxFuture, ClientTimeouts, Clock, Entropy, Instant, PanicTail, Spawner,
+};
 use spinlane_core::sse::{self, Event, WriterConfig};
 use spinlane_core::store::Store;
 use spinlane_core::{hex, log, scope};
@@ -46,6 +48,18 @@ pub use waits::{Waits, Whose};
 pub const X_RUN_ID: HeaderName = HeaderName::from_static("x-run-id");
 
 /// What the runs of an application have in common.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use spinlane_core::store::Store;
+/// use spinlane_core::testing::World;
+/// use spinlane_http::run::Runs;
+///
+/// let ports = World::new().ports();
+/// let mut runs = Runs::new(&ports.clock, &ports.spawner).stopped_in(&Store::open(&ports));
+/// runs.deadline = Some(Duration::from_secs(28));
+/// ```
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Runs {
@@ -60,7 +74,7 @@ pub struct Runs {
     /// How long a run may take, where that is limited.
     pub deadline: Option<Duration>,
     /// Where runs are told to stop, where instances share a store.
-    pub stops: Option<Flags>,
+    pub stops: Option<Signals>,
     /// Names who is behind a lane, for a person.
     pub whose: Whose,
 }
@@ -72,7 +86,7 @@ impl Runs {
             clock: Arc::clone(clock),
             spawner: Arc::clone(spawner),
             heartbeat: WriterConfig::default().heartbeat,
-            stall: Patience::default().stall,
+            stall: ClientTimeouts::default().stall,
             deadline: None,
             stops: None,
             whose: |lane| lane,
@@ -86,7 +100,7 @@ impl Runs {
     #[must_use]
     pub fn stopped_in(self, store: &Store) -> Self {
         Self {
-            stops: Some(Flags::new(store, stop::NAMESPACE, stop::LASTS)),
+            stops: Some(Signals::new(store, stop::NAMESPACE, stop::LASTS)),
             ..self
         }
     }
@@ -186,14 +200,11 @@ pub fn start<F: Frames>(
     running: Option<Running>,
 ) -> Response {
     let run_id = HeaderValue::from_str(&run.id).ok();
-    let (body, last_words) = spawn(runs, context, run, work, running);
+    let (body, panic_tail) = spawn(runs, context, run, work, running);
     let mut response = sse::response(body).map(Body::new);
     let extensions = response.extensions_mut();
-    extensions.insert(last_words);
-    extensions.insert(Patience {
-        stall: runs.stall,
-        ..Patience::default()
-    });
+    extensions.insert(panic_tail);
+    extensions.insert(ClientTimeouts::default().stall(runs.stall));
     response
         .headers_mut()
         .extend(run_id.map(|id| (X_RUN_ID, id)));
@@ -208,17 +219,15 @@ fn spawn<F: Frames>(
     run: Run,
     work: impl Work<F>,
     running: Option<Running>,
-) -> (sse::Body, LastWords) {
+) -> (sse::Body, PanicTail) {
     let (writer, body) = sse::channel(
         Arc::clone(&runs.clock),
-        WriterConfig {
-            heartbeat: runs.heartbeat,
-            numbered: true,
-            ..WriterConfig::default()
-        },
+        WriterConfig::default()
+            .heartbeat(runs.heartbeat)
+            .numbered(true),
         Some(context.abort.clone()),
     );
-    let last_words = body.last_words(|request_id| {
+    let panic_tail = body.panic_tail(|request_id| {
         let error = ErrorObject::internal(request_id);
         Event::json(&F::Frame::from(Said::Error(&error))).ok()
     });
@@ -230,7 +239,7 @@ fn spawn<F: Frames>(
     let work = work.instrument(tracing::Span::current());
     let work = scope::run(Arc::clone(&context.scope), log::with_sink(sink, work));
     runs.spawner.spawn(Box::pin(work));
-    (body, last_words)
+    (body, panic_tail)
 }
 
 /// The whole life of a run.

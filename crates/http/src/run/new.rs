@@ -15,6 +15,19 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 ///
 /// As an extractor, to be the first of a handler's, it answers 409 to one that
 /// wants to go on with a run: to begin another would do everything twice.
+///
+/// ```
+/// use axum::routing::post;
+/// use spinlane_http::run::NewRun;
+/// use spinlane_http::stack;
+///
+/// async fn begin(_: NewRun) -> &'static str {
+///     "a run begins"
+/// }
+///
+/// let routes = stack::routes::<()>().route("/", post(begin));
+/// # let _ = routes;
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct NewRun;
 

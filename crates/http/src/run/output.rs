@@ -102,8 +102,8 @@ impl<F: Frames> Output<F> {
                 .writer
                 .try_feed_json(&frame)
                 .or_else(|error| match error {
-                    FeedError::Closed(closed) => Err(closed),
                     FeedError::Event(error) => give_up(&error),
+                    _ => Err(Closed),
                 })?;
         if !queued {
             let event = Event::json(&frame).or_else(|error| give_up(&error))?;

@@ -1,6 +1,6 @@
 //! Ending a run from another request, which is another instance.
 //!
-//! Whoever knows a run's id raises a flag; the run looks for it. Losing the
+//! Whoever knows a run's id raises a signal; the run looks for it. Losing the
 //! client is something else: it is noticed by the response itself, and ends a
 //! run without a word.
 
@@ -10,18 +10,18 @@ use http::StatusCode;
 
 use super::Runs;
 use crate::problem::Problem;
-use spinlane_core::cache::Flags;
+use spinlane_core::cache::Signals;
 use spinlane_core::error::{ErrorObject, code};
 use spinlane_core::ports::StoreError;
 
 /// How often a run looks: it learns of its end within a second.
 const LOOK: Duration = Duration::from_millis(800);
 
-/// A flag that nobody has seen for so long belongs to a run that has ended, or
+/// A signal that nobody has seen for so long belongs to a run that has ended, or
 /// never was. A store in trouble is left alone for a few seconds.
 pub const LASTS: Duration = Duration::from_secs(60);
 
-/// Where flags are raised for the runs of an application that names no place of its
+/// Where signals are raised for the runs of an application that names no place of its
 /// own, in the store.
 pub(super) const NAMESPACE: &str = "stop";
 
@@ -32,7 +32,7 @@ pub(super) const NAMESPACE: &str = "stop";
 /// # Errors
 /// 404 where `id` is no run's id; 503 where there is no store to tell it by, or the
 /// store does not answer.
-pub async fn ask(stops: Option<&Flags>, id: &str) -> Result<StatusCode, Problem> {
+pub async fn ask(stops: Option<&Signals>, id: &str) -> Result<StatusCode, Problem> {
     if !is_run_id(id) {
         let message = "a run's id has 32 hexadecimal digits, in lower case";
         let error = ErrorObject::new(code::NOT_FOUND, message);
@@ -61,16 +61,16 @@ pub fn is_run_id(id: &str) -> bool {
 /// Resolves when somebody has asked the run called `id` to end; never, where
 /// nobody does, or there is no store to say it in. A store in trouble is asked again later.
 pub async fn stopped(runs: &Runs, id: &str) {
-    let Some(flags) = runs.stops.clone() else {
+    let Some(signals) = runs.stops.clone() else {
         return futures::future::pending().await;
     };
     loop {
         runs.clock.sleep(LOOK).await;
-        if flags.is_raised(id).await == Ok(true) {
+        if signals.is_raised(id).await == Ok(true) {
             // The run need not wait for it. Where it fails it is swept later.
             let id = id.to_owned();
             runs.spawner.after_response(Box::pin(async move {
-                let _ = flags.lower(&id).await;
+                let _ = signals.lower(&id).await;
             }));
             return;
         }

@@ -2,7 +2,7 @@
 
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
-use spinlane_core::cache::Flags;
+use spinlane_core::cache::Signals;
 use spinlane_core::limit::Budget;
 use spinlane_core::scope::Scope;
 use spinlane_core::sse::Decoder;
@@ -142,7 +142,7 @@ fn a_deadline_keeps_what_was_said() {
 fn a_run_is_stopped_from_elsewhere() {
     let world = World::new();
     let store = Store::open(&world.ports());
-    let stops = Flags::new(&store, "stop", stop::LASTS);
+    let stops = Signals::new(&store, "stop", stop::LASTS);
     world.run(stops.raise(ID)).unwrap();
     let frames = frames(&world, None, |runs| runs.stops = Some(stops));
     assert_eq!(last(&frames)["data"]["reason"], "stopped");
@@ -218,13 +218,13 @@ fn a_panic_ends_the_stream_in_an_error() {
             futures::future::pending::<Result<(), Ending<Plain>>>().await
         },
     );
-    let last_words = response.extensions().get::<LastWords>().cloned();
+    let panic_tail = response.extensions().get::<PanicTail>().cloned();
     let mut body = response.into_body();
     for _ in 0..2 {
         world.run(body.frame()).unwrap().unwrap();
     }
     // As the host's hook does: nothing runs any more.
-    let last = String::from_utf8(last_words.unwrap().say("one")).unwrap();
+    let last = String::from_utf8(panic_tail.unwrap().bytes("one")).unwrap();
     let event = "data: {\"type\":\"error\",\"data\":{\"code\":\"internal\"";
     assert!(last.contains(event), "{last}");
     assert!(last.contains("\"requestId\":\"one\""), "{last}");

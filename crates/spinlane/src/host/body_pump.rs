@@ -33,7 +33,7 @@ use super::clock::sleep;
 use super::head::Head;
 use super::panic_hook::{self, BodyStream};
 use super::timers::Timer;
-use spinlane_core::ports::Patience;
+use spinlane_core::ports::ClientTimeouts;
 use spinlane_core::turn;
 
 /// The body did not arrive whole.
@@ -41,7 +41,7 @@ use spinlane_core::turn;
 pub(super) enum Incomplete {
     /// The peer closed the connection.
     PeerGone,
-    /// The peer took no byte for [`Patience::stall`].
+    /// The peer took no byte for [`ClientTimeouts::stall`].
     Stalled,
     /// The body itself failed.
     BodyFailed,
@@ -49,8 +49,12 @@ pub(super) enum Incomplete {
 
 /// Sends `head`, and `body` until its end, onto the head's `outgoing` body.
 /// Consumes `body`: it is dropped when this resolves, whichever way.
-pub(super) async fn pump<B>(head: Head, mut body: B, outgoing: OutgoingBody, patience: Patience)
-where
+pub(super) async fn pump<B>(
+    head: Head,
+    mut body: B,
+    outgoing: OutgoingBody,
+    timeouts: ClientTimeouts,
+) where
     B: Body<Data = Bytes> + Unpin,
 {
     // Cannot fail: it is asked for once.
@@ -71,7 +75,7 @@ where
         return;
     };
     let result = match ready {
-        Ok(chunk) => write_rest(chunk, &mut body, &stream, patience).await,
+        Ok(chunk) => write_rest(chunk, &mut body, &stream, timeouts).await,
         Err(error) => Err(error),
     };
     drop(stream);
@@ -119,14 +123,14 @@ async fn write_rest<B>(
     mut chunk: Option<Bytes>,
     body: &mut B,
     stream: &BodyStream,
-    patience: Patience,
+    timeouts: ClientTimeouts,
 ) -> Result<(), Incomplete>
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let mut probe = Probe::new(patience.probe);
+    let mut probe = Probe::new(timeouts.probe);
     while let Some(next) = chunk {
-        write_chunk(stream, next, patience.stall).await?;
+        write_chunk(stream, next, timeouts.stall).await?;
         chunk = poll_fn(|cx| match poll_chunk(body, cx) {
             Poll::Ready(chunk) => Poll::Ready(chunk),
             Poll::Pending => probe.poll_gone(stream, cx).map(Err),

@@ -6,12 +6,12 @@ use wasip2::http::types::{OutgoingBody, OutgoingResponse};
 use wasip2::io::streams::OutputStream;
 
 use super::fields::fields;
-use super::panic_hook::{self, BodyStream, Says};
+use super::panic_hook::{self, BodyStream, PanicAnswer};
 
 /// A head that has not left. Should something panic, the hook answers instead.
 pub(super) struct Head {
     outgoing: OutgoingResponse,
-    says: Says,
+    in_panic: PanicAnswer,
 }
 
 impl Head {
@@ -23,11 +23,11 @@ impl Head {
         // Cannot fail: it is asked for once.
         let body = outgoing.body().ok()?;
         let mut extensions = parts.extensions;
-        let says = Says {
+        let in_panic = PanicAnswer {
             status: parts.status,
-            last_words: extensions.remove(),
+            panic_tail: extensions.remove(),
         };
-        Some((Self { outgoing, says }, body))
+        Some((Self { outgoing, in_panic }, body))
     }
 
     /// Leaves, with a body that is finished.
@@ -42,6 +42,6 @@ impl Head {
     pub(super) fn leave_with(self, stream: OutputStream, unwritten: Bytes) -> Option<BodyStream> {
         let outparam = panic_hook::take_outparam()?;
         ResponseOutparam::set(outparam, Ok(self.outgoing));
-        Some(panic_hook::body_started(stream, self.says, unwritten))
+        Some(panic_hook::body_started(stream, self.in_panic, unwritten))
     }
 }

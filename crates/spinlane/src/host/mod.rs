@@ -19,6 +19,7 @@ mod outgoing;
 mod panic_hook;
 mod problem;
 mod spawner;
+mod store;
 mod timers;
 
 #[cfg(feature = "spin")]
@@ -41,7 +42,7 @@ use head::Head;
 pub use incoming::IncomingBody;
 pub use platform::variable;
 
-use spinlane_core::ports::{Fallback, Ports};
+use spinlane_core::ports::{PanicSlot, Ports};
 
 /// For [`export!`](crate::export) only.
 #[doc(hidden)]
@@ -65,23 +66,23 @@ fn ports() -> Ports {
 /// The response head leaves when `handler` resolves, with what the body has by
 /// then; before a stream's, the tasks that the handler spawned have one turn.
 /// Body and tasks go on afterwards. The request's extensions have a
-/// [`Fallback`] for the handler to fill. The response's may carry
-/// [`LastWords`](spinlane_core::ports::LastWords), for the panic hook, and
-/// [`Patience`](spinlane_core::ports::Patience) with a client that takes nothing.
+/// [`PanicSlot`] for the handler to fill. The response's may carry
+/// [`PanicTail`](spinlane_core::ports::PanicTail), for the panic hook, and
+/// [`ClientTimeouts`](spinlane_core::ports::ClientTimeouts) with a client that takes nothing.
 pub fn serve<H, F, B>(request: IncomingRequest, outparam: ResponseOutparam, handler: H)
 where
     H: FnOnce(http::Request<IncomingBody>, Ports) -> F,
     F: Future<Output = http::Response<B>>,
     B: Body<Data = Bytes> + Unpin,
 {
-    let fallback = Fallback::default();
-    panic_hook::install(outparam, fallback.clone());
+    let slot = PanicSlot::default();
+    panic_hook::install(outparam, slot.clone());
     log::install();
     spawner::response_begins();
     wstd::runtime::block_on(spawner::counted(async move {
         match incoming::convert(&request) {
             Ok(mut request) => {
-                request.extensions_mut().insert(fallback);
+                request.extensions_mut().insert(slot);
                 respond(handler(request, ports()).await).await;
             }
             Err(problem) => respond(problem).await,
@@ -96,9 +97,9 @@ where
     B: Body<Data = Bytes> + Unpin,
 {
     let (mut parts, body) = response.into_parts();
-    let patience = parts.extensions.remove().unwrap_or_default();
+    let timeouts = parts.extensions.remove().unwrap_or_default();
     if let Some((head, outgoing)) = Head::new(parts) {
-        body_pump::pump(head, body, outgoing, patience).await;
+        body_pump::pump(head, body, outgoing, timeouts).await;
     }
 }
 

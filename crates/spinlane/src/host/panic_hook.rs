@@ -3,7 +3,7 @@
 //! A panic cannot be unwound on wasm: the instance traps when the hook returns.
 //! Until then the host can still be called. Before the head has gone the hook
 //! answers 500 problem+json; after it, the chunk that is being written is
-//! finished, and the body's [`LastWords`] follow (the frames that were queued
+//! finished, and the body's [`PanicTail`] follows (the frames that were queued
 //! and a terminal `error` frame). `Drop` does not run then: what must heal, heals
 //! by time.
 
@@ -22,24 +22,24 @@ use wasip2::io::poll::poll;
 use wasip2::io::streams::OutputStream;
 
 use super::problem::problem;
-use spinlane_core::ports::{Fallback, LastWords, OnPanic};
+use spinlane_core::ports::{OnPanic, PanicSlot, PanicTail};
 use spinlane_core::scope;
 
-/// A client that takes no byte for this time goes without the last words.
+/// A client that takes no byte for this time goes without the rest.
 /// Nothing else of the instance runs meanwhile, and its upstream calls stay
 /// open: less than a client may pause at other times.
-const PATIENCE_NANOS: u64 = 5_000_000_000;
+const CLIENT_TIMEOUT_NANOS: u64 = 5_000_000_000;
 
 /// What a person is told; the log has the rest.
 const MESSAGE: &str =
     "something went wrong on our side; the log has the details under this requestId";
 
 /// What the hook has to know of a response whose head has gone.
-pub(super) struct Says {
+pub(super) struct PanicAnswer {
     /// The head's.
     pub(super) status: StatusCode,
     /// What the body still says.
-    pub(super) last_words: Option<LastWords>,
+    pub(super) panic_tail: Option<PanicTail>,
 }
 
 /// How far the response has come.
@@ -48,7 +48,7 @@ enum Response {
     Head(ResponseOutparam),
     Body {
         stream: Arc<OutputStream>,
-        says: Says,
+        in_panic: PanicAnswer,
         /// What is left of the chunk that is being written. It was taken from
         /// the body, so nobody else has it, and a part of it may be sent: nothing
         /// may come before it.
@@ -59,23 +59,23 @@ enum Response {
 thread_local! {
     // An instance serves one request at a time and has one thread.
     static RESPONSE: RefCell<Response> = const { RefCell::new(Response::None) };
-    static FALLBACK: RefCell<Option<Fallback>> = const { RefCell::new(None) };
+    static SLOT: RefCell<Option<PanicSlot>> = const { RefCell::new(None) };
 }
 
 /// Keeps `outparam` where the hook finds it, until [`take_outparam`].
-pub(super) fn install(outparam: ResponseOutparam, fallback: Fallback) {
+pub(super) fn install(outparam: ResponseOutparam, slot: PanicSlot) {
     RESPONSE.set(Response::Head(outparam));
-    FALLBACK.set(Some(fallback));
+    SLOT.set(Some(slot));
     std::panic::set_hook(Box::new(panicked));
 }
 
 /// The hook. A panic inside it would abort before anything is said.
 fn panicked(info: &PanicHookInfo<'_>) {
-    let fallback = FALLBACK.try_with(|fallback| fallback.try_borrow().ok()?.clone());
-    let fallback = fallback.ok().flatten();
-    let fallback = fallback.as_ref().and_then(Fallback::get);
+    let slot = SLOT.try_with(|slot| slot.try_borrow().ok()?.clone());
+    let slot = slot.ok().flatten();
+    let slot = slot.as_ref().and_then(PanicSlot::get);
     let scope = scope::current_request_id();
-    let request_id = fallback.map(OnPanic::request_id).or(scope.as_deref());
+    let request_id = slot.map(OnPanic::request_id).or(scope.as_deref());
     let request_id = request_id.unwrap_or("unknown");
     log(info, request_id);
     let response = RESPONSE.try_with(|response| {
@@ -85,13 +85,13 @@ fn panicked(info: &PanicHookInfo<'_>) {
     let Some((status, body_size)) = response
         .ok()
         .flatten()
-        .and_then(|response| end(response, request_id, fallback))
+        .and_then(|response| end(response, request_id, slot))
     else {
         return;
     };
     // Last: the log may be what panicked.
-    if let Some(fallback) = fallback {
-        fallback.panicked(status, body_size);
+    if let Some(slot) = slot {
+        slot.panicked(status, body_size);
     }
 }
 
@@ -112,12 +112,12 @@ fn log(info: &PanicHookInfo<'_>, request_id: &str) {
 fn end(
     response: Response,
     request_id: &str,
-    fallback: Option<&dyn OnPanic>,
+    slot: Option<&dyn OnPanic>,
 ) -> Option<(StatusCode, Option<u64>)> {
     match response {
         Response::None => None,
         Response::Head(outparam) => {
-            let headers = fallback.map(OnPanic::headers).unwrap_or_default();
+            let headers = slot.map(OnPanic::headers).unwrap_or_default();
             let status = StatusCode::INTERNAL_SERVER_ERROR;
             let problem = problem(status, "internal", MESSAGE, request_id, headers);
             let size = problem.body().len();
@@ -126,14 +126,14 @@ fn end(
         }
         Response::Body {
             stream,
-            says,
+            in_panic,
             unwritten,
         } => {
-            if let Some(last_words) = says.last_words {
-                let words = last_words.say(request_id);
-                write_now(&stream, &[&unwritten[..], &words].concat());
+            if let Some(panic_tail) = in_panic.panic_tail {
+                let tail = panic_tail.bytes(request_id);
+                write_now(&stream, &[&unwritten[..], &tail].concat());
             }
-            Some((says.status, None))
+            Some((in_panic.status, None))
         }
     }
 }
@@ -177,11 +177,15 @@ impl Deref for BodyStream {
 }
 
 /// The head has gone, and `unwritten` is to be written first.
-pub(super) fn body_started(stream: OutputStream, says: Says, unwritten: Bytes) -> BodyStream {
+pub(super) fn body_started(
+    stream: OutputStream,
+    in_panic: PanicAnswer,
+    unwritten: Bytes,
+) -> BodyStream {
     let stream = Arc::new(stream);
     RESPONSE.set(Response::Body {
         stream: Arc::clone(&stream),
-        says,
+        in_panic,
         unwritten,
     });
     BodyStream(stream)
@@ -227,7 +231,7 @@ fn write_now(stream: &OutputStream, mut bytes: &[u8]) {
 }
 
 fn wait_for_room(stream: &OutputStream) -> bool {
-    let deadline = monotonic_clock::now() + PATIENCE_NANOS;
+    let deadline = monotonic_clock::now() + CLIENT_TIMEOUT_NANOS;
     let timer = monotonic_clock::subscribe_instant(deadline);
     let room = stream.subscribe();
     poll(&[&room, &timer]).contains(&0)

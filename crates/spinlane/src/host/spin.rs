@@ -2,10 +2,11 @@
 
 use std::sync::{Arc, LazyLock};
 
-use futures::FutureExt;
 use spin_sdk::key_value::{Error, Store};
 
-use spinlane_core::ports::{BoxFuture, COUNTER_PREFIX, Counters, KeyValue, StoreError, check_key};
+use spinlane_core::ports::{Counters, KeyValue, StoreError};
+
+use super::store::{Blocking, BlockingStore};
 
 /// The Spin variable `name`; `None` when it is not declared or has no value.
 pub fn variable(name: &str) -> Option<String> {
@@ -23,7 +24,10 @@ type Stores = (Option<Arc<dyn KeyValue>>, Option<Arc<dyn Counters>>);
 #[cfg(feature = "counters")]
 pub(super) fn stores() -> Stores {
     let store = SpinStore(Lazy::new(open));
-    (Some(Arc::new(store)), Some(counters::stored()))
+    (
+        Some(Arc::new(BlockingStore(store))),
+        Some(counters::stored()),
+    )
 }
 
 /// The store, if there is one.
@@ -31,7 +35,8 @@ pub(super) fn stores() -> Stores {
 pub(super) fn stores() -> Stores {
     let store = Lazy::new(open as fn() -> _);
     let is_there = store.as_ref().is_ok();
-    (is_there.then(|| Arc::new(SpinStore(store)) as _), None)
+    let store = BlockingStore(SpinStore(store));
+    (is_there.then(|| Arc::new(store) as _), None)
 }
 
 /// Opened once in an instance: at most 256 may be open in it at a time.
@@ -57,63 +62,34 @@ fn unavailable(error: Error) -> StoreError {
     StoreError::unavailable(&error.to_string())
 }
 
-// The calls block the guest, so each runs when it is polled and is then ready.
-impl KeyValue for SpinStore {
-    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, StoreError>> {
-        async move {
-            check_key(key)?;
-            self.store()?.get(key).map_err(unavailable)
-        }
-        .boxed()
+impl Blocking for SpinStore {
+    fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.store()?.get(key).map_err(unavailable)
     }
 
-    fn set<'a>(&'a self, key: &'a str, value: &'a [u8]) -> BoxFuture<'a, Result<(), StoreError>> {
-        async move {
-            check_key(key)?;
-            self.store()?.set(key, value).map_err(unavailable)
-        }
-        .boxed()
+    fn set(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {
+        self.store()?.set(key, value).map_err(unavailable)
     }
 
-    fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
-        async move {
-            check_key(key)?;
-            self.store()?.delete(key).map_err(unavailable)
-        }
-        .boxed()
+    fn delete(&self, key: &str) -> Result<(), StoreError> {
+        self.store()?.delete(key).map_err(unavailable)
     }
 
-    fn keys(&self) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
-        async move {
-            let mut keys = self.store()?.get_keys().map_err(unavailable)?;
-            keys.retain(|key| !key.starts_with(COUNTER_PREFIX));
-            Ok(keys)
-        }
-        .boxed()
+    fn keys(&self) -> Result<Vec<String>, StoreError> {
+        self.store()?.get_keys().map_err(unavailable)
     }
 }
 
 #[cfg(feature = "counters")]
 mod counters {
-    use super::{Arc, BoxFuture, COUNTER_PREFIX, Counters, FutureExt, Lazy, STORE, StoreError};
+    use super::super::store::{bindings, store_errors};
+    use super::{Arc, Counters, Lazy, STORE, StoreError};
     use bindings::wasi::keyvalue0_2_0_draft2::atomics;
     use bindings::wasi::keyvalue0_2_0_draft2::store::{self, Bucket, Error};
+    use futures::FutureExt;
+    use spinlane_core::ports::{BoxFuture, COUNTER_PREFIX};
 
-    /// Generated code, which cannot answer for this crate's lints.
-    #[allow(
-        unsafe_code,
-        missing_docs,
-        missing_debug_implementations,
-        unreachable_pub,
-        clippy::all
-    )]
-    mod bindings {
-        wit_bindgen::generate!({
-            path: "../../wit",
-            world: "spin-counters",
-            generate_all,
-        });
-    }
+    bindings!("spin-counters");
 
     struct SpinCounters(Lazy<Bucket>);
 
@@ -134,15 +110,7 @@ mod counters {
         }
     }
 
-    impl From<Error> for StoreError {
-        fn from(error: Error) -> Self {
-            Self::unavailable(match &error {
-                Error::NoSuchStore => "no such store",
-                Error::AccessDenied => "access denied",
-                Error::Other(message) => message,
-            })
-        }
-    }
+    store_errors!(Error);
 
     fn key(name: &str) -> String {
         format!("{COUNTER_PREFIX}{name}")

@@ -80,17 +80,22 @@ impl Opener {
             msg: plain,
             aad: line,
         };
-        let sealed = self
+        let encrypted = self
             .cipher(namespace)
             .encrypt(&XNonce::from(nonce), payload);
-        Some(URL_SAFE_NO_PAD.encode([nonce.as_slice(), &sealed.ok()?].concat()))
+        Some(URL_SAFE_NO_PAD.encode([nonce.as_slice(), &encrypted.ok()?].concat()))
     }
 
-    pub(super) fn decrypt(&self, namespace: &str, line: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
-        let sealed = URL_SAFE_NO_PAD.decode(sealed).ok()?;
-        let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>()?;
+    pub(super) fn decrypt(
+        &self,
+        namespace: &str,
+        line: &[u8],
+        encrypted: &[u8],
+    ) -> Option<Vec<u8>> {
+        let encrypted = URL_SAFE_NO_PAD.decode(encrypted).ok()?;
+        let (nonce, encrypted) = encrypted.split_first_chunk::<NONCE_BYTES>()?;
         let payload = Payload {
-            msg: sealed,
+            msg: encrypted,
             aad: line,
         };
         let plain = self

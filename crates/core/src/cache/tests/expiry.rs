@@ -20,7 +20,7 @@ fn a_hit_is_served_for_90_days_and_no_longer() {
 fn a_hit_without_a_stale_part_is_fresh_to_its_end() {
     static PLAIN: Kind = Kind::new("plain", 1).with_policy(Policy::keep(Duration::from_secs(600)));
     let world = World::new();
-    let (plain, key) = (cache(&world).of::<u32>(&PLAIN), key());
+    let (plain, key) = (cache(&world).typed::<u32>(&PLAIN), key());
     run(&world, plain.put(&key, Some(&1)));
     world.clock.advance(10 * MINUTE - TICK);
     // Nobody is asked, whatever time is left.
@@ -37,7 +37,7 @@ fn a_hit_without_a_stale_part_is_fresh_to_its_end() {
 fn a_hit_may_be_kept_for_ever() {
     static FOR_EVER: Kind = Kind::new("for-ever", 1).with_policy(Policy::keep(Duration::MAX));
     let world = World::new();
-    let (kept, key) = (cache(&world).of::<u32>(&FOR_EVER), key());
+    let (kept, key) = (cache(&world).typed::<u32>(&FOR_EVER), key());
     run(&world, kept.put(&key, Some(&1)));
     world.clock.advance(100_000 * DAY);
     assert_eq!(run(&world, kept.get(&key)), Cached::Hit(1));

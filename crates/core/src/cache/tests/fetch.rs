@@ -101,7 +101,7 @@ fn a_lease_without_its_holder_ends() {
     let (world, upstream) = (World::new(), Upstream::default());
     let store = Store::open(&world.ports());
     let place = format!("bpm:{}", key().hash());
-    let lease::Turn::Ours(held) = world.run(lease::line_up(&store, &place)) else {
+    let lease::Standing::Ours(held) = world.run(lease::line_up(&store, &place)) else {
         panic!("nobody else is there");
     };
     std::mem::forget(held);
@@ -169,7 +169,7 @@ fn one_fetch_and_one_failure_on_any_schedule() {
         let runs = (0..6).map(|n| {
             let double = StoreDouble::delaying(&world.store, &world.clock, seed ^ n << 32, most);
             let store = Store::open(&double.in_ports(world.ports()));
-            let bpm = Cache::new(&store).of::<u32>(&BPM);
+            let bpm = Cache::new(&store).typed::<u32>(&BPM);
             let fetch = upstream.says_after(&world, took, answer);
             let (begin, world) = (up_to(500), &world);
             async move {

@@ -30,7 +30,7 @@ fn cache(world: &World) -> Cache {
 }
 
 fn bpm(world: &World) -> Typed<u32> {
-    cache(world).of(&BPM)
+    cache(world).typed(&BPM)
 }
 
 fn key() -> Key {

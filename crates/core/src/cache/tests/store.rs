@@ -26,7 +26,7 @@ fn writes_wait_until_nothing_else_is_ready_and_can_be_read_at_once() {
         assert_eq!(world.store.calls(), before + 3 + 20);
     });
     // A restart loses nothing.
-    let other = cache(&world).of::<u32>(&BPM);
+    let other = cache(&world).typed::<u32>(&BPM);
     let seven = Key::new(["7"]);
     assert_eq!(world.run(other.get(&seven)), Cached::Hit(7));
 }
@@ -42,7 +42,7 @@ fn what_lies_under_the_hash_of_another_key_is_a_miss() {
     let dump = world.store.dump();
     let at = |key: &Key| format!("bpm:{}", key.hash());
     world.store.put_raw(&at(&other), dump[&at(&key())].clone());
-    let bpm = cache(&world).of::<u32>(&BPM);
+    let bpm = cache(&world).typed::<u32>(&BPM);
     assert_eq!(world.run(bpm.get(&key())), Cached::Hit(1));
     assert_eq!(world.run(bpm.get(&other)), Cached::Miss);
 }
@@ -79,7 +79,7 @@ fn what_is_removed_is_gone_from_the_queue_and_from_the_store() {
 fn on_the_way(world: &World) -> Typed<u32> {
     let mut ports = world.ports();
     ports.key_value = Some(Arc::new(Native(world.clone())));
-    let bpm = Cache::new(&Store::open(&ports)).of(&BPM);
+    let bpm = Cache::new(&Store::open(&ports)).typed(&BPM);
     world.run(async {
         bpm.put(&key(), Some(&1)).await;
         // Noted after one tick, written after two.
@@ -116,7 +116,7 @@ fn what_is_replaced_while_it_is_written_is_written_anew() {
 #[test]
 fn a_queue_that_is_full_is_written_at_once() {
     let world = World::new();
-    let text = cache(&world).of::<String>(&BPM);
+    let text = cache(&world).typed::<String>(&BPM);
     world.run(async {
         for n in 0..12 {
             let value = "x".repeat(100_000);
@@ -157,7 +157,7 @@ fn who_waits_for_a_full_queue_may_go_and_all_is_written() {
     let world = World::new();
     let mut ports = world.ports();
     ports.key_value = Some(Arc::new(Native(world.clone())));
-    let text = Cache::new(&Store::open(&ports)).of::<String>(&BPM);
+    let text = Cache::new(&Store::open(&ports)).typed::<String>(&BPM);
     let puts = Box::pin(async {
         for n in 0..12 {
             let value = "x".repeat(100_000);
@@ -267,7 +267,7 @@ fn without_a_store_everything_is_asked_for() {
     let (world, upstream) = (World::new(), Upstream::default());
     let mut ports = world.ports();
     (ports.key_value, ports.counters) = (None, None);
-    let (bpm, key) = (Cache::new(&Store::open(&ports)).of::<u32>(&BPM), key());
+    let (bpm, key) = (Cache::new(&Store::open(&ports)).typed::<u32>(&BPM), key());
     for _ in 0..2 {
         let ask = bpm.get_or_fetch(&key, upstream.says(Ok(Some(1))));
         assert_eq!(run(&world, ask), Ok(Some(1)));

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use super::{Ask, Lane, LaneError, Permit, Place, State, Step};
+use super::{Ask, Lane, LaneError, LaneState, Permit, Place, Step};
 use crate::ports::{BoxFuture, Instant};
 
 /// Future of [`Lane::acquire`].
@@ -18,7 +18,7 @@ pub struct Acquire {
 }
 
 /// How a poll ended, before timers.
-enum Turn {
+enum Look {
     /// Granted (with a token of the rate taken), or refused.
     Done(Result<bool, LaneError>),
     WakeAt(Option<Instant>),
@@ -35,7 +35,12 @@ impl Acquire {
     }
 
     /// One look at the lane, under its lock. Returns who is to be woken next.
-    fn turn(&mut self, state: &mut State, now: Instant, cx: &Context<'_>) -> (Turn, Option<Waker>) {
+    fn look(
+        &mut self,
+        state: &mut LaneState,
+        now: Instant,
+        cx: &Context<'_>,
+    ) -> (Look, Option<Waker>) {
         let first = match self.place {
             Some(place) => state.first() == Some(place),
             None => state.waiters() == 0,
@@ -46,7 +51,7 @@ impl Acquire {
         };
         if self.place.is_none() && !matches!(step, Step::Granted) {
             if let Err(error) = self.enqueue(state, now, cx) {
-                return (Turn::Done(Err(error)), None);
+                return (Look::Done(Err(error)), None);
             }
             // A newcomer may pass waiters of a lower priority.
             if !first && state.first() == self.place {
@@ -57,7 +62,7 @@ impl Acquire {
             Step::Granted => {
                 self.leave(state);
                 state.passed(self.ask.priority as usize);
-                (Turn::Done(Ok(state.bucket.is_some())), state.first_waker())
+                (Look::Done(Ok(state.bucket.is_some())), state.first_waker())
             }
             Step::At(due) => self.wait(state, now, Some(due), cx),
             Step::Later => self.wait(state, now, None, cx),
@@ -66,34 +71,32 @@ impl Acquire {
 
     fn enqueue(
         &mut self,
-        state: &mut State,
+        state: &mut LaneState,
         now: Instant,
         cx: &Context<'_>,
     ) -> Result<(), LaneError> {
         let (lane, waiting) = (self.lane.0.name.clone(), state.waiters());
         if waiting >= state.queue {
             let retry_after = state.retry_after(now);
-            return Err(LaneError::Full {
+            return Err(LaneError::QueueFull {
                 lane,
                 waiting,
                 retry_after,
             });
         }
-        let place = (self.ask.priority as usize, state.next_ticket);
-        state.next_ticket += 1;
-        state.waiting[place.0].join(place.1, cx.waker().clone());
-        self.place = Some(place);
+        let queue = self.ask.priority as usize;
+        self.place = Some((queue, state.waiting[queue].join(cx.waker())));
         Ok(())
     }
 
     /// Stays, unless that is in vain.
     fn wait(
         &mut self,
-        state: &mut State,
+        state: &mut LaneState,
         now: Instant,
         due: Option<Instant>,
         cx: &Context<'_>,
-    ) -> (Turn, Option<Waker>) {
+    ) -> (Look, Option<Waker>) {
         if let Some(deadline) = self.ask.deadline
             && (deadline <= now || deadline < state.earliest(now))
         {
@@ -101,25 +104,23 @@ impl Acquire {
             let retry_after = state.retry_after(now);
             let lane = self.lane.0.name.clone();
             return (
-                Turn::Done(Err(LaneError::Deadline { lane, retry_after })),
+                Look::Done(Err(LaneError::Deadline { lane, retry_after })),
                 next,
             );
         }
-        if let Some((queue, ticket)) = self.place
-            && let Some(waker) = state.waiting[queue].waker(ticket)
-        {
-            waker.clone_from(cx.waker());
+        if let Some((queue, ticket)) = self.place {
+            state.waiting[queue].renew(ticket, cx.waker());
         }
         let wake_at = match (due, self.ask.deadline) {
             (Some(due), Some(deadline)) => Some(due.min(deadline)),
             (due, deadline) => due.or(deadline),
         };
-        (Turn::WakeAt(wake_at), None)
+        (Look::WakeAt(wake_at), None)
     }
 
     /// Leaves the queue. Who comes to be first by that is to be woken: it may
     /// be let in, or has to mind the time.
-    fn leave(&mut self, state: &mut State) -> Option<Waker> {
+    fn leave(&mut self, state: &mut LaneState) -> Option<Waker> {
         let (queue, ticket) = self.place.take()?;
         let before = state.first();
         state.waiting[queue].leave(ticket);
@@ -160,12 +161,12 @@ impl Future for Acquire {
         let lane = this.lane.clone();
         loop {
             let now = lane.0.clock.now();
-            let (turn, next) = lane.0.with(|state| this.turn(state, now, cx));
+            let (look, next) = lane.0.with(|state| this.look(state, now, cx));
             if let Some(next) = next {
                 next.wake();
             }
-            match turn {
-                Turn::Done(result) => {
+            match look {
+                Look::Done(result) => {
                     this.timer = None;
                     return Poll::Ready(result.map(|rated| Permit {
                         since: now,
@@ -173,7 +174,7 @@ impl Future for Acquire {
                         lane,
                     }));
                 }
-                Turn::WakeAt(at) => {
+                Look::WakeAt(at) => {
                     if !this.timer(at, cx) {
                         return Poll::Pending;
                     }

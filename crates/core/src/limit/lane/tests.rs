@@ -72,7 +72,7 @@ fn a_full_queue_turns_away_and_says_when_to_come_again() {
     let error = refused.unwrap_err();
     assert_eq!(
         error,
-        LaneError::Full {
+        LaneError::QueueFull {
             lane: "spotify".into(),
             waiting: 1,
             retry_after: Duration::from_secs(2),

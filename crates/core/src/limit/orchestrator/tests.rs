@@ -1,5 +1,5 @@
 use super::*;
-use crate::limit::{LaneConfig, Observer, Scope};
+use crate::limit::{BusyCause, LaneConfig, Observer, Scope};
 use crate::ports::Clock;
 use crate::testing::{ScriptedHttp, World};
 use bytes::Bytes;
@@ -71,18 +71,42 @@ fn orchestrator(world: &World, limits: Limits) -> Orchestrator {
 }
 
 fn instance() -> Limits {
-    Limits {
-        scope: Scope::Instance,
-        lanes: [("narrow".into(), LaneConfig::new(2))].into(),
-        ..Limits::default()
-    }
+    let limits = shared().with_lane("narrow", LaneConfig::new(2));
+    limits.with_scope(Scope::Instance)
+}
+
+/// Those of all instances, with three calls at a time in whatever lane.
+fn shared() -> Limits {
+    Limits::default().with_other_lanes(LaneConfig::new(3))
+}
+
+/// A name with a slip in it is no lane of its own.
+#[test]
+fn a_lane_that_nobody_configured_is_refused_and_says_what_to_do() {
+    let upstream = Upstream::new(&[(200, None)]);
+    let limits = Limits::default().with_lane("narrow", LaneConfig::new(2));
+    let (door, budget) = (orchestrator(&upstream.world, limits), Budget::default());
+    let refused = upstream.world.run(door.run(call("narow", &budget)));
+    let error = refused.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the lane `narow` is not configured: give it limits (`Limits::with_lane`), or all lanes \
+         that have none of their own (`Limits::with_other_lanes`)"
+    );
+    assert!(door.lane(&"narow".into()).is_none());
+    let lanes = upstream.world.run(door.status());
+    assert_eq!(lanes.len(), 1, "it is in no status: {lanes:?}");
+    assert_eq!(
+        (budget.used(), upstream.calls.lock().unwrap().len()),
+        (0, 0)
+    );
 }
 
 /// Nobody's upstreams are known before they are named.
 #[test]
 fn there_are_no_lanes_but_those_that_are_configured_or_used() {
     let upstream = Upstream::new(&[(200, None)]);
-    let door = orchestrator(&upstream.world, Limits::default());
+    let door = orchestrator(&upstream.world, shared());
     let lanes = || {
         let status = upstream.world.run(door.status());
         let lanes = status
@@ -152,18 +176,19 @@ fn the_slot_is_held_until_the_body_has_ended() {
     let world = &upstream.world;
     let first = world.run(door.run(call("narrow", &budget))).unwrap();
     let second = world.run(door.run(call("narrow", &budget))).unwrap();
-    assert_eq!(door.lane(&"narrow".into()).snapshot().in_flight, 2);
+    assert_eq!(door.lane(&"narrow".into()).unwrap().snapshot().in_flight, 2);
     assert_eq!(door.global().in_flight, 0, "a launch ends with the head");
 
     let late = call("narrow", &budget).until(world.clock.now() + SECOND);
     let error = world.run(door.run(late)).unwrap_err();
     assert!(matches!(&error, CallError::Busy { lane, .. } if lane == "narrow"));
+    assert_eq!(error.busy(), Some(BusyCause::Deadline));
     assert_eq!(budget.used(), 2, "nothing was sent, so nothing is paid");
 
     let body: Vec<_> = world.run(first.response.into_body().collect());
     assert_eq!(body, [Ok(Bytes::from("hello"))]);
     drop(second);
-    assert_eq!(door.lane(&"narrow".into()).snapshot().in_flight, 0);
+    assert_eq!(door.lane(&"narrow".into()).unwrap().snapshot().in_flight, 0);
 }
 
 #[test]
@@ -194,7 +219,7 @@ fn a_pause_beyond_the_deadline_fails_at_once() {
         let late = call("x", &budget).repeatable().until(start + 30 * SECOND);
         let error = world.run(door.run(late)).unwrap_err();
         assert_eq!(error.retry_after(), Some(60 * SECOND));
-        assert!(matches!(error, CallError::Deadline { .. }));
+        assert_eq!(error.busy(), Some(BusyCause::Paused));
     }
     assert_eq!(world.clock.now(), start);
     assert_eq!(upstream.calls.lock().unwrap().len(), 1);
@@ -223,7 +248,7 @@ fn a_hostile_retry_after_is_capped() {
     let (door, budget) = (upstream.orchestrator(), Budget::default());
     let answered = upstream.world.run(door.run(call("x", &budget))).unwrap();
     assert!(matches!(answered.verdict, Verdict::Overloaded { .. }));
-    let paused_for = door.lane(&"x".into()).snapshot().paused_for;
+    let paused_for = door.lane(&"x".into()).unwrap().snapshot().paused_for;
     assert_eq!(paused_for, 24 * 3_600 * SECOND);
 }
 
@@ -231,11 +256,7 @@ fn a_hostile_retry_after_is_capped() {
 fn pauses_end_when_the_operator_says_so() {
     for scope in [Scope::Shared, Scope::Instance] {
         let upstream = Upstream::new(&[(429, Some("79892")), (200, None)]);
-        let limits = || Limits {
-            scope,
-            ..Limits::default()
-        };
-        let door = || orchestrator(&upstream.world, limits());
+        let door = || orchestrator(&upstream.world, shared().with_scope(scope));
         let first = door();
         let (world, budget) = (&upstream.world, Budget::default());
         let answered = world.run(first.run(call("x", &budget))).unwrap();
@@ -249,9 +270,9 @@ fn pauses_end_when_the_operator_says_so() {
             Scope::Shared => door(),
             Scope::Instance => first,
         };
-        let Err(CallError::Deadline { retry_after, .. }) = world.run(other.run(soon())) else {
-            panic!("it is paused");
-        };
+        let error = world.run(other.run(soon())).unwrap_err();
+        assert_eq!(error.busy(), Some(BusyCause::Paused));
+        let retry_after = error.retry_after().unwrap();
         let asked = 79_892 * SECOND;
         assert!(asked <= retry_after && retry_after <= asked + SECOND);
         assert_eq!(world.run(other.end_pauses()), 1);
@@ -317,7 +338,7 @@ fn a_body_that_trickles_is_given_up() {
         ),
         "{error}"
     );
-    assert_eq!(door.lane(&"x".into()).snapshot().in_flight, 0);
+    assert_eq!(door.lane(&"x".into()).unwrap().snapshot().in_flight, 0);
     assert_eq!(budget.used(), 1);
 }
 
@@ -363,7 +384,9 @@ fn who_waits_is_told() {
     let (door, budget) = (upstream.orchestrator(), Budget::default());
     let world = &upstream.world;
     let start = world.clock.now();
-    door.lane(&"narrow".into()).pause_until(start + 12 * SECOND);
+    door.lane(&"narrow".into())
+        .unwrap()
+        .pause_until(start + 12 * SECOND);
     let notes = Arc::new(Notes::default());
     let observed = Call {
         observer: Some(Arc::clone(&notes) as Arc<dyn Observer>),
@@ -436,7 +459,7 @@ fn a_dropped_call_leaves_nothing() {
     assert_eq!((budget.used(), world.http.calls()), (5, 2));
     drop(calls);
     assert_eq!(budget.used(), 2, "only what was sent is paid");
-    let lane = door.lane(&"narrow".into()).snapshot();
+    let lane = door.lane(&"narrow".into()).unwrap().snapshot();
     assert_eq!((lane.in_flight, lane.waiting), (0, 0));
     assert_eq!(door.global().in_flight, 0);
 }

@@ -25,7 +25,7 @@ const LONGEST_GUESS: Duration = Duration::from_secs(300);
 pub enum NoSlot {
     /// The caller's deadline came first.
     #[error("no free slot before the deadline: one is likely in {} s", .wait.as_secs())]
-    TooLate {
+    Deadline {
         /// When one is likely to be free: by the pace at which the caller moved
         /// up. Where it did not, not before those ahead have each taken as long
         /// as it has waited. From 1 s to 5 min.
@@ -33,10 +33,10 @@ pub enum NoSlot {
     },
     /// More wait than may: turned away without waiting.
     #[error("{waiting} calls wait already: a slot is likely in {} s", .wait.as_secs())]
-    Full {
+    QueueFull {
         /// How many wait, in all instances.
         waiting: u64,
-        /// As for [`NoSlot::TooLate`], a call taking a second.
+        /// As for [`NoSlot::Deadline`], a call taking a second.
         wait: Duration,
     },
 }
@@ -170,12 +170,12 @@ impl SharedLane {
             let wait = pace.wait(now, limit);
             if newcomer && ahead > self.queue {
                 let waiting = ahead - 1;
-                return Err(NoSlot::Full { waiting, wait });
+                return Err(NoSlot::QueueFull { waiting, wait });
             }
             let next = now + self.pause(ahead, limit);
             let next = deadline.map_or(next, |deadline| next.min(deadline));
             if next <= now {
-                return Err(NoSlot::TooLate { wait });
+                return Err(NoSlot::Deadline { wait });
             }
             clock.sleep_until(next).await;
         }

@@ -75,7 +75,7 @@ impl Tickets {
 pub enum NoTicket {
     /// The deadline comes before it is due, or the line is too long.
     #[error("no ticket is due in time")]
-    TooLate {
+    Deadline {
         /// How long the wait would be.
         wait: Duration,
     },
@@ -154,7 +154,7 @@ impl SharedRate {
             window = on.max(self.first_window(from, calls));
         }
         let wait = self.tickets_of(window).due_in(self.store.unix());
-        Err(NoTicket::TooLate { wait })
+        Err(NoTicket::Deadline { wait })
     }
 
     /// The first window whose tickets are good at `from`, and still when all
@@ -184,7 +184,7 @@ impl SharedRate {
         let now = self.store.clock().now();
         let wait = self.tickets_of(window).due_in(self.store.unix());
         match deadline.is_some_and(|deadline| now + wait > deadline) {
-            true => Err(NoTicket::TooLate { wait }),
+            true => Err(NoTicket::Deadline { wait }),
             false => Ok(()),
         }
     }

@@ -266,10 +266,10 @@ fn a_stream_that_ended_by_itself_fires_no_abort() {
 fn last_words_follow_what_is_queued_and_end_the_stream() {
     let world = World::new();
     let (writer, body) = stream(&world, 1 << 16);
-    let last = body.last_words(|id| Some(Event::data(&format!("panic in {id}"))));
+    let last = body.panic_tail(|id| Some(Event::data(&format!("panic in {id}"))));
     world.run(writer.feed(Event::data("a"))).unwrap();
-    assert_eq!(data(&last.say("r1")), ["a", "panic in r1"]);
-    assert_eq!(last.say("r1"), b"", "it is said once");
+    assert_eq!(data(&last.bytes("r1")), ["a", "panic in r1"]);
+    assert_eq!(last.bytes("r1"), b"", "it is said once");
 }
 
 proptest! {

@@ -1,7 +1,7 @@
 //! The store in virtual time.
 
 mod expiry;
-mod whole;
+mod full_sweep;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ fn run<F: Future>(world: &World, request: F) -> F::Output {
 
 /// A value that ends at `until`.
 fn value(until: Duration) -> Vec<u8> {
-    let until = Stamp::new(until);
+    let until = Timestamp::new(until);
     let times = Times {
         stored: until,
         fresh_until: until,

@@ -57,7 +57,7 @@ fn a_call_that_waits_looks_now_and_then() {
         let before = world.store.calls();
         let give_up = call("x").until(world.clock.now() + 5 * SECOND);
         let refused = enter(&world, &limits, give_up).await;
-        assert!(matches!(refused, Err(CallError::Busy { .. })));
+        assert_eq!(cause(&refused), Some(BusyCause::Deadline));
         let calls = world.store.calls() - before;
         assert!((10..=1 + 2 * 5 * 4 + 5).contains(&calls), "{calls}");
         drop(held);
@@ -106,7 +106,7 @@ fn lone_calls(rate: Option<(Rate, u32)>, delay: Duration, blocks: bool) -> (u64,
             limits.clone(),
             &Store::open(&double.in_ports(world.ports())),
         );
-        let entry = gate.entry(&"x".into());
+        let entry = gate.entry(&"x".into()).unwrap();
         let (begin, before) = (world.clock.now(), world.store.calls());
         let call = call("x").until(begin + 30 * SECOND);
         let entered = world.run(gate.enter(&call, &entry)).unwrap();
@@ -123,7 +123,7 @@ fn lone_calls(rate: Option<(Rate, u32)>, delay: Duration, blocks: bool) -> (u64,
 #[test]
 fn bursts_leave_nothing_for_ever() {
     let world = World::new();
-    let five = LaneConfig::new(10).rate(NonZeroU32::new(5).unwrap());
+    let five = LaneConfig::new(10).rate(Rate::per_second(NonZeroU32::new(5).unwrap()), 5);
     let limits = limits(five);
     let mut left = Vec::new();
     for round in 0..300_u64 {
@@ -134,7 +134,9 @@ fn bursts_leave_nothing_for_ever() {
             let gate = Gate::new(limits.clone(), &Store::open(&ports));
             let clock = &world.clock;
             async move {
-                let entered = gate.enter(&call("x"), &gate.entry(&"x".into())).await;
+                let entered = gate
+                    .enter(&call("x"), &gate.entry(&"x".into()).unwrap())
+                    .await;
                 clock.sleep(100 * MILLI).await;
                 drop(entered);
             }

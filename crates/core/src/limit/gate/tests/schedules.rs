@@ -62,7 +62,7 @@ proptest! {
             let (clock, inside) = (&world.clock, &inside);
             async move {
                 clock.sleep(Duration::from_millis(*start)).await;
-                let entered = gate.enter(&call("x"), &gate.entry(&"x".into())).await.unwrap();
+                let entered = gate.enter(&call("x"), &gate.entry(&"x".into()).unwrap()).await.unwrap();
                 inside.enter();
                 clock.sleep(Duration::from_millis(*hold % if *dies { 1_000 } else { u64::MAX })).await;
                 inside.leave();
@@ -86,7 +86,7 @@ proptest! {
         let far = Gate::new(limits.clone(), &Store::open(&blocking.in_ports(world.ports())));
         let (far, quick) = (Arc::new(far), Arc::new(instance(&world, &limits, Duration::ZERO)));
         let one = |gate: &Arc<Gate>, start: u64, hold: u64| {
-            let (gate, entry) = (Arc::clone(gate), gate.entry(&"x".into()));
+            let (gate, entry) = (Arc::clone(gate), gate.entry(&"x".into()).unwrap());
             let (world, inside) = (&world, &inside);
             async move {
                 world.clock.sleep(Duration::from_millis(start)).await;
@@ -112,7 +112,7 @@ proptest! {
     ) {
         let world = World::new();
         let mut limits = limits(LaneConfig::new(30));
-        limits.other_lanes = LaneConfig::new(30);
+        limits.other_lanes = Some(LaneConfig::new(30));
         (limits.rate, limits.burst) = rated(global, global).unwrap();
         limits.lanes.get_mut("x").unwrap().limits.rate = rated(lane, lane.max(2));
         let (of_all, of_lane) = (Starts::default(), Starts::default());
@@ -123,7 +123,7 @@ proptest! {
             async move {
                 world.clock.sleep(Duration::from_millis(*start)).await;
                 let lane = if *rated { "x" } else { "y" };
-                let entered = gate.enter(&call(lane), &gate.entry(&lane.into())).await.unwrap();
+                let entered = gate.enter(&call(lane), &gate.entry(&lane.into()).unwrap()).await.unwrap();
                 let at = world.clock.now() - begin;
                 of_all.borrow_mut().push(at);
                 if *rated {
@@ -163,7 +163,7 @@ proptest! {
                 world.clock.sleep(Duration::from_millis(*start)).await;
                 let deadline = world.clock.now() + Duration::from_millis(*patience);
                 let call = call("x").until(deadline);
-                let entered = gate.enter(&call, &gate.entry(&"x".into())).await;
+                let entered = gate.enter(&call, &gate.entry(&"x".into()).unwrap()).await;
                 if entered.is_ok() && world.clock.now() > deadline {
                     late.set(Some(world.clock.now() - deadline));
                 }

@@ -221,7 +221,7 @@ fn a_deadline_ends_the_wait() {
         let begin = world.clock.now();
         let refused = lane.acquire(1, Some(begin + 3 * SECOND), |_| {}).await;
         let wait = 3 * SECOND;
-        assert_eq!(refused.unwrap_err(), NoSlot::TooLate { wait });
+        assert_eq!(refused.unwrap_err(), NoSlot::Deadline { wait });
     });
     world.drain();
 }

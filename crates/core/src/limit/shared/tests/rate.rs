@@ -114,7 +114,7 @@ fn a_ticket_beyond_the_deadline_is_refused_before_it_is_taken() {
             let reserved = rate.reserve(Duration::ZERO, 1, Some(deadline)).await;
             refused = refused.or(reserved.err());
         }
-        let Some(NoTicket::TooLate { wait }) = refused else {
+        let Some(NoTicket::Deadline { wait }) = refused else {
             panic!("{refused:?}");
         };
         assert!(wait > 1_500 * MILLI, "{wait:?}");

@@ -1,4 +1,5 @@
-//! Who waits for a lane, in the order of asking.
+//! Tasks that wait for the same thing, in the order of their coming: for a lane, for
+//! room in a stream, for an abort.
 
 use std::collections::VecDeque;
 use std::task::Waker;
@@ -10,44 +11,63 @@ use std::task::Waker;
 /// leaves a gap, found by bisection; the gaps are closed when they are more
 /// than the waiters.
 #[derive(Debug, Default)]
-pub(super) struct Line {
+pub(crate) struct Waiters {
+    newest: u64,
     places: VecDeque<(u64, Option<Waker>)>,
     waiting: usize,
 }
 
-impl Line {
+impl Waiters {
     /// How many wait.
-    pub(super) const fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.waiting
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
+    pub(crate) const fn is_empty(&self) -> bool {
         self.waiting == 0
     }
 
     /// The ticket of who came first.
-    pub(super) fn first(&self) -> Option<u64> {
+    pub(crate) fn first(&self) -> Option<u64> {
         self.places.front().map(|(ticket, _)| *ticket)
     }
 
-    pub(super) fn first_waker(&self) -> Option<&Waker> {
-        self.places.front()?.1.as_ref()
+    pub(crate) fn first_waker(&self) -> Option<Waker> {
+        self.places.front()?.1.clone()
     }
 
-    /// Goes to the end of the line. `ticket` is higher than any before it.
-    pub(super) fn join(&mut self, ticket: u64, waker: Waker) {
-        self.places.push_back((ticket, Some(waker)));
+    /// Goes to the end of the line; the ticket that comes back is higher than any
+    /// before it.
+    pub(crate) fn join(&mut self, waker: &Waker) -> u64 {
+        self.newest += 1;
+        self.places.push_back((self.newest, Some(waker.clone())));
         self.waiting += 1;
+        self.newest
     }
 
-    /// The waker of `ticket`, while that waits.
-    pub(super) fn waker(&mut self, ticket: u64) -> Option<&mut Waker> {
-        let at = self.place(ticket)?;
-        self.places[at].1.as_mut()
+    /// Keeps `waker` for `ticket`, which joins where there is none.
+    pub(crate) fn wait(&mut self, ticket: &mut Option<u64>, waker: &Waker) {
+        match *ticket {
+            Some(ticket) => self.renew(ticket, waker),
+            None => *ticket = Some(self.join(waker)),
+        }
+    }
+
+    /// `waker` is the one to wake for `ticket` from now on, while that waits.
+    pub(crate) fn renew(&mut self, ticket: u64, waker: &Waker) {
+        let place = self.place(ticket).map(|at| &mut self.places[at].1);
+        if let Some(Some(known)) = place {
+            known.clone_from(waker);
+        }
+    }
+
+    /// Whether `ticket`, or a newcomer, has nobody before it.
+    pub(crate) fn is_first(&self, ticket: Option<u64>) -> bool {
+        self.is_empty() || (ticket.is_some() && self.first() == ticket)
     }
 
     /// Leaves the line, from wherever.
-    pub(super) fn leave(&mut self, ticket: u64) {
+    pub(crate) fn leave(&mut self, ticket: u64) {
         let Some(at) = self.place(ticket) else {
             return;
         };
@@ -68,8 +88,8 @@ impl Line {
     }
 
     /// All who wait.
-    pub(super) fn wakers(&self) -> impl Iterator<Item = &Waker> {
-        self.places.iter().filter_map(|place| place.1.as_ref())
+    pub(crate) fn wakers(&self) -> impl Iterator<Item = Waker> {
+        self.places.iter().filter_map(|place| place.1.clone())
     }
 
     fn place(&self, ticket: u64) -> Option<usize> {
@@ -92,10 +112,10 @@ mod tests {
         /// As a sorted set, and never more than twice as long.
         #[test]
         fn it_is_a_sorted_set(steps in proptest::collection::vec((any::<bool>(), 0..40u64), 0..200)) {
-            let (mut line, mut model, mut next) = (Line::default(), BTreeSet::new(), 0);
+            let (mut line, mut model, mut next) = (Waiters::default(), BTreeSet::new(), 1);
             for (join, which) in steps {
                 if join {
-                    line.join(next, Waker::noop().clone());
+                    prop_assert_eq!(line.join(Waker::noop()), next);
                     model.insert(next);
                     next += 1;
                 } else {
@@ -108,8 +128,11 @@ mod tests {
                 prop_assert_eq!((line.len(), line.is_empty()), (model.len(), model.is_empty()));
                 prop_assert_eq!(line.wakers().count(), model.len());
                 prop_assert!(line.places.len() <= 2 * model.len());
+                prop_assert!(line.is_first(None) == model.is_empty());
                 for ticket in 0..next {
-                    prop_assert_eq!(line.waker(ticket).is_some(), model.contains(&ticket));
+                    prop_assert_eq!(line.place(ticket).is_some_and(|at| line.places[at].1.is_some()), model.contains(&ticket));
+                    let is_first = model.is_empty() || model.first() == Some(&ticket);
+                    prop_assert_eq!(line.is_first(Some(ticket)), is_first);
                 }
             }
         }

@@ -1,41 +1,58 @@
-//! Flags that one instance raises and another one sees.
+//! Signals that one instance raises and another one sees.
 //!
 //! Instances share nothing but the store. Who waits for a word from another one
-//! looks for a flag now and then: one plain read, which is the cheapest thing
-//! that a store does. A flag that nobody has lowered ends by itself, and is
+//! looks for a signal now and then: one plain read, which is the cheapest thing
+//! that a store does. A signal that nobody has lowered ends by itself, and is
 //! swept like everything that expires.
 //!
-//! There is no doing without the store here: while it is left alone, flags are
+//! There is no doing without the store here: while it is left alone, signals are
 //! neither raised nor seen.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::ports::StoreError;
-use crate::store::{Header, Is, Stamp, Store, Times};
+use crate::store::{Header, Is, Store, Times, Timestamp};
 
-/// The version of a flag's envelope.
+/// The version of a signal's envelope.
 const VERSION: u16 = 1;
 
-/// All flags of one namespace.
+/// All signals of one namespace.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use spinlane_core::cache::Signals;
+/// use spinlane_core::store::Store;
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let stops = || Signals::new(&Store::open(&world.ports()), "stop", Duration::from_secs(60));
+/// // In one instance, and in another one.
+/// world.run(stops().raise("run-1"))?;
+/// assert!(world.run(stops().is_raised("run-1"))?);
+/// world.run(stops().lower("run-1"))?;
+/// assert!(!world.run(stops().is_raised("run-1"))?);
+/// # Ok::<(), spinlane_core::ports::StoreError>(())
+/// ```
 #[derive(Clone)]
-pub struct Flags {
+pub struct Signals {
     store: Store,
     namespace: &'static str,
     lasts: Duration,
 }
 
-impl fmt::Debug for Flags {
+impl fmt::Debug for Signals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Flags")
+        f.debug_struct("Signals")
             .field("namespace", &self.namespace)
             .field("lasts", &self.lasts)
             .finish_non_exhaustive()
     }
 }
 
-impl Flags {
-    /// Flags in `store`, each raised for `lasts`.
+impl Signals {
+    /// Signals in `store`, each raised for `lasts`.
     pub fn new(store: &Store, namespace: &'static str, lasts: Duration) -> Self {
         Self {
             store: store.clone(),
@@ -44,12 +61,12 @@ impl Flags {
         }
     }
 
-    /// Their namespace in the store. For the [whole sweep](Store::sweep_all).
+    /// Their namespace in the store. For the [full sweep](Store::full_sweep).
     pub const fn namespace(&self) -> &'static str {
         self.namespace
     }
 
-    /// Raises the flag called `name`: it is in the store when this returns.
+    /// Raises the signal called `name`: it is in the store when this returns.
     ///
     /// # Errors
     /// When the store does not take it.
@@ -93,8 +110,8 @@ impl Flags {
         format!("{}:{name}", self.namespace)
     }
 
-    fn now(&self) -> Stamp {
-        Stamp::new(self.store.unix())
+    fn now(&self) -> Timestamp {
+        Timestamp::new(self.store.unix())
     }
 }
 
@@ -103,15 +120,15 @@ mod tests {
     use super::*;
     use crate::testing::World;
 
-    fn flags(world: &World) -> Flags {
+    fn signals(world: &World) -> Signals {
         let store = Store::open(&world.ports());
-        Flags::new(&store, "stop", Duration::from_secs(60))
+        Signals::new(&store, "stop", Duration::from_secs(60))
     }
 
     #[test]
     fn another_instance_sees_it_until_it_is_lowered_or_ends() {
         let world = World::new();
-        let (one, two) = (flags(&world), flags(&world));
+        let (one, two) = (signals(&world), signals(&world));
         world.run(async {
             assert_eq!(two.is_raised("a").await, Ok(false));
             one.raise("a").await.unwrap();
@@ -128,11 +145,11 @@ mod tests {
     #[test]
     fn a_look_is_one_read() {
         let world = World::new();
-        let flags = flags(&world);
+        let signals = signals(&world);
         world.run(async {
-            flags.raise("a").await.unwrap();
+            signals.raise("a").await.unwrap();
             let before = world.store.calls();
-            flags.is_raised("a").await.unwrap();
+            signals.is_raised("a").await.unwrap();
             assert_eq!(world.store.calls() - before, 1);
         });
     }
@@ -141,7 +158,7 @@ mod tests {
     #[test]
     fn a_slow_store_holds_flags() {
         let world = World::new();
-        let (one, two) = (flags(&world), flags(&world));
+        let (one, two) = (signals(&world), signals(&world));
         world
             .store
             .slow_down(&world.clock, Duration::from_millis(300));
@@ -158,17 +175,17 @@ mod tests {
     #[test]
     fn trouble_is_told_and_the_store_left_alone() {
         let world = World::new();
-        let flags = flags(&world);
+        let signals = signals(&world);
         let fault = StoreError::Unavailable("gone".into());
         world.store.fail_with(Some(fault.clone()));
         world.run(async {
-            assert_eq!(flags.raise("a").await, Err(fault));
+            assert_eq!(signals.raise("a").await, Err(fault));
             let before = world.store.calls();
-            assert!(flags.is_raised("a").await.is_err());
+            assert!(signals.is_raised("a").await.is_err());
             assert_eq!(world.store.calls(), before);
             world.store.fail_with(None);
             world.clock.advance(Duration::from_secs(6));
-            assert_eq!(flags.is_raised("a").await, Ok(false));
+            assert_eq!(signals.is_raised("a").await, Ok(false));
         });
     }
 }

@@ -3,9 +3,9 @@
 use super::*;
 use crate::ports::{Counters as _, KeyValue as _};
 
-fn sweep_all(world: &World) -> Swept {
+fn full_sweep(world: &World) -> FullSweep {
     let store = store(world);
-    run(world, store.sweep_all(&["a"])).unwrap()
+    run(world, store.full_sweep(&["a"])).unwrap()
 }
 
 #[test]
@@ -27,7 +27,7 @@ fn it_finds_what_no_index_knows() {
     }
     world.store.put_raw("a:0", b"{".to_vec());
     world.store.put_raw("somebody:else", b"theirs".to_vec());
-    let expected = Swept {
+    let expected = FullSweep {
         keys: 21,
         removed: 11,
         live: 9,
@@ -36,16 +36,16 @@ fn it_finds_what_no_index_knows() {
         counters_removed: 0,
     };
     // The index's own counter comes to be in between.
-    let swept = sweep_all(&world);
+    let swept = full_sweep(&world);
     assert_eq!(
-        Swept {
+        FullSweep {
             counters: 0,
             ..swept
         },
         expected
     );
     // What is live is in the index again, and only once.
-    let again = sweep_all(&world);
+    let again = full_sweep(&world);
     assert_eq!((again.removed, again.live), (0, 9));
     let noted = world.store.dump().into_iter();
     let noted = noted.filter(|(key, _)| key.matches(':').count() == 3);
@@ -82,7 +82,7 @@ fn it_removes_what_earlier_forms_left() {
     for name in old.into_iter().chain(["theirs:1", "theirs"]) {
         world.run(world.store.increment(name, 1)).unwrap();
     }
-    let swept = sweep_all(&world);
+    let swept = full_sweep(&world);
     assert_eq!((swept.removed, swept.counters_removed), (4, 6));
     let theirs = ["counter theirs", "counter theirs:1"].map(str::to_owned);
     assert_eq!(left(&world), BTreeSet::from(theirs));
@@ -97,7 +97,7 @@ fn it_leaves_alone_what_is_no_value_elsewhere() {
         world.store.put_raw(key, b"{".to_vec());
     }
     world.store.put_raw("a:whatever", b"{".to_vec());
-    let swept = sweep_all(&world);
+    let swept = full_sweep(&world);
     assert_eq!((swept.removed, swept.foreign), (1, 3));
     let dump = world.store.dump();
     assert!(theirs.iter().all(|key| dump.contains_key(*key)));
@@ -119,7 +119,7 @@ fn it_takes_nothing_that_lives() {
             world.clock.sleep(10 * tick).await;
         }
     };
-    let (swept, ()) = run(&world, join(operator.sweep_all(&["a"]), others));
+    let (swept, ()) = run(&world, join(operator.full_sweep(&["a"]), others));
     assert_eq!(swept.unwrap().removed, 0);
     let values = world
         .store

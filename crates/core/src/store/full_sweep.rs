@@ -15,10 +15,10 @@ const OLD_KEYS: [&str; 2] = ["cache-index:", "limits:"];
 const OLD_COUNTERS: [&str; 5] = ["rate:", "lane:", "caller:", "cache-fetch:", "cache-sweep:"];
 const OLD_COUNTER: &str = "cache-index";
 
-/// What a whole sweep has found and done.
+/// What a full sweep has found and done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Swept {
+pub struct FullSweep {
     /// Keys that there were, counters left out.
     pub keys: u64,
     /// Values that had expired, or that nobody can read any more, and are gone.
@@ -41,7 +41,7 @@ impl Store {
     /// Of what has no end that can be read, only keys in `namespaces` are
     /// removed, as damaged (`bpm` is the namespace of `bpm:…`). Others may use
     /// the same store, also for keys that look like ours. So name all namespaces
-    /// that kinds, sessions ([`Sessions::namespaces`]) and flags have there, and
+    /// that kinds, sessions ([`Sessions::namespaces`]) and signals have there, and
     /// keep nothing else in them.
     ///
     /// For operators: it lists the whole store, which Spin answers in one piece
@@ -53,8 +53,11 @@ impl Store {
     /// does where the future is dropped.
     ///
     /// [`Sessions::namespaces`]: crate::cache::session::Sessions::namespaces
-    pub async fn sweep_all(&self, namespaces: &[impl AsRef<str>]) -> Result<Swept, StoreError> {
-        let mut swept = Swept::default();
+    pub async fn full_sweep(
+        &self,
+        namespaces: &[impl AsRef<str>],
+    ) -> Result<FullSweep, StoreError> {
+        let mut swept = FullSweep::default();
         let is_ours = |key: &str| namespaces.iter().any(|name| is_in(key, name.as_ref()));
         let keys = self.keys().await?;
         swept.keys = keys.len() as u64;
@@ -76,7 +79,7 @@ impl Store {
         keys: &[String],
         pages: &[String],
         is_ours: impl Fn(&str) -> bool,
-        swept: &mut Swept,
+        swept: &mut FullSweep,
     ) -> Result<(), StoreError> {
         let noted = self.noted(pages).await?;
         let mut missing = Vec::new();
@@ -114,12 +117,12 @@ impl Store {
         Ok(noted)
     }
 
-    /// Whether all that ends in a stretch is gone by a whole sweep.
+    /// Whether all that ends in a stretch is gone by a full sweep.
     fn is_past(&self, (of, stretch): (Stretches, u64)) -> bool {
         of.is_due(stretch, self.unix())
     }
 
-    async fn all_counters(&self, swept: &mut Swept) -> Result<(), StoreError> {
+    async fn all_counters(&self, swept: &mut FullSweep) -> Result<(), StoreError> {
         for name in self.counter_names().await? {
             swept.counters += 1;
             let period = period::parse(&name);
