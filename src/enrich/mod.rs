@@ -37,7 +37,6 @@ use spinlane_core::scope;
 use throttled::{Steps, ThrottledObserver};
 
 /// A function that is told how far it has come: steps done, of how many, and what they
-
 /// are.
 pub(crate) type Progress<'a> = dyn Fn(usize, usize, &str) + Send + Sync + 'a;
 

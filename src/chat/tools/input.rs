@@ -133,7 +133,7 @@ mod tests {
 
     fn faults(input: &Value) -> String {
         let read = read::<Example>(&schema::<Example>(), input);
-        read.map(|_| String::new()).unwrap_or_else(|faults| faults)
+        read.map_or_else(|faults| faults, |_| String::new())
     }
 
     #[test]
