@@ -123,16 +123,15 @@ async fn songs_are_looked_up_once_in_their_own_lane_and_left_out_where_that_fail
         settled(&host).await;
     }
     assert_eq!(deezer.counts().started, 1);
-    for (fault, calls) in [
-        (Fault::status(503), 3),
-        (Fault::status(404), 1),
+    for (prompt, fault, calls) in [
+        ("trouble", Fault::status(503), 3),
+        ("nothing", Fault::status(404), 1),
         // Longer than its lane waits, which is less than a model is given.
-        (Fault::hang(), 3),
+        ("silence", Fault::hang(), 3),
     ] {
         upstreams.reset();
         anthropic.script(Script::text(["a"]));
         deezer.fault(fault);
-        let prompt = format!("{title} {calls}");
         assert_eq!(said(post(&host, prompt).await).await, [text("a"), done()]);
         assert_eq!(told(&upstreams), None);
         assert_eq!(deezer.counts().started, calls);
