@@ -356,7 +356,7 @@ impl Api {
     pub async fn get_or_fetch<A, T>(
         &self,
         known: &Typed<T>,
-        key: &Key,
+        key: Key,
         ask: ApiRequest,
         read: fn(A) -> Option<T>,
     ) -> Result<Option<T>, UpstreamError>
@@ -365,7 +365,7 @@ impl Api {
         T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
     {
         let api = self.clone();
-        let found = known.get_or_fetch(key, move || async move {
+        let found = known.get_or_fetch(&key, move || async move {
             let answer: Option<A> = api.json(&ask).await?;
             Ok::<_, UpstreamError>(answer.and_then(read))
         });

@@ -155,8 +155,8 @@ async fn look_up(known: &Typed<Vec<String>>, catalogue: Api, prompt: &str) -> Ve
     let words: String = prompt.chars().take(MAX_WORDS).collect();
     let ask = ApiRequest::get("search songs", "/search").query(&[("q", &words), ("limit", "5")]);
     let titles = |found: Found| Some(found.data.into_iter().map(|song| song.title).collect());
-    let key = Key::new([&words]);
-    let found = catalogue.get_or_fetch(known, &key, ask, titles).await;
+    let found = catalogue.get_or_fetch(known, Key::new([&words]), ask, titles);
+    let found = found.await;
     let found = found.inspect_err(|error| spinlane::tracing::warn!(%error, "there are no songs"));
     found.ok().flatten().unwrap_or_default()
 }
