@@ -200,8 +200,8 @@ pub async fn start_upstreams() -> Upstreams {
 pub fn relay_host(upstreams: &Upstreams) -> Builder {
     host("examples/relay/spin.toml", "SPINLANE_RELAY")
         .variable("anthropic_api_key", KEY)
-        .variable("anthropic_base_url", &upstreams.anthropic().origin())
-        .variable("deezer_base_url", &upstreams.deezer().origin())
+        .variable("anthropic_base_url", upstreams.anthropic().origin())
+        .variable("deezer_base_url", upstreams.deezer().origin())
 }
 
 /// The fixture in the embedded host.
