@@ -14,6 +14,8 @@ mod entropy;
 mod fields;
 mod head;
 mod incoming;
+#[cfg(any(feature = "counters", feature = "wasi"))]
+mod interfaces;
 mod log;
 mod outgoing;
 mod panic_hook;

@@ -82,7 +82,7 @@ impl Blocking for SpinStore {
 
 #[cfg(feature = "counters")]
 mod counters {
-    use super::super::store::{bindings, store_errors};
+    use super::super::interfaces::{bindings, store_errors};
     use super::{Arc, Counters, Lazy, STORE, StoreError};
     use bindings::wasi::keyvalue0_2_0_draft2::atomics;
     use bindings::wasi::keyvalue0_2_0_draft2::store::{self, Bucket, Error};

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bindings::wasi::keyvalue0_2_0_draft::store::{self, Bucket, Error};
 use spinlane_core::ports::{Counters, KeyValue, StoreError};
 
-use super::store::{Blocking, BlockingStore, bindings, store_errors};
+use super::interfaces::{bindings, store_errors};
+use super::store::{Blocking, BlockingStore};
 
 bindings!("wasi");
 
