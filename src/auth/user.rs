@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use futures::FutureExt;
 use futures::lock::Mutex;
 use tracing::warn;
 
@@ -21,11 +22,10 @@ use spinlane_core::ports::BoxFuture;
 pub(crate) struct UserSession {
     id: Arc<str>,
     user: Option<Arc<User>>,
-    tokens: Arc<Tokens<SessionRecord>>,
+    tokens: Arc<Tokens>,
 }
 
 /// A grant that is a session's record. Its refresh token may be good once.
-#[derive(Clone)]
 struct SessionRecord {
     app: AppState,
     /// What opens the session.
@@ -58,7 +58,7 @@ impl UserSession {
             user: session.record.user.clone().map(Arc::new),
             tokens: Arc::new(Tokens::new(
                 app,
-                record,
+                Arc::new(record),
                 Arc::new(Mutex::new(session.record.into())),
             )),
         })
@@ -89,33 +89,42 @@ impl AccessTokens for UserSession {
 }
 
 impl TokenStore for SessionRecord {
-    async fn load(&self) -> Result<Option<Grant>, Ended> {
-        let session = self.app.sessions.load::<Grant>(self.token.expose()).await;
-        match session {
-            Ok(session) => Ok(Some(session.record)),
-            Err(SessionError::Store(_)) => Ok(None),
-            Err(_) => Err(Ended),
+    fn load(&self) -> BoxFuture<'_, Result<Option<Grant>, Ended>> {
+        async move {
+            let session = self.app.sessions.load::<Grant>(self.token.expose()).await;
+            match session {
+                Ok(session) => Ok(Some(session.record)),
+                Err(SessionError::Store(_)) => Ok(None),
+                Err(_) => Err(Ended),
+            }
         }
+        .boxed()
     }
 
-    async fn keep(&self, grant: &Grant) -> Result<(), SessionError> {
-        self.app.sessions.update(self.token.expose(), grant).await
+    fn keep<'a>(&'a self, grant: &'a Grant) -> BoxFuture<'a, Result<(), SessionError>> {
+        async move { self.app.sessions.update(self.token.expose(), grant).await }.boxed()
     }
 
-    async fn ask(&self, old: Option<&Grant>) -> Result<TokenSet, UpstreamError> {
-        let refresh = old.and_then(Grant::refresh);
-        let refresh = refresh.ok_or_else(accounts::grant_ended)?;
-        let accounts = Accounts::new(&self.app, silent());
-        accounts.refresh(refresh).await
+    fn ask<'a>(&'a self, old: Option<&'a Grant>) -> BoxFuture<'a, Result<TokenSet, UpstreamError>> {
+        async move {
+            let refresh = old.and_then(Grant::refresh);
+            let refresh = refresh.ok_or_else(accounts::grant_ended)?;
+            let accounts = Accounts::new(&self.app, silent());
+            accounts.refresh(refresh).await
+        }
+        .boxed()
     }
 
     fn exclusive(&self) -> Option<&str> {
         Some(&self.id)
     }
 
-    async fn end(&self) {
-        if let Err(error) = self.app.sessions.revoke(self.token.expose()).await {
-            warn!(%error, "the session could not be removed: it ends by its time");
+    fn end(&self) -> BoxFuture<'_, ()> {
+        async move {
+            if let Err(error) = self.app.sessions.revoke(self.token.expose()).await {
+                warn!(%error, "the session could not be removed: it ends by its time");
+            }
         }
+        .boxed()
     }
 }

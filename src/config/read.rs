@@ -56,24 +56,21 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// The text of `name`, where it is set.
+    fn text(&self, name: &str) -> Option<String> {
+        let text = (self.source)(name)?;
+        let text = text.trim();
+        (!text.is_empty()).then(|| text.to_owned())
+    }
+
     /// The value of `name`, where it has a good one.
     pub(super) fn optional<T>(
         &mut self,
         name: &'static str,
         parse: impl Fn(&str) -> Parsed<T>,
     ) -> Option<T> {
-        let text = (self.source)(name)?;
-        let text = text.trim();
-        if text.is_empty() {
-            return None;
-        }
-        match parse(text) {
-            Ok(value) => Some(value),
-            Err(expected) => {
-                self.errors.push(VariableError { name, expected });
-                None
-            }
-        }
+        let value = parse(&self.text(name)?);
+        value.map_err(|expected| self.note(name, expected)).ok()
     }
 
     /// The same, or what `default` comes to.
@@ -83,11 +80,19 @@ impl Reader<'_> {
         default: &'static str,
         parse: impl Fn(&str) -> Parsed<T>,
     ) -> T {
-        let value = self.optional(name, &parse).ok_or_else(|| parse(default));
-        match value {
-            Ok(value) | Err(Ok(value)) => value,
-            // Defaults are the table's own, and a test reads each of them.
-            Err(Err(expected)) => unreachable!("the default of `{name}` {expected}"),
+        let mut text = self.text(name);
+        loop {
+            match parse(text.as_deref().unwrap_or(default)) {
+                Ok(value) => return value,
+                Err(expected) if text.is_some() => self.note(name, expected),
+                // Defaults are the table's own, and a test reads each of them.
+                Err(expected) => unreachable!("the default of `{name}` {expected}"),
+            }
+            text = None;
         }
+    }
+
+    fn note(&mut self, name: &'static str, expected: String) {
+        self.errors.push(VariableError { name, expected });
     }
 }

@@ -2,7 +2,6 @@
 
 use futures::FutureExt;
 use garde::Validate;
-use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -12,7 +11,8 @@ use super::{Outcome, Report, Tool, ToolContext, tracks};
 use crate::enrich::EnrichedTrack;
 use crate::music::{Playlist, Track};
 
-#[derive(Deserialize, Validate, JsonSchema)]
+#[derive(Deserialize, Validate)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Input {
     /// The playlist's id, URI or address; the playlist that the user has open if left out.

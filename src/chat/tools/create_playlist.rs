@@ -2,7 +2,6 @@
 
 use futures::FutureExt;
 use garde::Validate;
-use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::input::Name;
@@ -10,7 +9,8 @@ use super::tracks::{name, uris};
 use super::{NotChanged, Outcome, Report, Tool, ToolContext};
 use crate::clients::spotify::playlist_url;
 
-#[derive(Deserialize, Validate, JsonSchema)]
+#[derive(Deserialize, Validate)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Input {
     /// What it is called.

@@ -2,13 +2,13 @@
 
 use futures::FutureExt;
 use garde::Validate;
-use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::input::Name;
 use super::{Outcome, Report, Tool, ToolContext, tracks};
 
-#[derive(Deserialize, Validate, JsonSchema)]
+#[derive(Deserialize, Validate)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Input {
     /// The playlist's id, URI or address; the playlist that the user has open if left out.

@@ -9,7 +9,6 @@ use std::collections::HashSet;
 use futures::FutureExt;
 use futures::future::{join_all, try_join};
 use garde::Validate;
-use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::input::Name;
@@ -21,7 +20,8 @@ use crate::error::ErrorObject;
 use crate::music::Track;
 use spinlane_client::UpstreamError;
 
-#[derive(Deserialize, Validate, JsonSchema)]
+#[derive(Deserialize, Validate)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Input {
     /// Tracks that the results should go with.

@@ -2,13 +2,13 @@
 
 use futures::FutureExt;
 use garde::Validate;
-use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::input::Name;
 use super::{Outcome, Report, Tool, ToolContext, tracks, unfit};
 
-#[derive(Deserialize, Validate, JsonSchema)]
+#[derive(Deserialize, Validate)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Input {
     /// Ids of tracks, as other tools give them.

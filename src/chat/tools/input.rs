@@ -1,11 +1,12 @@
 //! The inputs of tools. Each is a type that says all that there is to say of it: what
 //! the model is told of its fields, and what is checked.
+//!
+//! Their JSON Schemas are derived in tests, which hold `told.json` to them: a component
+//! that derived them itself would be larger by a twentieth.
 
 use std::ops::Deref;
 
 use garde::Validate;
-use schemars::JsonSchema;
-use schemars::generate::SchemaSettings;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -13,16 +14,19 @@ use serde_json::Value;
 use spinlane_http::json;
 
 /// The input of a tool: an object that has its fields, and no others.
-pub(super) trait Input:
-    DeserializeOwned + Validate<Context = ()> + JsonSchema + Send
-{
-}
+#[cfg(not(test))]
+pub(super) trait Input: DeserializeOwned + Validate<Context = ()> + Send {}
 
-impl<T: DeserializeOwned + Validate<Context = ()> + JsonSchema + Send> Input for T {}
+#[cfg(not(test))]
+impl<T: DeserializeOwned + Validate<Context = ()> + Send> Input for T {}
+
+#[cfg(test)]
+pub(super) use derived::Input;
 
 // An id or a name, as models write them: addresses are ids as well. (Not in the words
 // of a doc comment, which the model would be told at each of its places.)
-#[derive(Clone, Debug, Deserialize, Validate, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Validate)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[garde(transparent)]
 pub(super) struct Name(#[garde(length(chars, min = 1, max = 200))] pub(super) String);
 
@@ -34,27 +38,22 @@ impl Deref for Name {
     }
 }
 
-/// JSON Schema of `I`, in one piece. What may be left out is left out, and never `null`.
-pub(super) fn schema<I: Input>() -> Value {
-    let settings = SchemaSettings::draft2020_12().with(|settings| {
-        settings.inline_subschemas = true;
-    });
-    let mut schema = I::json_schema(&mut settings.into_generator()).to_value();
-    let properties = schema["properties"].as_object_mut();
-    let properties = properties.into_iter().flat_map(|all| all.values_mut());
-    for keywords in properties.filter_map(Value::as_object_mut) {
-        if let Some(kind) = keywords.get("type").and_then(|kinds| kinds.get(0)) {
-            let kind = kind.clone();
-            keywords.insert("type".into(), kind);
-        }
-        if let Some(Value::Array(choices)) = keywords.get_mut("enum") {
-            choices.retain(|choice| !choice.is_null());
-        }
-        // How many bits a number has here tells a model nothing; of what is used for a
-        // field that is left out, its description tells.
-        keywords.retain(|keyword, _| !["format", "default"].contains(&keyword.as_str()));
-    }
-    schema
+/// What the model is told of each tool.
+pub(super) const TOLD: &str = include_str!("told.json");
+
+/// JSON Schema of `I`, the input of the tool that is called `name`.
+pub(super) fn schema<I: Input>(name: &str) -> Value {
+    #[cfg(test)]
+    return derived::schema::<I>(name);
+    #[cfg(not(test))]
+    told(name)
+}
+
+/// What stands in [`TOLD`]; a tool that was not there would have no input that fits.
+pub(super) fn told(name: &str) -> Value {
+    let all: Vec<Value> = serde_json::from_str(TOLD).unwrap_or_default();
+    let tool = all.into_iter().find(|tool| tool["name"] == name);
+    tool.map_or(Value::Null, |mut tool| tool["input_schema"].take())
 }
 
 /// More faults than a model needs to do better.
@@ -95,8 +94,48 @@ pub(super) fn read<I: Input>(schema: &Value, input: &Value) -> Result<I, String>
         .ok_or_else(|| faults.join("; "))
 }
 
+/// What [`TOLD`] is held to.
+#[cfg(test)]
+mod derived {
+    use schemars::JsonSchema;
+    use schemars::generate::SchemaSettings;
+
+    use super::{DeserializeOwned, Validate, Value};
+
+    pub(in super::super) trait Input:
+        DeserializeOwned + Validate<Context = ()> + JsonSchema + Send
+    {
+    }
+
+    impl<T: DeserializeOwned + Validate<Context = ()> + JsonSchema + Send> Input for T {}
+
+    /// The schema in one piece. What may be left out is left out, and never `null`.
+    pub(super) fn schema<I: Input>(_: &str) -> Value {
+        let settings = SchemaSettings::draft2020_12().with(|settings| {
+            settings.inline_subschemas = true;
+        });
+        let mut schema = I::json_schema(&mut settings.into_generator()).to_value();
+        let properties = schema["properties"].as_object_mut();
+        let properties = properties.into_iter().flat_map(|all| all.values_mut());
+        for keywords in properties.filter_map(Value::as_object_mut) {
+            if let Some(kind) = keywords.get("type").and_then(|kinds| kinds.get(0)) {
+                let kind = kind.clone();
+                keywords.insert("type".into(), kind);
+            }
+            if let Some(Value::Array(choices)) = keywords.get_mut("enum") {
+                choices.retain(|choice| !choice.is_null());
+            }
+            // How many bits a number has here tells a model nothing; of what is used for a
+            // field that is left out, its description tells.
+            keywords.retain(|keyword, _| !["format", "default"].contains(&keyword.as_str()));
+        }
+        schema
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use schemars::JsonSchema;
     use serde_json::json;
 
     use super::*;
@@ -132,7 +171,7 @@ mod tests {
     }
 
     fn faults(input: &Value) -> String {
-        let read = read::<Example>(&schema::<Example>(), input);
+        let read = read::<Example>(&schema::<Example>(""), input);
         read.map_or_else(|faults| faults, |_| String::new())
     }
 
@@ -155,7 +194,7 @@ mod tests {
             "required": ["query"],
             "additionalProperties": false,
         });
-        assert_eq!(schema::<Example>(), expected);
+        assert_eq!(schema::<Example>(""), expected);
     }
 
     #[test]

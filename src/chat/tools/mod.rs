@@ -62,7 +62,7 @@ impl Tool {
         let spec = Spec {
             name,
             description,
-            schema: input::schema::<I>(),
+            schema: input::schema::<I>(name),
             writes: false,
         };
         Self {
@@ -344,9 +344,10 @@ mod tests {
         assert_eq!(names(Mode::Edit, false), reading);
     }
 
-    /// What the model is told of each tool, word for word: by this it works.
+    /// What the model is told of each tool, word for word: the component reads it from the
+    /// file, which is to be as it is made here.
     #[test]
-    fn the_model_is_told_what_is_pinned() {
+    fn the_model_is_told_what_the_types_say() {
         let mut tools = for_mode(Mode::Edit, true);
         tools.extend(for_mode(Mode::Create, false).pop());
         let told = tools.iter().map(|Tool { spec, .. }| {
@@ -357,8 +358,11 @@ mod tests {
             })
         });
         let told: Vec<_> = told.collect();
-        let pinned: Vec<Value> = serde_json::from_str(include_str!("pinned.json")).unwrap();
-        assert_eq!(told, pinned);
+        let pinned: Vec<Value> = serde_json::from_str(input::TOLD).unwrap();
+        assert_eq!(told, pinned, "{:#}", Value::from(told.clone()));
+        for Tool { spec, .. } in tools {
+            assert_eq!(input::told(spec.name), spec.schema);
+        }
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use futures::FutureExt;
 use garde::Validate;
-use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -13,7 +12,8 @@ use crate::clients::spotify::{Move, playlist_id};
 use crate::error::ErrorObject;
 use crate::music::Track;
 
-#[derive(Deserialize, Validate, JsonSchema)]
+#[derive(Deserialize, Validate)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Input {
     /// The playlist's id, URI or address; the playlist that the user has open if left out.
@@ -44,7 +44,8 @@ struct Input {
     description: Option<String>,
 }
 
-#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 enum Action {
     Add,

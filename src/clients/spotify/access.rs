@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::FutureExt;
 use futures::lock::Mutex;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,7 @@ use spinlane_client::UpstreamError;
 use spinlane_core::cache::session::SessionError;
 use spinlane_core::cache::{Cached, Key};
 use spinlane_core::limit::Observer;
+use spinlane_core::ports::BoxFuture;
 
 /// Whose access it is.
 #[derive(Clone)]
@@ -37,7 +39,11 @@ impl Access {
                     app: app.clone(),
                     observer,
                 };
-                Arc::new(Tokens::new(app, store, Arc::clone(&app.spotify_token.0)))
+                Arc::new(Tokens::new(
+                    app,
+                    Arc::new(store),
+                    Arc::clone(&app.spotify_token.0),
+                ))
             }
             Self::User(tokens) => tokens,
         }
@@ -56,36 +62,41 @@ struct Record {
 }
 
 /// The application's own token in the cache, sealed. Any number of them may be good.
-#[derive(Clone)]
 struct SealedToken {
     app: AppState,
     observer: Arc<dyn Observer>,
 }
 
 impl TokenStore for SealedToken {
-    async fn load(&self) -> Result<Option<Grant>, Ended> {
-        Ok(self.read().await)
+    fn load(&self) -> BoxFuture<'_, Result<Option<Grant>, Ended>> {
+        async move { Ok(self.read().await) }.boxed()
     }
 
-    async fn keep(&self, grant: &Grant) -> Result<(), SessionError> {
-        let record = Record {
-            token: grant.access().expose().to_owned(),
-            until_unix: grant.until(),
-        };
-        let sealed = self.place().and_then(|(key, cipher)| {
-            let record = serde_json::to_vec(&record).ok()?;
-            Some((key, cipher.encrypt(&*self.app.ports.entropy, &record)?))
-        });
-        if let Some((key, sealed)) = sealed {
-            let cache = self.app.cache.typed(&stored::SPOTIFY_TOKEN);
-            cache.put(&key, Some(&sealed)).await;
+    fn keep<'a>(&'a self, grant: &'a Grant) -> BoxFuture<'a, Result<(), SessionError>> {
+        async move {
+            let record = Record {
+                token: grant.access().expose().to_owned(),
+                until_unix: grant.until(),
+            };
+            let sealed = self.place().and_then(|(key, cipher)| {
+                let record = serde_json::to_vec(&record).ok()?;
+                Some((key, cipher.encrypt(&*self.app.ports.entropy, &record)?))
+            });
+            if let Some((key, sealed)) = sealed {
+                let cache = self.app.cache.typed(&stored::SPOTIFY_TOKEN);
+                cache.put(&key, Some(&sealed)).await;
+            }
+            Ok(())
         }
-        Ok(())
+        .boxed()
     }
 
-    async fn ask(&self, _: Option<&Grant>) -> Result<TokenSet, UpstreamError> {
-        let accounts = Accounts::new(&self.app, Arc::clone(&self.observer));
-        accounts.client_credentials().await
+    fn ask<'a>(&'a self, _: Option<&'a Grant>) -> BoxFuture<'a, Result<TokenSet, UpstreamError>> {
+        async move {
+            let accounts = Accounts::new(&self.app, Arc::clone(&self.observer));
+            accounts.client_credentials().await
+        }
+        .boxed()
     }
 
     fn exclusive(&self) -> Option<&str> {
@@ -93,7 +104,9 @@ impl TokenStore for SealedToken {
     }
 
     /// Nothing is kept by which it would be renewed.
-    async fn end(&self) {}
+    fn end(&self) -> BoxFuture<'_, ()> {
+        std::future::ready(()).boxed()
+    }
 }
 
 impl SealedToken {

@@ -7,6 +7,7 @@
 //! the run that wanted it has gone: what Spotify has replaced would be lost. The
 //! application's own token needs none of that: any number of them is good.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::channel::oneshot;
@@ -45,9 +46,9 @@ const TRY_AGAIN: Duration = Duration::from_secs(6);
 
 /// The renewal of a grant.
 #[derive(Clone)]
-pub(super) struct Renewal<S> {
+pub(super) struct Renewal {
     app: AppState,
-    store: S,
+    store: Arc<dyn TokenStore>,
 }
 
 /// Whether we may renew.
@@ -83,9 +84,9 @@ struct Renewed {
 
 type Outcome = Result<Renewed, UpstreamError>;
 
-impl<S: TokenStore> Renewal<S> {
-    pub(super) fn new(app: &AppState, store: S) -> Self {
-        let app = app.clone();
+impl Renewal {
+    pub(super) fn new(app: &AppState, store: &Arc<dyn TokenStore>) -> Self {
+        let (app, store) = (app.clone(), Arc::clone(store));
         Self { app, store }
     }
 
@@ -199,7 +200,7 @@ impl<S: TokenStore> Renewal<S> {
 
     /// Asks for new tokens; where others are held back, for as long as that lasts.
     async fn ask(&self, old: Option<&Grant>, right: &Right) -> Result<TokenSet, UpstreamError> {
-        let asked = Box::pin(self.store.ask(old));
+        let asked = self.store.ask(old);
         if matches!(right, Right::Free) {
             return asked.await;
         }

@@ -1,7 +1,6 @@
 //! Access tokens, as long as they are good, and new ones after that: the same for the
 //! application's own grant and for a user's, which are kept in different places.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,34 +26,31 @@ pub(crate) trait AccessTokens: Send + Sync {
 }
 
 /// The place where a grant is kept for all instances, and the way to get it.
-pub(crate) trait TokenStore: Clone + Send + Sync + 'static {
+pub(crate) trait TokenStore: Send + Sync {
     /// What is kept now. `None` when there is nothing, or nobody can say.
     ///
     /// # Errors
     /// When there will be nothing any more: its owner has ended it.
-    fn load(&self) -> impl Future<Output = Result<Option<Grant>, Ended>> + Send;
+    fn load(&self) -> BoxFuture<'_, Result<Option<Grant>, Ended>>;
 
     /// Keeps `grant`.
     ///
     /// # Errors
     /// When it could not be kept: it was ended, or the store fails.
-    fn keep(&self, grant: &Grant) -> impl Future<Output = Result<(), SessionError>> + Send;
+    fn keep<'a>(&'a self, grant: &'a Grant) -> BoxFuture<'a, Result<(), SessionError>>;
 
     /// Asks for tokens in place of `old`.
     ///
     /// # Errors
     /// When there is no good answer.
-    fn ask(
-        &self,
-        old: Option<&Grant>,
-    ) -> impl Future<Output = Result<TokenSet, UpstreamError>> + Send;
+    fn ask<'a>(&'a self, old: Option<&'a Grant>) -> BoxFuture<'a, Result<TokenSet, UpstreamError>>;
 
     /// Names the grant among all, where a renewal makes the tokens before it worthless:
     /// then one instance at a time may renew it. `None` where any number may be good.
     fn exclusive(&self) -> Option<&str>;
 
     /// Ends it: it is not renewed any more.
-    fn end(&self) -> impl Future<Output = ()> + Send;
+    fn end(&self) -> BoxFuture<'_, ()>;
 }
 
 /// The owner of a grant has ended it.
@@ -85,22 +81,22 @@ impl Held {
 }
 
 /// The access tokens of one grant.
-pub(crate) struct Tokens<S> {
+pub(crate) struct Tokens {
     app: AppState,
-    store: S,
+    store: Arc<dyn TokenStore>,
     /// Locked while the grant is being renewed, so that an instance does it once.
     held: Arc<Mutex<Held>>,
 }
 
-impl<S: TokenStore> Tokens<S> {
+impl Tokens {
     /// The tokens of the grant in `store`, of which `held` is known here.
-    pub(crate) fn new(app: &AppState, store: S, held: Arc<Mutex<Held>>) -> Self {
+    pub(crate) fn new(app: &AppState, store: Arc<dyn TokenStore>, held: Arc<Mutex<Held>>) -> Self {
         let app = app.clone();
         Self { app, store, held }
     }
 }
 
-impl<S: TokenStore> AccessTokens for Tokens<S> {
+impl AccessTokens for Tokens {
     fn token<'a>(
         &'a self,
         refused: Option<&'a Secret>,
@@ -113,7 +109,7 @@ impl<S: TokenStore> AccessTokens for Tokens<S> {
             if let Some(access) = held.usable(self.app.ports.clock.unix()) {
                 return Ok(access.clone());
             }
-            let renewal = Renewal::new(&self.app, self.store.clone());
+            let renewal = Renewal::new(&self.app, &self.store);
             let grant = renewal.grant(held.grant.clone()).await?;
             let access = grant.access().clone();
             *held = grant.into();
