@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use crate::build::{DJ, ensure_target};
 use crate::steps::{cargo, locked, program, step};
+use crate::test::PROFILE;
 use crate::{supply, tools};
 
 /// What somebody may build of a crate that applications depend on, beside all of it and
@@ -32,6 +33,14 @@ fn library(command: &mut Command) -> &mut Command {
     command.args(packages)
 }
 
+/// `cargo SUBCOMMAND` with the profile of the tests: what both need of build scripts and
+/// macros is then compiled once.
+fn checked(subcommand: &str) -> Command {
+    let mut command = locked(subcommand);
+    command.args(["--profile", PROFILE]);
+    command
+}
+
 pub(crate) fn run() -> Result<()> {
     step("formatting", cargo().args(["fmt", "--all", "--check"]))?;
     step("spelling", &mut program(tools::typos()?))?;
@@ -39,7 +48,7 @@ pub(crate) fn run() -> Result<()> {
     supply::check()?;
     step(
         "lints (native)",
-        locked("clippy").args(["--workspace", "--all-targets", "--", "-D", "warnings"]),
+        checked("clippy").args(["--workspace", "--all-targets", "--", "-D", "warnings"]),
     )?;
     ensure_target()?;
     for (what, arguments) in [
@@ -76,7 +85,7 @@ pub(crate) fn run() -> Result<()> {
     ] {
         step(
             what,
-            locked("clippy")
+            checked("clippy")
                 .args(["--target", "wasm32-wasip2"])
                 .args(arguments)
                 .args(["--", "-D", "warnings"]),
@@ -104,7 +113,7 @@ fn check(package: &str, features: &str, more: &[&str]) -> Result<()> {
         "" => format!("{package} without features"),
         features => format!("{package} with {features} alone"),
     };
-    let mut check = locked("clippy");
+    let mut check = checked("clippy");
     check.args(["--quiet", "--package", package, "--no-default-features"]);
     check.args(["--features", features]).args(more);
     step(&what, check.args(["--", "-D", "warnings"]))
@@ -113,7 +122,7 @@ fn check(package: &str, features: &str, more: &[&str]) -> Result<()> {
 /// The library's documentation, natively and on wasm, where it has its hosts.
 fn documentation() -> Result<()> {
     let doc = || {
-        let mut doc = locked("doc");
+        let mut doc = checked("doc");
         doc.args(["--no-deps", "--quiet"]);
         doc.env("RUSTDOCFLAGS", "-D warnings");
         doc

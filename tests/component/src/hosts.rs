@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Instant;
 
+use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use crate::PATIENCE;
+use crate::{PATIENCE, repository};
 
 /// A host's process, which ends with this value, and so do its children: `spin
 /// up` serves by one.
@@ -62,6 +63,28 @@ pub async fn start(command: &mut Command, port: u16) -> Process {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     process
+}
+
+/// Spin with what `manifest` says, and the folder of its store; `None` where there is
+/// no Spin.
+///
+/// # Panics
+/// When it does not start.
+pub async fn spin(manifest: &str, variables: &[(&str, &str)]) -> Option<(Process, TempDir)> {
+    let port = free_port();
+    let state = tempfile::tempdir().expect("a folder for its store");
+    let mut command = Command::new(program("SPINLANE_SPIN")?);
+    command
+        .current_dir(repository(""))
+        .args(["up", "--listen", &format!("127.0.0.1:{port}"), "--from"])
+        .arg(repository(manifest))
+        .arg("--state-dir")
+        .arg(state.path());
+    for (name, value) in variables {
+        let name = name.to_ascii_uppercase();
+        command.env(format!("SPIN_VARIABLE_{name}"), value);
+    }
+    Some((start(&mut command, port).await, state))
 }
 
 impl Drop for Process {

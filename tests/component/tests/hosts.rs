@@ -7,8 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 use spinlane_component_tests::hosts::Process;
 use spinlane_component_tests::wire::Connection;
-use spinlane_component_tests::{KEY, built, hosts, panics, repository, start_upstreams, suite};
-use tempfile::TempDir;
+use spinlane_component_tests::{KEY, built, hosts, panics, start_upstreams, suite};
 use tokio::process::Command;
 use wasmparser::{Parser, Payload};
 
@@ -26,24 +25,6 @@ async fn wasmtime(component: &str, variables: &[(&str, &str)]) -> Option<Process
     }
     command.arg(built(component));
     Some(hosts::start(&mut command, port).await)
-}
-
-/// Spin with what `manifest` says, where there is a Spin.
-async fn spin(manifest: &str, variables: &[(&str, &str)]) -> Option<(Process, TempDir)> {
-    let port = hosts::free_port();
-    let state = tempfile::tempdir().expect("a folder for its store");
-    let mut command = Command::new(hosts::program("SPINLANE_SPIN")?);
-    command
-        .current_dir(repository(""))
-        .args(["up", "--listen", &format!("127.0.0.1:{port}"), "--from"])
-        .arg(repository(manifest))
-        .arg("--state-dir")
-        .arg(state.path());
-    for (name, value) in variables {
-        let name = name.to_ascii_uppercase();
-        command.env(format!("SPIN_VARIABLE_{name}"), value);
-    }
-    Some((hosts::start(&mut command, port).await, state))
 }
 
 /// The plain-WASI build, under `wasmtime serve`.
@@ -96,14 +77,14 @@ async fn spin_up() {
         ("caller_limit", "off"),
         suite::HEARTBEAT,
     ];
-    if let Some((process, _state)) = spin("spin.toml", &variables).await {
+    if let Some((process, _state)) = hosts::spin("spin.toml", &variables).await {
         suite::all(&process.origin, anthropic).await;
     }
 }
 
 #[tokio::test]
 async fn panics_under_spin() {
-    if let Some((process, _state)) = spin("tests/fixture/spin.toml", &[]).await {
+    if let Some((process, _state)) = hosts::spin("tests/fixture/spin.toml", &[]).await {
         panics::all(&process.origin).await;
     }
 }

@@ -143,6 +143,50 @@ mod tests {
     }
 
     #[test]
+    fn each_is_raised_and_lowered_by_itself() {
+        let world = World::new();
+        let signals = signals(&world);
+        world.run(async {
+            signals.raise("a").await.unwrap();
+            signals.raise("b").await.unwrap();
+            assert_eq!(signals.is_raised("a").await, Ok(true));
+            signals.lower("b").await.unwrap();
+            assert_eq!(signals.is_raised("a").await, Ok(true));
+            assert_eq!(signals.is_raised("b").await, Ok(false));
+        });
+    }
+
+    #[test]
+    fn it_is_over_when_its_time_has_passed_and_no_sooner() {
+        let world = World::new();
+        let signals = signals(&world);
+        let tick = Duration::from_millis(1);
+        world.run(async {
+            signals.raise("a").await.unwrap();
+            world.clock.advance(signals.lasts - tick);
+            assert_eq!(signals.is_raised("a").await, Ok(true));
+            world.clock.advance(tick);
+            assert_eq!(signals.is_raised("a").await, Ok(false));
+        });
+    }
+
+    /// The operator's sweep removes what is damaged in the namespace that it is
+    /// told of, and nothing in another one.
+    #[test]
+    fn its_namespace_is_where_it_is_stored() {
+        let world = World::new();
+        let signals = signals(&world);
+        world.run(signals.raise("a")).unwrap();
+        let raised = world.store.dump().into_keys();
+        let mut raised = raised.filter(|key| key.ends_with(":a"));
+        let key = raised.next().unwrap();
+        world.store.put_raw(&key, b"damaged".to_vec());
+        let store = Store::open(&world.ports());
+        let swept = world.run(store.full_sweep(&[signals.namespace()])).unwrap();
+        assert_eq!((swept.removed, swept.foreign), (1, 0));
+    }
+
+    #[test]
     fn a_look_is_one_read() {
         let world = World::new();
         let signals = signals(&world);

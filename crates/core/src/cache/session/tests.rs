@@ -111,6 +111,24 @@ fn an_unused_session_ends_after_an_hour_and_a_used_one_after_four() {
     assert_eq!(load(&world, used.expose()), Err(SessionError::Expired));
 }
 
+/// That a session is in use is written down once in a quarter of its idle time.
+#[test]
+fn a_use_is_written_down_a_quarter_of_the_idle_time_after_the_last() {
+    let world = World::new();
+    let token = create(&world);
+    let quarter = SessionLimits::default().idle / 4;
+    let seen = |wait| {
+        world.clock.advance(wait);
+        load(&world, token.expose()).unwrap();
+        let mut marks = world.store.dump().into_iter();
+        marks.find(|(key, _)| key.starts_with("session-seen:"))
+    };
+    let first = seen(quarter);
+    assert!(first.is_some());
+    assert_eq!(seen(quarter - TICK), first);
+    assert_ne!(seen(TICK), first);
+}
+
 #[test]
 fn a_load_is_two_reads() {
     let world = World::new();

@@ -31,6 +31,26 @@ fn writes_wait_until_nothing_else_is_ready_and_can_be_read_at_once() {
     assert_eq!(world.run(other.get(&seven)), Cached::Hit(7));
 }
 
+/// Who flushes need not wait until nothing else is ready.
+#[test]
+fn what_was_flushed_is_in_the_store() {
+    let world = World::new();
+    let cache = cache(&world);
+    let bpm = cache.typed::<u32>(&BPM);
+    world.run(async {
+        bpm.put(&key(), Some(&1)).await;
+        let is_written = || {
+            world
+                .store
+                .dump()
+                .contains_key(&format!("bpm:{}", key().hash()))
+        };
+        assert!(!is_written());
+        cache.flush().await;
+        assert!(is_written());
+    });
+}
+
 /// A value says of what it is: under another key's hash it is nobody's.
 #[test]
 fn what_lies_under_the_hash_of_another_key_is_a_miss() {

@@ -59,6 +59,31 @@ fn it_finds_what_no_index_knows() {
     assert_eq!(left(&world), BTreeSet::from(["somebody:else".to_owned()]));
 }
 
+/// The index's own batches and counters go with what they are of, and no sooner.
+#[test]
+fn it_removes_what_is_past_and_counts_it() {
+    let world = World::new();
+    for n in 0..3 {
+        run(&world, put(&store(&world), n, MINUTE));
+    }
+    run(&world, async {
+        let store = store(&world);
+        for name in ["one", "two"] {
+            let counter = PeriodCounter::new(&store, name, SECOND).unwrap();
+            counter.add(counter.present(), 1).await.unwrap();
+        }
+    });
+    let counters = world.store.counters_len() as u64;
+    let early = full_sweep(&world);
+    assert_eq!((early.counters, early.counters_removed), (counters, 0));
+    assert!(counters > 2, "the index has counters of its own");
+    world.clock.advance(DAY);
+    let swept = full_sweep(&world);
+    assert_eq!((swept.removed, swept.counters), (3, counters));
+    assert_eq!(swept.counters_removed, counters);
+    assert_eq!(left(&world), BTreeSet::new());
+}
+
 /// All that an earlier form of the store's contents left.
 #[test]
 fn it_removes_what_earlier_forms_left() {
