@@ -3,12 +3,12 @@
 use anyhow::Result;
 
 use crate::build;
-use crate::steps::{locked, program, root, step};
-use crate::test::PROFILE;
+use crate::steps::{program, root, step};
+use crate::test::built;
 use crate::tools;
 
-/// Runs them against the DJ as `cargo xtask up` runs it. The component must
-/// have been built.
+/// Runs them against the DJ as `cargo xtask up` runs it. The component and the host
+/// must have been built.
 pub(crate) fn run(not_run: &mut Vec<String>) -> Result<()> {
     let folder = root().join("tests/browser");
     let tools = tools::node()
@@ -21,10 +21,6 @@ pub(crate) fn run(not_run: &mut Vec<String>) -> Result<()> {
         }
     };
     tools::npm_ci(&npm, "the browser's driver", &folder)?;
-    step(
-        "build the host and the simulated upstreams",
-        locked("build").args(["--profile", PROFILE, "--package", "spinlane-up"]),
-    )?;
     let target = build::target_dir();
     step(
         "walks in a browser",
@@ -33,7 +29,7 @@ pub(crate) fn run(not_run: &mut Vec<String>) -> Result<()> {
             // One at a time: each has a host and a browser of its own.
             .args(["--test", "--test-concurrency=1"])
             .env("SPINLANE_ROOT", root())
-            .env("SPINLANE_UP", target.join(PROFILE).join("spinlane-up"))
+            .env("SPINLANE_UP", built("spinlane-up"))
             .env("SPINLANE_COMPONENT", build::spin_component())
             .env("SPINLANE_STATE", target.join("browser"))
             .env("SPINLANE_CHROMIUM", chromium)

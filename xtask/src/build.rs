@@ -210,8 +210,8 @@ mod tests {
         assert_eq!(command, format!("cargo {}", SPIN.join(" ")));
         let source = named("[component.spinlane]", "source");
         assert_eq!(
-            PathBuf::from(source),
-            wasm("target".as_ref(), RELEASE, DJ_FILE)
+            target_dir().join(source.strip_prefix("target/").expect("there")),
+            spin_component()
         );
     }
 }

@@ -16,10 +16,7 @@ pub(crate) fn run(filter: Option<&str>) -> Result<()> {
     let mut not_run = Vec::new();
     build::ensure_target()?;
     beside(build::all, || {
-        step(
-            "build the Rust tests",
-            locked("test").args(["--profile", PROFILE, "--workspace", "--no-run"]),
-        )
+        step("build the Rust tests, and what they run", &mut native())
     })?;
     rust(filter, &mut not_run)?;
     match filter {
@@ -31,6 +28,20 @@ pub(crate) fn run(filter: Option<&str>) -> Result<()> {
     }
     report(&not_run);
     Ok(())
+}
+
+/// Everything native in one go: of a package by itself cargo takes other features, and
+/// would compile most of what it depends on anew.
+fn native() -> Command {
+    let mut build = locked("build");
+    build.args(["--profile", PROFILE, "--workspace"]);
+    build.args(["--lib", "--bins", "--tests", "--examples"]);
+    build
+}
+
+/// A program that was built natively.
+pub(crate) fn built(name: &str) -> PathBuf {
+    build::target_dir().join(PROFILE).join(name)
 }
 
 /// Unit tests, and component tests in real hosts.
@@ -77,21 +88,8 @@ fn npm(not_run: &mut Vec<String>) -> Result<()> {
         }
     };
     tools::npm_ci(&npm, "the npm peers", &folder)?;
-    step(
-        "build the simulated upstreams",
-        locked("build").args(["--profile", PROFILE, "--package", "spinlane-upstreams"]),
-    )?;
     let vectors = build::target_dir().join("sse_vectors.jsonl");
-    let output = locked("run")
-        .args([
-            "--quiet",
-            "--profile",
-            PROFILE,
-            "--package",
-            "spinlane-core",
-            "--example",
-            "sse_vectors",
-        ])
+    let output = program(built("examples/sse_vectors"))
         .stderr(std::process::Stdio::inherit())
         .output()?;
     if !output.status.success() {
@@ -103,10 +101,7 @@ fn npm(not_run: &mut Vec<String>) -> Result<()> {
         .current_dir(&folder)
         .arg("--test")
         .env("SSE_VECTORS", vectors)
-        .env(
-            "SPINLANE_UPSTREAMS",
-            build::target_dir().join(PROFILE).join("spinlane-upstreams"),
-        );
+        .env("SPINLANE_UPSTREAMS", built("spinlane-upstreams"));
     let description = tools::spotify_openapi(&npm);
     let what = "Spotify's OpenAPI description";
     give(&mut peers, "SPOTIFY_OPENAPI", description, what, not_run);
