@@ -46,11 +46,11 @@ fn is_used(options: &BenchOptions, place: Place) -> bool {
 }
 
 fn components(options: &BenchOptions) -> Result<()> {
+    build::spin()?;
+    build::bare()?;
     if options.measures(Measure::Size) || is_used(options, Place::Wasmtime) {
         build::wasi()?;
     }
-    build::spin()?;
-    build::bare()?;
     if options.measures(Measure::Shared) {
         build::fixture()?;
     }

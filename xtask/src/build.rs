@@ -21,50 +21,49 @@ const DJ_FILE: &str = "spinlane_dj.wasm";
 const FIXTURE: &str = "spinlane-fixture";
 const FIXTURE_FILE: &str = "spinlane_fixture.wasm";
 
-/// Where cargo leaves components. Those of one package have one name, so what is for
-/// other hosts than Spin is copied from there into a folder for each kind of host.
-/// (A Cargo profile for each would compile every dependency anew.)
+/// Cargo's profiles of components. Those of one package have one name, so each
+/// kind of host has a profile, and with it a folder, of its own.
 const RELEASE: &str = "release";
 const WASI: &str = "wasi";
 const NO_COUNTERS: &str = "no-counters";
 
-fn wasm(folder: &str, name: &str) -> PathBuf {
-    target_dir().join(TARGET).join(folder).join(name)
+fn wasm(folder: &std::path::Path, profile: &str, name: &str) -> PathBuf {
+    folder.join(TARGET).join(profile).join(name)
 }
 
 /// The component for Spin and the embedded host.
 pub(crate) fn spin_component() -> PathBuf {
-    wasm(RELEASE, DJ_FILE)
+    wasm(&target_dir(), RELEASE, DJ_FILE)
 }
 
 /// The component for plain WASI hosts.
 pub(crate) fn wasi_component() -> PathBuf {
-    wasm(WASI, DJ_FILE)
+    wasm(&target_dir(), WASI, DJ_FILE)
 }
 
 /// The component for hosts of Spin's that have no atomic counters.
 pub(crate) fn plain_spin_component() -> PathBuf {
-    wasm(NO_COUNTERS, DJ_FILE)
+    wasm(&target_dir(), NO_COUNTERS, DJ_FILE)
 }
 
 /// The test fixture's component.
 pub(crate) fn fixture_component() -> PathBuf {
-    wasm(RELEASE, FIXTURE_FILE)
+    wasm(&target_dir(), RELEASE, FIXTURE_FILE)
 }
 
 /// The same for plain WASI hosts.
 pub(crate) fn wasi_fixture_component() -> PathBuf {
-    wasm(WASI, FIXTURE_FILE)
+    wasm(&target_dir(), WASI, FIXTURE_FILE)
 }
 
 /// The example's component.
 pub(crate) fn relay_component() -> PathBuf {
-    wasm(RELEASE, "relay.wasm")
+    wasm(&target_dir(), RELEASE, "relay.wasm")
 }
 
 /// The benchmark's component by hand.
 pub(crate) fn bare_component() -> PathBuf {
-    wasm(RELEASE, "bare.wasm")
+    wasm(&target_dir(), RELEASE, "bare.wasm")
 }
 
 /// Adds the wasm target when the toolchain lacks it: cargo does not.
@@ -91,31 +90,18 @@ pub(crate) fn ensure_target() -> Result<()> {
 }
 
 /// `cargo build` for wasm.
-fn component(package: &str) -> Command {
+fn component(profile: &str, package: &str) -> Command {
     let mut command = locked("build");
-    command.args(["--release", "--target", TARGET]);
+    command.args(["--profile", profile, "--target", TARGET]);
     command.args(["--package", package]);
     command
 }
 
-/// Builds `package` with the host adapters of `features`, and keeps it in `folder`.
-/// What is built for Spin has to be built after it, to lie where `spin.toml` says.
-fn for_other_host(
-    what: &str,
-    features: &str,
-    folder: &str,
-    (package, file): (&str, &str),
-) -> Result<()> {
-    ensure_target()?;
-    let mut build = component(package);
-    step(
-        what,
-        build.args(["--no-default-features", "--features", features]),
-    )?;
-    let kept = wasm(folder, file);
-    std::fs::create_dir_all(kept.parent().unwrap_or(&kept))?;
-    std::fs::copy(wasm(RELEASE, file), &kept).with_context(|| format!("{}", kept.display()))?;
-    Ok(())
+/// The same, with the host adapters of `features`.
+fn component_for(features: &str, profile: &str, package: &str) -> Command {
+    let mut command = component(profile, package);
+    command.args(["--no-default-features", "--features", features]);
+    command
 }
 
 /// What cargo is told for the component that Spin runs: the very command that
@@ -128,21 +114,22 @@ pub(crate) fn spin() -> Result<()> {
     step("build the component (Spin)", cargo().args(SPIN))
 }
 
-/// Builds what plain WASI hosts run. Before [`spin`].
+/// Builds what plain WASI hosts run.
 pub(crate) fn wasi() -> Result<()> {
-    for_other_host(
+    ensure_target()?;
+    step(
         "build the component (plain WASI)",
-        "wasi",
-        WASI,
-        (DJ, DJ_FILE),
+        &mut component_for("wasi", WASI, DJ),
     )
 }
 
 /// Builds what managed clouds run, where Spin's store has no atomics.
-/// Before [`spin`].
 pub(crate) fn plain_spin() -> Result<()> {
-    let what = "build the component (Spin without counters)";
-    for_other_host(what, "spin", NO_COUNTERS, (DJ, DJ_FILE))
+    ensure_target()?;
+    step(
+        "build the component (Spin without counters)",
+        &mut component_for("spin", NO_COUNTERS, DJ),
+    )
 }
 
 /// Builds the test fixture, and the example with it: they share all but their
@@ -151,7 +138,7 @@ pub(crate) fn fixture() -> Result<()> {
     ensure_target()?;
     step(
         "build the components (fixture, example)",
-        component(FIXTURE).args(["--package", "relay"]),
+        component(RELEASE, FIXTURE).args(["--package", "relay"]),
     )
 }
 
@@ -160,23 +147,26 @@ pub(crate) fn bare() -> Result<()> {
     ensure_target()?;
     step(
         "build the component (bare)",
-        &mut component("spinlane-bench-bare"),
+        &mut component(RELEASE, "spinlane-bench-bare"),
     )
 }
 
-/// Builds the test fixture for plain WASI hosts. Before [`fixture`].
+/// Builds the test fixture for plain WASI hosts.
 pub(crate) fn wasi_fixture() -> Result<()> {
-    let what = "build the component (fixture, plain WASI)";
-    for_other_host(what, "wasi", WASI, (FIXTURE, FIXTURE_FILE))
+    ensure_target()?;
+    step(
+        "build the component (fixture, plain WASI)",
+        &mut component_for("wasi", WASI, FIXTURE),
+    )
 }
 
 /// Builds every component.
 pub(crate) fn all() -> Result<()> {
+    spin()?;
+    fixture()?;
     wasi()?;
     plain_spin()?;
-    spin()?;
     wasi_fixture()?;
-    fixture()?;
     for path in [
         spin_component(),
         fixture_component(),
@@ -210,8 +200,8 @@ mod tests {
         assert_eq!(command, format!("cargo {}", SPIN.join(" ")));
         let source = named("[component.spinlane]", "source");
         assert_eq!(
-            target_dir().join(source.strip_prefix("target/").expect("there")),
-            spin_component()
+            PathBuf::from(source),
+            wasm("target".as_ref(), RELEASE, DJ_FILE)
         );
     }
 }
