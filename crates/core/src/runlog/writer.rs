@@ -189,12 +189,16 @@ impl LogWriter {
             return self.write(After::More).await;
         }
         self.until = self.until.min(self.place.now().plus(KEPT));
-        self.write(After::End).await?;
+        if let Err(GaveUp::Store(error)) = self.write(After::End).await {
+            return Err(error.into());
+        }
+        // It is whole, however slow that was.
         if self.number > 0 {
-            // Who begins at the beginning is not to find half of it when it is over.
+            // Who begins at the beginning is not to find half of it when it is over. Where
+            // this fails it does, later.
             self.frames = BytesMut::from(&self.first[..]);
             self.number = 0;
-            self.write(After::More).await?;
+            let _ = self.write(After::More).await;
         }
         Ok(())
     }
