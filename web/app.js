@@ -216,6 +216,8 @@ function take(turn, frame) {
 
 function finish(turn) {
   const ms = performance.now() - current.began;
+  // Who was nowhere is left there: it may be a screen reader that reads.
+  const isSomewhere = document.activeElement !== document.body;
   if (lostSession(turn)) {
     showSession({ connected: false, available: true });
     server.tell();
@@ -227,7 +229,7 @@ function finish(turn) {
   // An error is an alert, and says itself.
   if (turn.ending.kind !== 'error') announcer.say(summary(turn));
   showRunning();
-  settle();
+  if (isSomewhere) settle();
   follower.end();
   records.save(typed());
   server.busy = false;

@@ -11,6 +11,9 @@ const CHAT = '/api/chat-stream/';
 // it was stopped, and `usage` what it had cost.
 const STOP_GRACE_MS = 1000;
 
+// The same, of a run whose frames may come by way of its log.
+const LOG_GRACE_MS = 3000;
+
 const [FIRST_WAIT_MS, LONGEST_WAIT_MS] = [500, 8000];
 
 /** How long to wait before a connection that broke is tried again, after so many tries, in ms. */
@@ -80,14 +83,14 @@ export class Run {
   }
 
   async #tellStop() {
-    const { run } = this.#turn;
+    const { run, resumable } = this.#turn;
     if (await stopRun(run)) {
-      setTimeout(() => this.#hangUp(), STOP_GRACE_MS);
+      setTimeout(() => this.#hangUp(), resumable ? LOG_GRACE_MS : STOP_GRACE_MS);
       // Its last words are there to be read.
       return this.#endWait?.();
     }
     // A run that outlives its connection has to be told, however late.
-    if (this.#turn.resumable) addEventListener('online', () => stopRun(run), { once: true });
+    if (resumable) addEventListener('online', () => stopRun(run), { once: true });
     this.#hangUp();
   }
 

@@ -143,6 +143,10 @@ test('tools that ran while the page was away are there, once', async () => {
 
 test('a laptop that is closed for 50 s in mid-answer goes on with it', async () => {
   const page = await answering({ count: 100, pace: 700, until: 3 });
+  await page.evaluate(() => {
+    globalThis.slept = [];
+    for (const type of ['freeze', 'resume']) document.addEventListener(type, () => globalThis.slept.push(type));
+  });
   const session = await page.context().newCDPSession(page);
   await session.send('Page.setWebLifecycleState', { state: 'frozen' });
   // A computer that sleeps holds no connection.
@@ -151,6 +155,7 @@ test('a laptop that is closed for 50 s in mid-answer goes on with it', async () 
   line.mend();
   await session.send('Page.setWebLifecycleState', { state: 'active' });
   await spoken(page, 60);
+  assert.deepEqual(await page.evaluate(() => globalThis.slept), ['freeze', 'resume']);
   assert.ok(await isRunning(page));
   await ended(page);
   assert.equal(await said(page), whole(100));
