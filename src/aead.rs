@@ -3,53 +3,37 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use chacha20poly1305::aead::{Aead, Payload};
-use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
-use hkdf::Hkdf;
-use sha2::Sha256;
 
 use crate::config::Secret;
 use spinlane_core::ports::Entropy;
+use spinlane_core::seal;
 
-const NONCE: usize = 24;
-
-/// Encrypts with a key that is derived from `secret` for this one `purpose`.
-///
-/// XChaCha20-Poly1305: its nonces are long enough to be random.
+/// Encrypts with a key that is derived from `secret` for this one `purpose`, to and
+/// from base64url.
 pub(crate) struct Cipher {
-    cipher: XChaCha20Poly1305,
+    cipher: seal::Cipher,
     purpose: &'static str,
 }
 
 impl Cipher {
-    pub(crate) fn new(secret: &Secret, purpose: &'static str) -> Option<Self> {
-        let mut key = [0; 32];
-        let derived = Hkdf::<Sha256>::new(None, secret.expose().as_bytes());
-        derived.expand(purpose.as_bytes(), &mut key).ok()?;
-        let cipher = XChaCha20Poly1305::new_from_slice(&key).ok()?;
-        Some(Self { cipher, purpose })
+    pub(crate) fn new(secret: &Secret, purpose: &'static str) -> Self {
+        let secret = secret.expose().as_bytes();
+        Self {
+            cipher: seal::Cipher::derived(secret, &[purpose.as_bytes()]),
+            purpose,
+        }
     }
 
     /// `text`, encrypted, in base64url.
     pub(crate) fn encrypt(&self, entropy: &dyn Entropy, text: &[u8]) -> Option<String> {
-        let mut sealed = vec![0; NONCE];
-        entropy.fill(&mut sealed);
-        let nonce = XNonce::try_from(sealed.as_slice()).ok()?;
-        let payload = Payload {
-            msg: text,
-            aad: self.purpose.as_bytes(),
-        };
-        sealed.extend(self.cipher.encrypt(&nonce, payload).ok()?);
+        let sealed = self.cipher.seal(entropy, self.purpose.as_bytes(), text)?;
         Some(BASE64_URL_SAFE_NO_PAD.encode(sealed))
     }
 
     /// What was encrypted; `None` for anything else.
     pub(crate) fn decrypt(&self, sealed: &str) -> Option<Vec<u8>> {
         let sealed = BASE64_URL_SAFE_NO_PAD.decode(sealed).ok()?;
-        let (nonce, msg) = sealed.split_at_checked(NONCE)?;
-        let nonce = XNonce::try_from(nonce).ok()?;
-        let aad = self.purpose.as_bytes();
-        self.cipher.decrypt(&nonce, Payload { msg, aad }).ok()
+        self.cipher.open(self.purpose.as_bytes(), &sealed)
     }
 }
 
@@ -59,7 +43,7 @@ mod tests {
     use spinlane_core::testing::SeededEntropy;
 
     fn cipher(secret: &str, purpose: &'static str) -> Cipher {
-        Cipher::new(&Secret::new(secret), purpose).unwrap()
+        Cipher::new(&Secret::new(secret), purpose)
     }
 
     #[test]

@@ -15,7 +15,6 @@ use crate::{api, stored};
 use spinlane_client::Transport;
 use spinlane_core::cache::Cache;
 use spinlane_core::cache::session::Sessions;
-use spinlane_core::hex;
 use spinlane_core::limit::Orchestrator;
 use spinlane_core::ports::{Clock, Ports};
 use spinlane_core::store::Store;
@@ -130,13 +129,6 @@ impl App {
     {
         api::answer(&self.state, &self.router, request.map(Body::new)).await
     }
-}
-
-/// `N` random bytes in hexadecimal.
-pub(crate) fn random_hex<const N: usize>(ports: &Ports) -> String {
-    let mut bytes = [0; N];
-    ports.entropy.fill(&mut bytes);
-    hex::encode(&bytes)
 }
 
 /// The clock that bodies take their time from.

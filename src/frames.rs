@@ -20,7 +20,11 @@ use spinlane_http::run::{self, Cut, Frames, Runs, Said};
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
 pub(crate) enum Frame<'a> {
     /// First: names the run, so that it can be stopped.
-    Run { id: &'a str },
+    Run {
+        id: &'a str,
+        /// Whether it goes on when its client goes, and can be read again.
+        resumable: bool,
+    },
     /// A piece of the answer, as the model said it.
     Content(&'a str),
     /// A line of progress for a person.
@@ -94,7 +98,7 @@ impl Frames for Dj {
 impl<'a> From<Said<'a, Dj>> for Frame<'a> {
     fn from(said: Said<'a, Dj>) -> Self {
         match said {
-            Said::Run(id) => Self::Run { id },
+            Said::Run(id, resumable) => Self::Run { id, resumable },
             Said::Content(text) => Self::Content(text),
             Said::Thinking(line) => Self::Thinking(line),
             Said::Progress { done, total, label } => Self::Progress { done, total, label },
@@ -119,7 +123,10 @@ pub(crate) fn runs(app: &AppState) -> Runs {
         .is_some()
         .then(|| stored::stops(&app.store));
     runs.whose = whose;
-    runs
+    match app.config.streams().abandon {
+        Some(time) => runs.abandoned_after(time).resumed_in(&app.store),
+        None => runs,
+    }
 }
 
 /// Who is behind a lane, for a person.
@@ -188,6 +195,8 @@ pub(crate) enum Reason {
     Refusal,
     /// The request's own deadline.
     Deadline,
+    /// The client has gone, and nobody else has read the run for a while.
+    Abandoned,
 }
 
 impl From<Cut> for Reason {
@@ -196,6 +205,7 @@ impl From<Cut> for Reason {
             Cut::Upstream => Self::UpstreamCut,
             Cut::Stopped => Self::Stopped,
             Cut::Deadline => Self::Deadline,
+            Cut::Abandoned => Self::Abandoned,
         }
     }
 }
@@ -222,6 +232,7 @@ impl Reason {
             Self::MaxTokens => "max_tokens",
             Self::Refusal => "refusal",
             Self::Deadline => "deadline",
+            Self::Abandoned => "abandoned",
         }
     }
 }
@@ -278,8 +289,11 @@ mod tests {
         let error = ErrorObject::new(code::BUSY, "later");
         for (frame, expected) in [
             (
-                Frame::Run { id: "ab" },
-                json!({"type": "run", "data": {"id": "ab"}}),
+                Frame::Run {
+                    id: "ab",
+                    resumable: true,
+                },
+                json!({"type": "run", "data": {"id": "ab", "resumable": true}}),
             ),
             (
                 Frame::Content("a\"b"),

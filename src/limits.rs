@@ -80,10 +80,15 @@ pub(crate) struct CallerLimits {
     pub(crate) stops: CallerLimit,
     /// Chats and enrichments at a time.
     pub(crate) runs: CallerRuns,
+    /// Runs that are read again, at a time.
+    pub(crate) readers: CallerRuns,
 }
 
 /// Requests of an address, and stops, for each request of a caller.
 const OF_AN_ADDRESS: NonZeroU32 = NonZeroU32::new(10).unwrap();
+
+/// Readers of one caller at a time.
+const READERS: NonZeroU32 = NonZeroU32::new(5).unwrap();
 
 impl CallerLimits {
     /// The limits as configured; `None` where they are off, or where the host has no
@@ -98,6 +103,7 @@ impl CallerLimits {
             addresses: limit("addresses", many)?,
             stops: limit("stops", many)?,
             runs: CallerRuns::new(store, config.callers().runs)?,
+            readers: CallerRuns::of(store, "readers", READERS)?,
         })
     }
 }

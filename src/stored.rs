@@ -10,7 +10,7 @@ use spinlane_core::cache::session::{SessionLimits, Sessions};
 use spinlane_core::cache::{Kind, Policy, Signals};
 use spinlane_core::limit::CallerLimit;
 use spinlane_core::store::Store;
-use spinlane_http::run::stop;
+use spinlane_http::run::{resume, stop};
 
 /// That several instances ask for the same at the same time is rare, and does
 /// no harm: it is not worth an increment for each of hundreds of tracks.
@@ -59,6 +59,9 @@ pub(crate) fn stops(store: &Store) -> Signals {
     Signals::new(store, "stop", stop::LASTS)
 }
 
+/// What runs say, and which of them are asked for by which key.
+pub(crate) const RUNS: [&str; 2] = [resume::LOGS, resume::KEYS];
+
 /// What the operator should know, as requests have shown it.
 pub(crate) fn notices(store: &Store) -> Signals {
     Signals::new(store, "notice", NOTICE_LASTS)
@@ -73,6 +76,7 @@ pub(crate) fn namespaces(app: &AppState) -> Vec<String> {
     kinds
         .chain(sessions.into_iter().flatten())
         .chain(signals)
+        .chain(RUNS.map(str::to_owned))
         .chain([CallerLimit::NAMESPACE.to_owned()])
         .collect()
 }
@@ -89,8 +93,10 @@ pub(crate) mod earlier {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frames;
     use crate::testing::Stage;
     use spinlane_core::cache::Key;
+    use spinlane_core::runlog::Keyed;
 
     #[test]
     fn every_kind_is_in_the_list() {
@@ -121,6 +127,14 @@ mod tests {
                 sessions.create(&1).await.unwrap();
             }
             stops(&app.store).raise(&"0".repeat(32)).await.unwrap();
+            let runs = frames::runs(app);
+            let log = runs.logs.unwrap().begin("run", None).await.unwrap();
+            drop(log);
+            let keyed = runs.keys.unwrap().claim("me", "key", b"").await.unwrap();
+            let Keyed::Ours(claim) = keyed else {
+                panic!("nobody else has it")
+            };
+            claim.fulfil("run").await.unwrap();
             notices(&app.store).raise("one").await.unwrap();
             let limits = app.caller_limits().unwrap();
             for _ in 0..=limits.requests.quota().requests.get() {

@@ -23,6 +23,9 @@ const STOPS: &str = "stops";
 /// The route by which runs are ended, which has a count of its own.
 const STOP: &str = "/api/chat-stream/{run}/stop";
 
+/// The route by which they are read again.
+pub(super) const READ: &str = "/api/chat-stream/{run}";
+
 /// Tells the template of the route that a path belongs to.
 pub(super) type Template = fn(&str) -> Option<&'static str>;
 
@@ -65,14 +68,24 @@ async fn admit(
     path: &str,
     headers: &HeaderMap,
 ) -> Result<Admitted, Problem> {
-    let route = template(path).filter(|_| method == Method::POST);
-    let Some(route) = route else {
+    let counted = |route: &&str| match *method {
+        Method::POST => true,
+        Method::GET | Method::HEAD => *route == READ,
+        _ => false,
+    };
+    let Some(route) = template(path).filter(counted) else {
         return Ok(Admitted::Freely);
     };
     let Some(limits) = app.caller_limits() else {
         return Ok(Admitted::Freely);
     };
     let address = address_of(&app.config, headers);
+    if route == READ {
+        // The run's id is what it brings to show that it may. Against the quota itself,
+        // who has used it up by this very run could not go on reading it.
+        quota::check(&limits.addresses, REQUESTS, &address, 1).await?;
+        return Ok(Admitted::ByAddress);
+    }
     if route == STOP {
         quota::check(&limits.stops, STOPS, &address, 1).await?;
         return Ok(Admitted::ByAddress);
@@ -163,8 +176,25 @@ pub(super) async fn begin_run(
     quota::begin_run(runs, &caller, too_many).await.map(Some)
 }
 
+/// Begins to read a run again, for `session`'s user, or for the address that sent
+/// `headers`. `None` where there is no limit.
+///
+/// # Errors
+/// 429 when the caller reads as many as it may, 503 when the store does not say.
+pub(super) async fn begin_reading(
+    app: &AppState,
+    headers: &HeaderMap,
+    session: &MaybeSession,
+) -> Result<Option<Running>, Problem> {
+    let Some(CallerLimits { readers, .. }) = app.caller_limits() else {
+        return Ok(None);
+    };
+    let caller = name(app, headers, session);
+    quota::begin_reading(readers, &caller).await.map(Some)
+}
+
 /// The caller's name in the count: the user's, else that of the address.
-fn name(app: &AppState, headers: &HeaderMap, session: &MaybeSession) -> String {
+pub(super) fn name(app: &AppState, headers: &HeaderMap, session: &MaybeSession) -> String {
     let user = session.user().map(UserSession::caller);
     user.unwrap_or_else(|| address_of(&app.config, headers))
 }

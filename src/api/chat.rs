@@ -10,18 +10,22 @@ use utoipa::ToSchema;
 
 use super::caller::{self, Admitted};
 use super::docs::StreamEvent;
-use super::docs::answers::{BadBody, NoSession, NoStore, NotResumed, OtherSite, TooMuchAtOnce};
+use super::docs::answers::{
+    BadBody, NoSession, NoStore, NotBegun, OtherSite, RunGone, TooMuchAtOnce,
+};
+use super::docs::parameters::IdempotencyKey;
 use super::operator;
 use super::playlist::{self, PlaylistField};
 use super::stream;
-use crate::auth::MaybeSession;
+use crate::AppState;
+use crate::auth::{MaybeSession, UserSession};
 use crate::chat::{Chat, HistoryEntry, Mode, Prompt, is_blank};
-use crate::{AppState, random_hex};
+use crate::frames::{self, Dj};
 use spinlane_http::context::RequestContext;
-use spinlane_http::json::Valid;
+use spinlane_http::json::Received;
 use spinlane_http::problem::Problem;
-use spinlane_http::run::NewRun;
-use spinlane_http::run::Run;
+use spinlane_http::run::resume::Attempted;
+use spinlane_http::run::{Attempt, Run};
 
 /// A prompt, and what led to it. Unknown fields are ignored, and
 /// `null` is as left out.
@@ -62,6 +66,12 @@ pub(crate) struct ChatRequest {
     #[garde(skip)]
     #[schema(nullable)]
     pub(crate) public: bool,
+    /// Go on when the client goes: `GET /api/chat-stream/{run}` then reads the run
+    /// again. The `run` frame says whether that can be done.
+    #[serde(default)]
+    #[garde(skip)]
+    #[schema(nullable)]
+    pub(crate) resume: bool,
     /// Send the request's log as frames. In production it takes the operator's
     /// token.
     #[serde(default)]
@@ -99,17 +109,21 @@ impl ChatRequest {
 ///
 /// Answers with a stream at once, before any upstream is called, and starts the
 /// run that feeds it. The first frame is `run`; exactly one of `done` and
-/// `error` is the last.
+/// `error` is the last. With an `Idempotency-Key` the same request, sent again by
+/// the same caller, is answered with the same run.
 #[utoipa::path(
     post,
     path = "/api/chat-stream/message",
     operation_id = "sendMessage",
     tag = "chat",
-    params((
-        "x-admin-token" = Option<String>,
-        Header,
-        description = "The operator's token: with it `debug` holds in production as well."
-    )),
+    params(
+        (
+            "x-admin-token" = Option<String>,
+            Header,
+            description = "The operator's token: with it `debug` holds in production as well."
+        ),
+        IdempotencyKey,
+    ),
     request_body(
         content = ChatRequest,
         examples(
@@ -138,7 +152,8 @@ impl ChatRequest {
         ),
         BadBody,
         NoSession,
-        NotResumed,
+        NotBegun,
+        RunGone,
         OtherSite,
         TooMuchAtOnce,
         NoStore,
@@ -146,13 +161,16 @@ impl ChatRequest {
     security((), ("bearer" = []), ("cookie" = []))
 )]
 pub(super) async fn message(
-    _: NewRun,
+    attempt: Attempt,
     State(app): State<AppState>,
     Extension(context): Extension<RequestContext>,
     Extension(admitted): Extension<Admitted>,
     session: MaybeSession,
     headers: HeaderMap,
-    Valid(request): Valid<ChatRequest>,
+    Received {
+        value: request,
+        body,
+    }: Received<ChatRequest>,
 ) -> Result<Response, Problem> {
     let Some(api_key) = app.config.anthropic().api_key.clone() else {
         return Err(Problem::not_configured("anthropic_api_key"));
@@ -161,13 +179,26 @@ pub(super) async fn message(
         session.required()?;
     }
     let debug = request.debug && operator::may_look(&app, &headers, admitted).await?;
+    let resume = request.resume || attempt.has_key();
     let prompt = request.prompt()?;
-    let allowance = caller::count(&app, &headers, admitted, &session, 1).await?;
-    let run = Run {
-        id: random_hex::<16>(&app.ports),
-        debug,
+    let (runs, owner) = (frames::runs(&app), session.user().map(UserSession::caller));
+    let name = caller::name(&app, &headers, &session);
+    let begin = match attempt.claim(&runs, &name, &body, caller::READ).await? {
+        Attempted::New(begin) => begin,
+        Attempted::Again(run) => return run.read::<Dj>(&runs, &context, owner.as_deref()).await,
     };
-    let running = caller::begin_run(&app, &headers, &session).await?;
+    let (begin, (allowance, running)) = begin
+        .unless(async {
+            let allowance = caller::count(&app, &headers, admitted, &session, 1).await?;
+            let running = caller::begin_run(&app, &headers, &session).await?;
+            Ok((allowance, running))
+        })
+        .await?;
+    let mut run = Run::new(&*app.ports.entropy);
+    run.debug = debug;
+    if resume {
+        run = begin.resumable(&runs, run, owner.as_deref()).await?;
+    }
     let work = Chat::new(&app, prompt, api_key, session.access());
     Ok(stream::start(&app, &context, run, work, allowance, running))
 }

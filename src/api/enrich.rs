@@ -21,11 +21,11 @@ use super::docs::answers::{BadBody, NoSession, NoStore, NotResumed, OtherSite, T
 use super::enrichment::Enrichment;
 use super::operator;
 use super::stream as event_stream;
+use crate::AppState;
 use crate::auth::MaybeSession;
 use crate::enrich::Report;
 use crate::frames::{UsageReport, Waits};
 use crate::music::{self, ArtistRef, Track};
-use crate::{AppState, random_hex};
 use spinlane_core::limit::Running;
 use spinlane_core::scope;
 use spinlane_http::context::RequestContext;
@@ -187,10 +187,8 @@ pub(super) async fn enrich(
     if wants_json(&headers) {
         return Ok(document(&context, work, allowance, running));
     }
-    let run = Run {
-        id: random_hex::<16>(&app.ports),
-        debug,
-    };
+    let mut run = Run::new(&*app.ports.entropy);
+    run.debug = debug;
     Ok(event_stream::start(
         &app, &context, run, work, allowance, running,
     ))

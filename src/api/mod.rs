@@ -15,6 +15,7 @@ pub(crate) mod notices;
 mod operator;
 mod playlist;
 mod query;
+mod read;
 mod routes;
 mod status;
 mod stop;

@@ -10,7 +10,7 @@ use axum::Router;
 use axum::routing::{get, post};
 use utoipa::OpenApi;
 
-use super::{admin, assets, auth, chat, docs, enrich, is_beneath, status, stop};
+use super::{admin, assets, auth, chat, docs, enrich, is_beneath, read, status, stop};
 use crate::AppState;
 use crate::config::Variables;
 use crate::config::Variables::{
@@ -44,6 +44,7 @@ const ALL: &[Variables] = Variables::ALL;
 const NOTHING: &[Variables] = &[];
 const PAGES: &[Variables] = &[Edge];
 const STOPS: &[Variables] = &[Edge, Callers];
+const READS: &[Variables] = &[Edge, Callers, Streams];
 const SWEEP: &[Variables] = &[Edge, Operator, Callers, Limits];
 const LOGIN: &[Variables] = &[Edge, Callers, Limits, Spotify];
 const ENRICHMENT: &[Variables] = &[Edge, Callers, Streams, Limits, Spotify, Deezer, Lastfm];
@@ -53,6 +54,7 @@ const CHAT: &[Variables] = &[
 
 routes! {
     post "/api/chat-stream/message" CHAT => chat::message,
+    get "/api/chat-stream/{run}" READS => read::read,
     post "/api/chat-stream/{run}/stop" STOPS => stop::stop,
     post "/api/enrich" ENRICHMENT => enrich::enrich,
     get "/api/auth/login" LOGIN => auth::login,

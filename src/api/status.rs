@@ -143,6 +143,7 @@ struct Configuration {
     client_stall_ms: u64,
     queue_deadline_ms: u64,
     request_deadline_ms: Option<u64>,
+    abandon_ms: Option<u64>,
     upstream_timeouts_ms: [u64; 3],
     client_ip_header: Option<String>,
     /// Whether there is an operator's token that is long enough to open anything.
@@ -271,6 +272,7 @@ fn configuration(config: &Config, warnings: Vec<&'static str>) -> Configuration 
         client_stall_ms: millis(config.streams().client_stall),
         queue_deadline_ms: millis(config.limits().queue_deadline),
         request_deadline_ms: config.streams().request_deadline.map(millis),
+        abandon_ms: config.streams().abandon.map(millis),
         upstream_timeouts_ms: [timeouts.connect, timeouts.first_byte, timeouts.idle].map(millis),
         client_ip_header: config
             .callers()

@@ -60,7 +60,7 @@ impl Login {
     /// The login as the cookie has it.
     pub(crate) fn sealed(&self, ports: &Ports, secret: &Secret) -> Option<String> {
         let text = serde_json::to_vec(self).ok()?;
-        cipher(secret)?.encrypt(&*ports.entropy, &text)
+        cipher(secret).encrypt(&*ports.entropy, &text)
     }
 
     /// Out of the cookie: a login that was begun here, lately, and whose state
@@ -71,7 +71,7 @@ impl Login {
         cookie: &str,
         state: &str,
     ) -> Option<Self> {
-        let login: Self = serde_json::from_slice(&cipher(secret)?.decrypt(cookie)?).ok()?;
+        let login: Self = serde_json::from_slice(&cipher(secret).decrypt(cookie)?).ok()?;
         let now = ports.clock.unix().as_secs();
         let lately = now.saturating_sub(login.begun) <= LASTS.as_secs();
         (lately && Secret::new(login.state.as_str()).matches(state)).then_some(login)
@@ -135,7 +135,7 @@ pub(crate) fn may_come_back(state: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte))
 }
 
-fn cipher(secret: &Secret) -> Option<Cipher> {
+fn cipher(secret: &Secret) -> Cipher {
     Cipher::new(secret, "spinlane login cookie v1")
 }
 

@@ -15,6 +15,7 @@ pub(super) fn because(reason: Reason) -> ErrorObject {
     let message = match reason {
         Reason::UpstreamCut => "the model's answer broke off before it said anything: try again",
         Reason::Stopped => "the run was stopped before the model said anything",
+        Reason::Abandoned => "nobody was left to read the answer",
         Reason::TurnLimit => {
             "the model asked for tools to the end, and said nothing: ask for less at once"
         }

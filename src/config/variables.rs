@@ -212,6 +212,9 @@ variables! {
         client_stall: Duration = "client_stall_ms" or "30000" as parse::millis(1),
         /// After this a run ends with what it has; 0: it has no limit.
         request_deadline: Option<Duration> = "request_deadline_ms" or "0" as parse::deadline,
+        /// A run whose client has gone, and that nobody else reads for so long, ends; 0: a run
+        /// ends with its client, and none can be read again.
+        abandon: Option<Duration> = "abandon_ms" or "60000" as parse::deadline,
     }
 
     /// The limits of upstream calls.

@@ -20,6 +20,8 @@ pub enum AbortReason {
     Stopped,
     /// The request's own deadline has come.
     Deadline,
+    /// Its client has gone, and nobody else reads it.
+    Abandoned,
 }
 
 #[derive(Debug, Default)]

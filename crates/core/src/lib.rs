@@ -8,10 +8,11 @@
 //! - [`limit`]: budget, lanes and rates of upstream calls; quotas of callers.
 //! - [`store`], [`cache`]: what instances have in common, and what expires in it.
 //! - [`resources`]: the three in one constructor.
+//! - [`runlog`]: what runs have said, kept in the store to be read again.
 //! - [`error`]: the error object, and the codes that programs decide by.
 //! - [`abort`], [`scope`], [`trace`], [`request_id`], [`log`], [`redact`]: what a
 //!   request carries, and what its log may say.
-//! - [`media_type`], [`hex`], [`turn`]: small things that several of these need.
+//! - [`media_type`], [`hex`], [`seal`], [`turn`]: small things that several of these need.
 
 pub mod abort;
 pub mod cache;
@@ -24,7 +25,9 @@ pub mod ports;
 pub mod redact;
 pub mod request_id;
 pub mod resources;
+pub mod runlog;
 pub mod scope;
+pub mod seal;
 pub mod sse;
 pub mod store;
 #[cfg(any(test, feature = "testing"))]

@@ -10,7 +10,7 @@ use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::problem::Problem;
-use spinlane_core::error::{ErrorObject, code};
+use spinlane_core::error::{Code, ErrorObject, code};
 use spinlane_core::limit::{CallerLimit, CallerRuns, Decision, Running};
 pub use spinlane_core::limit::{RATE_LIMIT, RATE_LIMIT_POLICY};
 use spinlane_core::log::millis;
@@ -80,16 +80,31 @@ pub async fn begin_run(
     too_many: impl FnOnce(u32) -> String,
 ) -> Result<Running, Problem> {
     let begun = runs.begin(caller).await;
-    match begun.map_err(|error| uncounted(&error))? {
-        Some(running) => Ok(running),
-        None => {
-            let most = runs.most().get();
-            let error = ErrorObject::new(code::TOO_MANY_RUNS, too_many(most));
-            let mut error = error.with("max", most);
-            error.retry_after_ms = Some(millis(RUNS_RETRY));
-            Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, error))
-        }
-    }
+    let none = || at_a_time(code::TOO_MANY_RUNS, runs, too_many);
+    begun.map_err(|error| uncounted(&error))?.ok_or_else(none)
+}
+
+/// Begins to read a run, for `caller`.
+///
+/// # Errors
+/// 429 when it reads as many as it may, 503 when the store does not say.
+pub async fn begin_reading(readers: &CallerRuns, caller: &str) -> Result<Running, Problem> {
+    let too_many = |most| {
+        format!(
+            "{most} readers of runs at a time are allowed: close one of yours, or wait until \
+             what it reads has ended"
+        )
+    };
+    let begun = readers.begin(caller).await;
+    let none = || at_a_time(code::TOO_MANY_READERS, readers, too_many);
+    begun.map_err(|error| uncounted(&error))?.ok_or_else(none)
+}
+
+fn at_a_time(code: Code, runs: &CallerRuns, too_many: impl FnOnce(u32) -> String) -> Problem {
+    let most = runs.most().get();
+    let mut error = ErrorObject::new(code, too_many(most)).with("max", most);
+    error.retry_after_ms = Some(millis(RUNS_RETRY));
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, error)
 }
 
 fn uncounted(error: &StoreError) -> Problem {

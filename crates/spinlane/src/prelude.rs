@@ -13,12 +13,16 @@ pub use spinlane_core::resources::Resources;
 pub use spinlane_http::axum::Extension;
 pub use spinlane_http::axum::body::Body;
 pub use spinlane_http::axum::extract::{Path, State};
-pub use spinlane_http::axum::http::{Request, StatusCode};
+pub use spinlane_http::axum::http::{HeaderMap, Request, StatusCode};
 pub use spinlane_http::axum::response::Response;
 pub use spinlane_http::axum::routing::{get, post};
 pub use spinlane_http::context::RequestContext;
 pub use spinlane_http::problem::Problem;
+pub use spinlane_http::quota::{SPIN_CLIENT_ADDR, caller_of};
 pub use spinlane_http::run::plain::{Plain, Reason};
-pub use spinlane_http::run::{self, Ending, NewRun, Output, Run, Runs, Waits, stop};
+pub use spinlane_http::run::resume::Attempted;
+pub use spinlane_http::run::{
+    self, After, Attempt, Ending, NewRun, Output, Run, Runs, Waits, stop,
+};
 pub use spinlane_http::stack::{self, Stack};
 pub use spinlane_http::text::Text;

@@ -1,7 +1,8 @@
 //! `POST /` takes a prompt and streams a model's answer as events. The model is told of
 //! songs that fit, for which a catalogue is asked. Both are called within limits that
 //! hold over all instances; what they have said is kept for an hour; and a client that
-//! goes, or stops the run, ends its calls.
+//! goes, or stops the run, ends its calls. A run that was asked for with an
+//! `Idempotency-Key` goes on without its client, and `GET /{run}` reads it again.
 
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,9 @@ const MAX_WORDS: usize = 100;
 
 /// The longest answer, in tokens.
 const MAX_TOKENS: u32 = 2_048;
+
+/// Where a run is read again.
+const READ: &str = "/{run}";
 
 /// Upstream calls that one request may make: two, and each twice more.
 const BUDGET: u32 = 6;
@@ -67,18 +71,25 @@ pub async fn answer(
     let catalogue = Api::from_variables(&transport, &CATALOGUE, DEEZER_URL, &variable);
     let routes = stack::routes()
         .route("/", post(ask))
+        .route(READ, get(again))
         .route("/{run}/stop", post(end))
         .with_state(App {
             upstreams: model.and_then(|model| Ok((model, catalogue?))),
             model: variable("anthropic_model").unwrap_or_default(),
-            runs: Runs::new(&ports.clock, &ports.spawner).stopped_in(&common.store),
+            runs: Runs::new(&ports.clock, &ports.spawner)
+                .stopped_in(&common.store)
+                .resumed_in(&common.store),
             answers: common.cache.typed(&ANSWERS),
             songs: common.cache.typed(&SONGS),
             ports: ports.clone(),
         });
     let template = |path: &str| match path {
         "/" => Some("/"),
-        path => path.ends_with("/stop").then_some("/{run}/stop"),
+        path if path.ends_with("/stop") => Some("/{run}/stop"),
+        path => {
+            let run = path.strip_prefix('/');
+            run.is_some_and(stop::is_run_id).then_some(READ)
+        }
     };
     Stack::new(&ports, BUDGET, template)
         .answer(routes, request)
@@ -89,9 +100,10 @@ spinlane::application!(answer);
 
 /// Answers at once, and goes on writing.
 async fn ask(
-    _: NewRun,
+    attempt: Attempt,
     State(app): State<App>,
     Extension(context): Extension<RequestContext>,
+    headers: HeaderMap,
     Text(prompt): Text<MAX_PROMPT>,
 ) -> Result<Response, Problem> {
     if prompt.trim().is_empty() {
@@ -99,7 +111,16 @@ async fn ask(
         return Err(Problem::new(StatusCode::BAD_REQUEST, error));
     }
     let (model, catalogue) = app.upstreams.clone().map_err(Problem::unavailable)?;
-    let (runs, run) = (app.runs.clone(), Run::new(&*app.ports.entropy));
+    let (runs, mut run) = (app.runs.clone(), Run::new(&*app.ports.entropy));
+    let (caller, keyed) = (caller_of(&headers, &SPIN_CLIENT_ADDR), attempt.has_key());
+    match attempt
+        .claim(&runs, &caller, prompt.as_bytes(), READ)
+        .await?
+    {
+        Attempted::Again(known) => return known.read::<Plain>(&runs, &context, None).await,
+        Attempted::New(begin) if keyed => run = begin.resumable(&runs, run, None).await?,
+        Attempted::New(_) => {}
+    }
     Ok(run::serve(&runs, &context, run, |output, waits| {
         relay(app, model.observed(waits), catalogue, prompt, output)
     }))
@@ -159,6 +180,16 @@ async fn look_up(known: &Typed<Vec<String>>, catalogue: Api, prompt: &str) -> Ve
     let found = found.await;
     let found = found.inspect_err(|error| spinlane::tracing::warn!(%error, "there are no songs"));
     found.ok().flatten().unwrap_or_default()
+}
+
+/// Reads a run again: what its client has missed, and then what comes.
+async fn again(
+    State(app): State<App>,
+    Extension(context): Extension<RequestContext>,
+    Path(run): Path<String>,
+    after: After,
+) -> Result<Response, Problem> {
+    run::read::<Plain>(&app.runs, &context, &run, None, after, None).await
 }
 
 /// Ends a run from another request.

@@ -131,6 +131,50 @@ impl IntoResponses for NotResumed {
     }
 }
 
+/// 409: the request would begin a run that was begun already.
+pub(in crate::api) struct NotBegun;
+
+impl IntoResponses for NotBegun {
+    fn responses() -> Responses {
+        let description = "The request has a `Last-Event-ID` and no `Idempotency-Key`: a client \
+             that connects again by itself would have everything done twice; `GET \
+             /api/chat-stream/{run}` goes on reading. Or whoever sent the same key before has \
+             not begun its run. Nothing was done.";
+        let codes = [code::NOT_RESUMABLE, code::KEY_PENDING];
+        let retry = integer("Seconds, where waiting may help.");
+        let response = problem(409, description, &codes).header("retry-after", retry);
+        let key = problem(
+            422,
+            "The body is JSON, but not what the route takes: `errors` names every bad field. \
+             Or the `Idempotency-Key` is malformed, or was sent before with another body.",
+            &[code::INVALID_REQUEST, code::KEY_REUSED],
+        );
+        responses([(409, response), (422, key)])
+    }
+}
+
+/// 410: what the run said is not kept any more.
+pub(in crate::api) struct RunGone;
+
+impl IntoResponses for RunGone {
+    fn responses() -> Responses {
+        let description = "There was such a run; what it said is not kept any more.";
+        responses([(410, problem(410, description, &[code::RUN_GONE]))])
+    }
+}
+
+/// 429: the caller has used its quota, or reads as many runs as it may.
+pub(in crate::api) struct TooManyReaders;
+
+impl IntoResponses for TooManyReaders {
+    fn responses() -> Responses {
+        let description = "The address has used its quota, or the caller reads as many runs at \
+             a time as it may.";
+        let codes = [code::TOO_MANY_REQUESTS, code::TOO_MANY_READERS];
+        responses([(429, too_many(description, &codes))])
+    }
+}
+
 /// 429: the caller has used its quota.
 pub(in crate::api) struct OverQuota;
 

@@ -7,6 +7,7 @@
 pub(super) mod answers;
 mod document;
 mod event;
+pub(super) mod parameters;
 
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION};

@@ -128,6 +128,6 @@ impl SealedToken {
         let id = config.client_id.as_deref()?;
         let key = Key::exact([config.accounts_url.as_str(), id]);
         let cipher = Cipher::new(config.client_secret.as_ref()?, "spinlane spotify token v1");
-        Some((key, cipher?))
+        Some((key, cipher))
     }
 }

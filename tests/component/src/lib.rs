@@ -10,6 +10,7 @@ pub mod chat;
 pub mod hosts;
 pub mod panics;
 pub mod redis;
+pub mod runs;
 pub mod suite;
 pub mod wire;
 

@@ -87,8 +87,9 @@ async fn a_client_that_reconnects_by_itself_runs_nothing_again() {
             let problem = problem(request, 409).await;
             assert_eq!(problem["code"], "not_resumable");
             let detail = problem["detail"].as_str().expect("words");
-            assert!(detail.contains("send it without the header"), "{detail}");
-            assert!(detail.contains("cannot be resumed yet"), "{detail}");
+            assert!(detail.contains("without the header"), "{detail}");
+            let named = detail.contains("GET /api/chat-stream/{run}");
+            assert_eq!(named, path == CHAT, "{detail}");
         }
     }
     nothing_was_run(&dj);

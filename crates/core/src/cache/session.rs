@@ -22,7 +22,7 @@ use crate::store::{Header, Is, Store, Times, Timestamp};
 mod token;
 
 pub use token::Token;
-use token::{NONCE_BYTES, Opener, TOKEN_BYTES};
+use token::{Opener, TOKEN_BYTES};
 
 /// The form of records and marks.
 const VERSION: u16 = 1;
@@ -348,11 +348,10 @@ impl Sessions {
         };
         let id = std::slice::from_ref(&secret.id);
         let mut bytes = Header::new(self.namespace, VERSION, id, Is::Hit, times).line();
-        let mut nonce = [0; NONCE_BYTES];
-        self.store.entropy().fill(&mut nonce);
+        let entropy = &**self.store.entropy();
         let encrypted = serde_json::to_vec(record)
             .ok()
-            .and_then(|plain| secret.encrypt(self.namespace, &bytes, nonce, &plain));
+            .and_then(|plain| secret.encrypt(self.namespace, &bytes, entropy, &plain));
         let unwritable = || StoreError::Refused("the record cannot be written".into());
         bytes.extend(encrypted.ok_or_else(unwritable)?.into_bytes());
         Ok(bytes)

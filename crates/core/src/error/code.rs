@@ -89,8 +89,16 @@ codes! {
     URI_TOO_LONG = "uri_too_long",
     /// The route does not have this method.
     METHOD_NOT_ALLOWED = "method_not_allowed",
-    /// The request wants to go on with a run, which cannot be done yet.
+    /// The request wants to go on with a run, and would begin another one.
     NOT_RESUMABLE = "not_resumable",
+    /// The `Idempotency-Key` was sent before, with another body.
+    KEY_REUSED = "key_reused",
+    /// The `Idempotency-Key` was sent before, and its run has not begun.
+    KEY_PENDING = "key_pending",
+    /// What the run has said is not kept any more.
+    RUN_GONE = "run_gone",
+    /// The run has ended without saying so: what was said until then is all there is.
+    RUN_LOST = "run_lost",
     /// There is no such route.
     NOT_FOUND = "not_found",
     /// The route is the operator's, and the request does not have its token.
@@ -129,6 +137,8 @@ codes! {
     TOO_MANY_REQUESTS = "too_many_requests",
     /// The caller has as many runs at a time as it may.
     TOO_MANY_RUNS = "too_many_runs",
+    /// The caller reads as many runs at a time as it may.
+    TOO_MANY_READERS = "too_many_readers",
     /// No slot became free in time.
     BUSY = "busy",
     /// The request has used up its upstream calls.

@@ -47,14 +47,21 @@ const OVERLAP: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct CallerRuns {
     store: Store,
+    series: &'static str,
     most: NonZeroU32,
 }
 
 impl CallerRuns {
     /// `None` where the host has no counters: nobody is counted there.
     pub fn new(store: &Store, most: NonZeroU32) -> Option<Self> {
+        Self::of(store, "runs", most)
+    }
+
+    /// The same for something else than runs; `series` tells them apart.
+    pub fn of(store: &Store, series: &'static str, most: NonZeroU32) -> Option<Self> {
         store.has_counters().then(|| Self {
             store: store.clone(),
+            series,
             most,
         })
     }
@@ -72,7 +79,7 @@ impl CallerRuns {
     pub async fn begin(&self, caller: &str) -> Result<Option<Running>, StoreError> {
         let (caller, _) = hashed(caller);
         let none = || StoreError::Unavailable("this host has no counters".into());
-        let counter = PeriodCounter::new(&self.store, &format!("runs:{caller}"), PERIOD);
+        let counter = PeriodCounter::new(&self.store, &format!("{}:{caller}", self.series), PERIOD);
         let counter = counter.ok_or_else(none)?;
         let period = counter.present();
         if counter.add(period, 1).await? > i64::from(self.most.get()) {

@@ -21,7 +21,8 @@ const HEARTBEAT: &[u8] = b": heartbeat\n\n";
 ///
 /// Each frame is everything that is queued at that moment. Asking for the next
 /// one says that the host has taken the one before. Dropping the body before
-/// its end tells the writers that the peer has gone.
+/// its end tells the writers that the peer has gone, unless the stream is
+/// [recorded](super::Writer::record).
 pub struct Body {
     shared: Arc<SharedQueue>,
     clock: Arc<dyn Clock>,
@@ -153,8 +154,10 @@ impl Drop for Body {
     fn drop(&mut self) {
         let (abandoned, wake) = {
             let mut queue = self.shared.lock();
-            let abandoned = queue.phase != Phase::Ended;
-            (abandoned, queue.end())
+            match queue.go_on_unread() {
+                Some(wake) => (false, wake),
+                None => (queue.phase != Phase::Ended, queue.end()),
+            }
         };
         wake.now();
         if let (true, Some(abort)) = (abandoned, &self.abort) {

@@ -125,6 +125,15 @@ impl Event {
         self
     }
 
+    /// Frames as they were written before, each with the blank line that ends it.
+    pub(super) fn recorded(frames: &[u8]) -> Self {
+        Self {
+            lines: frames.strip_suffix(b"\n").unwrap_or(frames).to_vec(),
+            has_id: true,
+            ..Self::default()
+        }
+    }
+
     pub(super) const fn coalesce_key(&self) -> Option<&'static str> {
         self.coalesce
     }

@@ -30,6 +30,7 @@ mod decoder;
 mod event;
 mod events;
 mod queue;
+mod recording;
 mod response;
 mod writer;
 
@@ -38,6 +39,7 @@ pub use decoder::{DecodeError, Decoded, Decoder};
 pub use event::{Event, EventError};
 pub use events::{Events, EventsError, Received, events};
 pub use queue::Stats;
+pub use recording::{Recorded, Recording};
 pub use response::response;
 pub use writer::{Closed, FeedError, Writer, WriterConfig, channel};
 

@@ -8,6 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
 
 use super::event::Event;
+use super::recording::Kept;
 use crate::waiters::Waiters;
 
 /// Room for the `id` field of a numbered event.
@@ -62,6 +63,8 @@ pub(super) struct Queue {
     /// The body, while it waits for frames.
     pub(super) reader: Option<Waker>,
     pub(super) stats: Stats,
+    /// What a log wants of the stream, where one is kept.
+    pub(super) kept: Option<Kept>,
 }
 
 /// What must be woken once the lock is released: a waker may poll at once.
@@ -93,6 +96,7 @@ impl Queue {
             acks: Waiters::default(),
             reader: None,
             stats: Stats::default(),
+            kept: None,
         }
     }
 
@@ -160,6 +164,14 @@ impl Queue {
         self.queued += 1;
         self.stats.frames += 1;
         self.stats.queued += (self.buffer.len() - before) as u64;
+        if let Some(kept) = &mut self.kept {
+            kept.add(&self.buffer[before..]);
+            if kept.is_unread {
+                // It has gone as far as it ever will.
+                self.buffer.truncate(before);
+                (self.handed, self.taken) = (self.queued, self.queued);
+            }
+        }
         self.queued
     }
 
@@ -227,6 +239,7 @@ impl Queue {
         }
         let mut wake: Vec<_> = self.room.wakers().collect();
         wake.extend(self.reader.take());
+        wake.extend(self.kept.iter_mut().flat_map(Kept::wakers));
         Wake(wake)
     }
 
@@ -235,19 +248,41 @@ impl Queue {
         self.phase = Phase::Ended;
         self.buffer = BytesMut::new();
         self.held.clear();
+        Wake(self.everybody())
+    }
+
+    /// The body is gone, and the stream goes on without it, for its log. `None` where
+    /// none is kept, and where the stream has ended.
+    pub(super) fn go_on_unread(&mut self) -> Option<Wake> {
+        let kept = self.kept.as_mut().filter(|_| self.phase != Phase::Ended)?;
+        kept.is_unread = true;
+        self.buffer = BytesMut::new();
+        (self.handed, self.taken) = (self.queued, self.queued);
+        while let Some((_, event)) = self.held.pop_front() {
+            self.push(&event);
+        }
+        Some(Wake(self.everybody()))
+    }
+
+    fn everybody(&mut self) -> Vec<Waker> {
         let mut wake: Vec<_> = self.room.wakers().collect();
         wake.extend(self.acks.wakers());
         wake.extend(self.reader.take());
-        Wake(wake)
+        wake.extend(self.kept.iter_mut().flat_map(Kept::wakers));
+        wake
     }
 
+    /// Whoever waits for frames may look: the body, and the log.
     pub(super) fn wake_reader(&mut self) -> Wake {
-        Wake(self.reader.take().into_iter().collect())
+        let log = self.kept.as_mut().and_then(|kept| kept.log.take());
+        Wake(self.reader.take().into_iter().chain(log).collect())
     }
 
-    /// The first writer that waits may try again.
-    pub(super) fn wake_writer(&self) -> Wake {
-        Wake(self.room.first_waker().into_iter().collect())
+    /// The first writer that waits may try again. So may the log, which wants what was
+    /// held back until now.
+    pub(super) fn wake_writer(&mut self) -> Wake {
+        let log = self.kept.as_mut().and_then(|kept| kept.log.take());
+        Wake(self.room.first_waker().into_iter().chain(log).collect())
     }
 
     /// What is queued, then `last` unless the stream has its end already.

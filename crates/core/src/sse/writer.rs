@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::body::Body;
 use super::event::{Event, EventError};
 use super::queue::{Phase, Queue, SharedQueue, Stats};
+use super::recording::Recording;
 use crate::abort::AbortHandle;
 use crate::ports::Clock;
 use crate::waiters::Waiters;
@@ -234,6 +235,20 @@ impl Writer {
         let wake = self.shared().lock().close();
         wake.now();
         self.flush().await
+    }
+
+    /// Keeps the stream for a log as well, from here on. It then goes on when its body
+    /// is dropped, which aborts nothing: writers learn of it by the [`Recording`] alone.
+    pub fn record(&self) -> Recording {
+        Recording::of(&self.0.0)
+    }
+
+    /// Queues frames that another stream has written, as they are.
+    ///
+    /// # Errors
+    /// [`Closed`].
+    pub async fn feed_recorded(&self, frames: &[u8]) -> Result<(), Closed> {
+        self.feed(Event::recorded(frames)).await
     }
 
     /// Whether further calls would answer [`Closed`].

@@ -28,6 +28,8 @@ const AHEAD: u32 = 3;
 pub struct Claim {
     counter: PeriodCounter,
     first: u64,
+    /// Periods that it has besides the first.
+    ahead: u32,
     until: Instant,
 }
 
@@ -55,14 +57,38 @@ impl Store {
     /// When the store fails or is left alone. Nobody else can claim it for as
     /// long then.
     pub async fn claim(&self, name: &str, time: Duration) -> Result<Option<Claimed>, StoreError> {
-        let Some(counter) = PeriodCounter::new(self, name, time / AHEAD) else {
+        self.claim_periods(name, time / AHEAD, AHEAD).await
+    }
+
+    /// Claims what is called `name`, for at least `period` and at most twice as long,
+    /// should it not be released: two increments, or fewer where another has it. For
+    /// long claims, of which it does not matter when they end. `None` where the host
+    /// has no counters.
+    ///
+    /// # Errors
+    /// As [`claim`](Self::claim).
+    pub async fn claim_once(
+        &self,
+        name: &str,
+        period: Duration,
+    ) -> Result<Option<Claimed>, StoreError> {
+        self.claim_periods(name, period, 1).await
+    }
+
+    async fn claim_periods(
+        &self,
+        name: &str,
+        period: Duration,
+        ahead: u32,
+    ) -> Result<Option<Claimed>, StoreError> {
+        let Some(counter) = PeriodCounter::new(self, name, period) else {
             return Ok(None);
         };
-        let until = self.clock().now() + time;
+        let until = self.clock().now() + period * ahead;
         let first = counter.present();
         // In their order. Whoever begins later meets ours in the first that it
         // takes, or has taken it before us: of two, one has all of its own.
-        for period in first..=first + u64::from(AHEAD) {
+        for period in first..=first + u64::from(ahead) {
             if counter.add(period, 1).await? != 1 {
                 return Ok(Some(Claimed::Theirs));
             }
@@ -70,6 +96,7 @@ impl Store {
         let claim = Claim {
             counter,
             first,
+            ahead,
             until,
         };
         Ok(Some(Claimed::Ours(claim)))
@@ -82,13 +109,19 @@ impl Claim {
         now < self.until
     }
 
+    /// When its last period is over, since the Unix epoch: nobody meets it after that.
+    pub fn end(&self) -> Duration {
+        let last = self.first + u64::from(self.ahead);
+        self.counter.begin_of(last + 1)
+    }
+
     /// Lets others have it at once.
     ///
     /// # Errors
     /// When the store fails or is left alone: they wait for its time to end.
     pub async fn release(self) -> Result<(), StoreError> {
         // From the last, or another could begin at the first and meet the rest.
-        for period in (self.first..=self.first + u64::from(AHEAD)).rev() {
+        for period in (self.first..=self.first + u64::from(self.ahead)).rev() {
             self.counter.remove(period).await?;
         }
         Ok(())

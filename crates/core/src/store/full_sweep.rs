@@ -90,7 +90,8 @@ impl Store {
                 Looked::Removed => swept.removed += 1,
                 Looked::Live(until) => {
                     swept.live += 1;
-                    if !noted.contains(key) {
+                    let family = index::family_of(key);
+                    if !noted.contains(key) && !family.is_some_and(|of| noted.contains(&of)) {
                         missing.push((key.clone(), until.unix()));
                     }
                 }

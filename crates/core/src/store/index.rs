@@ -31,11 +31,17 @@ const TURNS: &str = "swept";
 /// Entries in a batch.
 const BATCH: usize = 64;
 
+/// Ends the entry that stands for all numbered keys of one prefix.
+const FAMILY: char = '*';
+
 /// Past its end a stretch is left in peace for so long: for clocks that are
 /// late, and for those who have a number and are still writing.
 const MARGIN: Duration = Duration::from_secs(120);
 
 const HOUR: u64 = 3_600;
+
+/// Two days, and the grace of a counter: a claim of a day and the next ends within.
+const TWO_DAYS: u64 = 48 * HOUR + 120;
 
 /// Stretches of one length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,7 +70,7 @@ impl Stretches {
         let [short, middle, long] = ALL;
         match life.as_secs() {
             0..=HOUR => short,
-            secs if secs <= 48 * HOUR => middle,
+            secs if secs <= TWO_DAYS => middle,
             _ => long,
         }
     }
@@ -126,6 +132,24 @@ pub(super) fn counter_of(counter: Period<'_>) -> Option<(Stretches, Stretch)> {
         .then_some((known, counter.period))
 }
 
+/// The entry for all keys that `prefix` (with its colon) begins: those numbered from 0
+/// on without a gap, and `reader`.
+pub(super) fn family(prefix: &str) -> String {
+    format!("{prefix}{FAMILY}")
+}
+
+/// The family that `key` would belong to.
+pub(super) fn family_of(key: &str) -> Option<String> {
+    let (prefix, _) = key.rsplit_once(':')?;
+    Some(family(&format!("{prefix}:")))
+}
+
+/// The prefix of the keys that `entry` stands for, where it is a family's.
+pub(super) fn family_prefix(entry: &str) -> Option<&str> {
+    let prefix = entry.strip_suffix(FAMILY)?;
+    prefix.ends_with(':').then_some(prefix)
+}
+
 /// Notes when something ends.
 pub(super) async fn note(
     store: &Store,
@@ -183,15 +207,24 @@ pub(super) async fn last_number(
         let last = store.increment(&of.batches(stretch), 0).await?;
         return Ok(last.unsigned_abs());
     }
-    // There is none beyond one that is missing: find it by doubling, then halving.
+    last_there(store, |number| of.batch_key(stretch, number)).await
+}
+
+/// The last number, from 1 on, under whose `key` there is something, where there is
+/// none beyond one that is missing; 0 where there is nothing. Found by doubling, then
+/// halving.
+pub(super) async fn last_there(
+    store: &Store,
+    key: impl Fn(u64) -> String,
+) -> Result<u64, StoreError> {
     let mut missing = 1;
-    while store.get(&of.batch_key(stretch, missing)).await?.is_some() {
+    while store.get(&key(missing)).await?.is_some() {
         missing *= 2;
     }
     let mut there = missing / 2;
     while missing - there > 1 {
         let half = there + (missing - there) / 2;
-        match store.get(&of.batch_key(stretch, half)).await? {
+        match store.get(&key(half)).await? {
             Some(_) => there = half,
             None => missing = half,
         }

@@ -48,6 +48,9 @@ pub(crate) use timestamp::Timestamp;
 
 pub use super::ports::LEFT_ALONE;
 
+/// In a family of numbered keys, that of who reads them.
+pub(crate) const READER: &str = "reader";
+
 use super::cache::Count;
 use super::ports::{
     BoxFuture, Clock, Counters, Entropy, KeyValue, Ports, Spawner, StoreError, check_key,
@@ -221,6 +224,13 @@ impl Store {
         self.call(|| key_value.set(key, value)).await
     }
 
+    /// As [`set`](Self::set), and tells how long the store itself took.
+    pub(crate) async fn set_timed(&self, key: &str, value: &[u8]) -> Result<Duration, StoreError> {
+        let key_value = self.key_value()?;
+        let (result, took) = self.timed(|| key_value.set(key, value)).await?;
+        result.map(|()| took)
+    }
+
     /// Removes what is under `key`, if anything is.
     ///
     /// # Errors
@@ -242,6 +252,21 @@ impl Store {
         check_key(key)?;
         index::note(self, [(key.to_owned(), until)]).await?;
         self.set(key, value).await
+    }
+
+    /// Notes, after the response, that all keys that `prefix` (with its colon) begins may
+    /// be removed when `until` has passed, by one entry: those numbered from 0 on
+    /// without a gap, and that of their [`READER`].
+    pub(crate) fn note_family_later(&self, prefix: &str, until: Duration) {
+        self.note_later(index::family(prefix), until);
+    }
+
+    /// The last number from 0 on under which there is something, with `prefix` before
+    /// it, where there is none beyond one that is missing.
+    pub(crate) async fn last_numbered(&self, prefix: &str) -> Result<Option<u64>, StoreError> {
+        let key = |number: u64| format!("{prefix}{}", number - 1);
+        let last = index::last_there(self, key).await?;
+        Ok(last.checked_sub(1))
     }
 
     /// Every key that is no counter, for the full sweep.
@@ -284,6 +309,15 @@ impl Store {
         &self,
         make: impl FnOnce() -> BoxFuture<'a, Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
+        let (result, _) = self.timed(make).await?;
+        result
+    }
+
+    /// The same, with how long it took, without the turn of others.
+    async fn timed<'a, T>(
+        &self,
+        make: impl FnOnce() -> BoxFuture<'a, Result<T, StoreError>>,
+    ) -> Result<(Result<T, StoreError>, Duration), StoreError> {
         if !self.urgent {
             self.tend_later();
             turn::for_others().await;
@@ -301,7 +335,7 @@ impl Store {
         {
             scope.cache.add(Count::StoreError);
         }
-        result
+        Ok((result, now - begin))
     }
 }
 

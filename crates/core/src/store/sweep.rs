@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use super::index::{self, Stretch, Stretches};
-use super::{Header, Store, Timestamp};
+use super::{Header, READER, Store, Timestamp};
 use crate::ports::{COUNTER_PREFIX, StoreError};
 
 /// Stretches that one sweep looks at, and of these that it works on. After a quiet
@@ -126,6 +126,10 @@ async fn remove_batch(store: &Store, key: &str, left: &mut usize) -> Result<(), 
     };
     for entry in index::keys_of(&batch) {
         *left = left.saturating_sub(1);
+        if let Some(prefix) = index::family_prefix(entry) {
+            remove_family(store, prefix).await?;
+            continue;
+        }
         match entry.strip_prefix(COUNTER_PREFIX) {
             Some(counter) => store.remove(counter).await?,
             // What is noted and cannot be read is of no use to anybody.
@@ -136,6 +140,20 @@ async fn remove_batch(store: &Store, key: &str, left: &mut usize) -> Result<(), 
         }
     }
     store.delete(key).await
+}
+
+/// Removes the keys that `prefix` begins, from the last to the first: should it break
+/// off, the others can still be found.
+async fn remove_family(store: &Store, prefix: &str) -> Result<(), StoreError> {
+    let key = |number: u64| format!("{prefix}{}", number - 1);
+    let last = index::last_there(store, key).await?;
+    store.delete(&format!("{prefix}{READER}")).await?;
+    for number in (1..=last).rev() {
+        if look(store, &key(number), store.unix()).await? == Looked::Unreadable {
+            store.delete(&key(number)).await?;
+        }
+    }
+    Ok(())
 }
 
 /// What became of a key that was looked at.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{FromRef, FromRequest, Request};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use garde::Validate;
 use http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE,
@@ -50,7 +51,31 @@ impl<T: Serialize> IntoResponse for Json<T> {
 #[derive(Clone, Copy, Debug)]
 pub struct Valid<T>(pub T);
 
+/// As [`Valid`], with the body as it came: for who has to know whether another is the
+/// same.
+#[derive(Clone, Debug)]
+pub struct Received<T> {
+    /// What was read of it.
+    pub value: T,
+    /// The body, byte for byte.
+    pub body: Bytes,
+}
+
 impl<S, T> FromRequest<S> for Valid<T>
+where
+    S: Send + Sync,
+    Arc<dyn Clock>: FromRef<S>,
+    T: DeserializeOwned + Validate<Context = ()>,
+{
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let received = Received::from_request(request, state).await?;
+        Ok(Self(received.value))
+    }
+}
+
+impl<S, T> FromRequest<S> for Received<T>
 where
     S: Send + Sync,
     Arc<dyn Clock>: FromRef<S>,
@@ -64,7 +89,8 @@ where
         check_encoding(&parts.headers)?;
         arrive::check_announced_length(&parts.headers, MAX_BODY)?;
         let body = arrive::read_all(body, MAX_BODY, &*Arc::<dyn Clock>::from_ref(state)).await?;
-        parse(&body).map(Self)
+        let value = parse(&body)?;
+        Ok(Self { value, body })
     }
 }
 
@@ -210,8 +236,6 @@ fn pointer(path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
 
     #[test]

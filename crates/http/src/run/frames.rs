@@ -42,8 +42,9 @@ pub trait Frames: Clone + Copy + fmt::Debug + Default + Send + Sync + 'static {
 /// Something that a run says, for the application to make a frame of.
 #[derive(Clone, Copy, Debug)]
 pub enum Said<'a, F: Frames> {
-    /// First: the run's id, by which it can be stopped.
-    Run(&'a str),
+    /// First: the run's id, by which it can be stopped, and whether it can be read again
+    /// by it.
+    Run(&'a str, bool),
     /// A piece of the answer.
     Content(&'a str),
     /// A line of progress for a person.
@@ -76,4 +77,6 @@ pub enum Cut {
     Stopped,
     /// The request's own deadline.
     Deadline,
+    /// Its client has gone, and nobody else has read it for a while.
+    Abandoned,
 }

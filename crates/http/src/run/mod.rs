@@ -2,12 +2,15 @@
 //!
 //! [`start`] gives the response body and spawns the work that feeds it. A run
 //! ends in exactly one terminal frame, whatever happens upstream, unless the
-//! client goes: then everything is dropped, and with it the upstream calls.
+//! client goes: then everything is dropped, and with it the upstream calls. One that
+//! can be read again ([`resume`]) goes on without its client.
 
 mod frames;
 mod new;
 mod output;
 pub mod plain;
+mod read;
+pub mod resume;
 mod serve;
 pub mod stop;
 #[cfg(test)]
@@ -34,13 +37,17 @@ use spinlane_core::limit::Running;
 use spinlane_core::ports::{
     BoxFuture, ClientTimeouts, Clock, Entropy, Instant, PanicTail, Spawner,
 };
-use spinlane_core::sse::{self, Event, WriterConfig};
+use spinlane_core::runlog::{Keys, Readers, RunLogs};
+use spinlane_core::sse::{self, Event, Recording, WriterConfig};
 use spinlane_core::store::Store;
 use spinlane_core::{hex, log, scope};
 
 pub use frames::{Cut, Frames, Said};
 pub use new::NewRun;
 pub use output::{Closed, Held, MAX_FRAMES, Output};
+pub use read::{After, read};
+pub use resume::Attempt;
+use resume::Log;
 pub use serve::serve;
 pub use waits::{Waits, Whose};
 
@@ -75,6 +82,13 @@ pub struct Runs {
     pub deadline: Option<Duration>,
     /// Where runs are told to stop, where instances share a store.
     pub stops: Option<Signals>,
+    /// Where what they say is kept, where they can be read again.
+    pub logs: Option<RunLogs>,
+    /// The keys by which the same run is asked for again.
+    pub keys: Option<Keys>,
+    /// A run that can be read again, and that nobody reads for so long, ends: 60 s at
+    /// first.
+    pub abandon: Duration,
     /// Names who is behind a lane, for a person.
     pub whose: Whose,
 }
@@ -89,6 +103,9 @@ impl Runs {
             stall: ClientTimeouts::default().stall,
             deadline: None,
             stops: None,
+            logs: None,
+            keys: None,
+            abandon: Duration::from_secs(60),
             whose: |lane| lane,
         }
     }
@@ -104,6 +121,27 @@ impl Runs {
             ..self
         }
     }
+
+    /// The same, for runs that outlive their connections: what they say is kept in
+    /// `store`, where that has counters, so that instances share it. See [`resume`].
+    #[must_use]
+    pub fn resumed_in(self, store: &Store) -> Self {
+        let logs = RunLogs::new(store, resume::LOGS);
+        Self {
+            keys: logs.as_ref().map(|_| Keys::new(store, resume::KEYS)),
+            logs,
+            ..self
+        }
+    }
+
+    /// The same, where a run ends that nobody reads for `time`.
+    #[must_use]
+    pub fn abandoned_after(self, time: Duration) -> Self {
+        Self {
+            abandon: time,
+            ..self
+        }
+    }
 }
 
 impl fmt::Debug for Runs {
@@ -113,17 +151,22 @@ impl fmt::Debug for Runs {
             .field("stall", &self.stall)
             .field("deadline", &self.deadline)
             .field("stops", &self.stops)
+            .field("logs", &self.logs)
+            .field("abandon", &self.abandon)
             .finish_non_exhaustive()
     }
 }
 
 /// Names a run.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Run {
-    /// 128 random bits: who knows it may stop the run.
+    /// 128 random bits: who knows it may stop the run, and read it where that is
+    /// possible.
     pub id: String,
     /// Whether the log is sent as well.
     pub debug: bool,
+    /// What it says is kept there.
+    log: Option<Log>,
 }
 
 impl Run {
@@ -134,6 +177,7 @@ impl Run {
         Self {
             id: hex::encode(&id),
             debug: false,
+            log: None,
         }
     }
 }
@@ -191,7 +235,7 @@ impl<F: Frames> From<ErrorObject> for Ending<F> {
 }
 
 /// Answers with a stream at once, and starts the run that feeds it. When the body is
-/// dropped before its end the run is aborted.
+/// dropped before its end the run is aborted, unless it can be read again.
 pub fn start<F: Frames>(
     runs: &Runs,
     context: &RequestContext,
@@ -201,14 +245,28 @@ pub fn start<F: Frames>(
 ) -> Response {
     let run_id = HeaderValue::from_str(&run.id).ok();
     let (body, panic_tail) = spawn(runs, context, run, work, running);
+    let mut response = streamed(runs, body, panic_tail);
+    response
+        .headers_mut()
+        .extend(run_id.map(|id| (X_RUN_ID, id)));
+    response
+}
+
+/// The answer that carries a stream.
+fn streamed(runs: &Runs, body: sse::Body, panic_tail: PanicTail) -> Response {
     let mut response = sse::response(body).map(Body::new);
     let extensions = response.extensions_mut();
     extensions.insert(panic_tail);
     extensions.insert(ClientTimeouts::default().stall(runs.stall));
     response
-        .headers_mut()
-        .extend(run_id.map(|id| (X_RUN_ID, id)));
-    response
+}
+
+/// What a stream still says should the component panic.
+fn panic_tail<F: Frames>(body: &sse::Body) -> PanicTail {
+    body.panic_tail(|request_id| {
+        let error = ErrorObject::internal(request_id);
+        Event::json(&F::Frame::from(Said::Error(&error))).ok()
+    })
 }
 
 /// Spawns `run`: its stream, and what the stream still says should the component
@@ -227,87 +285,117 @@ fn spawn<F: Frames>(
             .numbered(true),
         Some(context.abort.clone()),
     );
-    let panic_tail = body.panic_tail(|request_id| {
-        let error = ErrorObject::internal(request_id);
-        Event::json(&F::Frame::from(Said::Error(&error))).ok()
-    });
-    let output = Output::new(writer);
-    let sink = run.debug.then(|| output.log_sink());
-    let abort = context.abort.clone();
-    let started = runs.clock.now();
-    let work = drive(runs.clone(), abort, run, work, output, started, running);
+    let panic_tail = panic_tail::<F>(&body);
+    let life = Life {
+        log: run.log.map(|log| log.keep(runs, writer.record(), &run.id)),
+        output: Output::new(writer),
+        runs: runs.clone(),
+        abort: context.abort.clone(),
+        id: run.id,
+        started: runs.clock.now(),
+    };
+    let sink = run.debug.then(|| life.output.log_sink());
+    let work = life.drive(work, running);
     let work = work.instrument(tracing::Span::current());
     let work = scope::run(Arc::clone(&context.scope), log::with_sink(sink, work));
     runs.spawner.spawn(Box::pin(work));
     (body, panic_tail)
 }
 
-/// The whole life of a run.
-async fn drive<F: Frames>(
+/// What there is to a run while it goes on.
+struct Life<F> {
     runs: Runs,
-    abort: AbortHandle,
-    run: Run,
-    mut work: impl Work<F>,
+    id: String,
     output: Output<F>,
+    /// Who may end it early fires it.
+    abort: AbortHandle,
     started: Instant,
-    running: Option<Running>,
-) {
-    if output.begin(&run.id, work.opening()).await.is_err() {
-        return;
+    /// Where it can be read again: whether somebody does.
+    log: Option<(Recording, Readers)>,
+}
+
+impl<F: Frames> Life<F> {
+    /// The whole of it.
+    async fn drive(self, mut work: impl Work<F>, running: Option<Running>) {
+        let (output, resumable) = (&self.output, self.log.is_some());
+        let begun = output.begin(&self.id, resumable, work.opening()).await;
+        if begun.is_err() {
+            return;
+        }
+        let waits = Arc::new(Waits::new(output.clone(), self.runs.whose));
+        let ending = self.ending(&mut work, &waits).await;
+        // Who wanted the end needs no answer, and who has gone has none.
+        let unwanted = [Cut::Stopped, Cut::Abandoned].map(F::Reason::from);
+        let ending = match ending {
+            Ending::Incomplete(reason) if !unwanted.contains(&reason) => work
+                .silence(reason)
+                .map_or(Ending::Incomplete(reason), Ending::Failed),
+            ending => ending,
+        };
+        let took = self.runs.clock.now() - self.started;
+        let mut usage = F::usage();
+        work.report(&mut usage);
+        // Who reads the end may begin the next run at once.
+        if let Some(running) = running {
+            running.end().await;
+        }
+        finish(output, &usage, &ending, took).await;
     }
-    let waits = Arc::new(Waits::new(output.clone(), runs.whose));
-    let cut = |cut: Cut| Ending::Incomplete(cut.into());
-    let ending = {
-        let deadline = match runs.deadline {
-            Some(deadline) => runs.clock.sleep_until(started + deadline),
+
+    /// Does the work until it ends, or something else ends it.
+    async fn ending(&self, work: &mut impl Work<F>, waits: &Arc<Waits<F>>) -> Ending<F> {
+        let cut = |cut: Cut| Ending::Incomplete(cut.into());
+        let deadline = match self.runs.deadline {
+            Some(deadline) => self.runs.clock.sleep_until(self.started + deadline),
             None => futures::future::pending().boxed(),
         };
-        let work = select(work.work(&output, &waits), deadline);
-        let stop = stop::stopped(&runs, &run.id);
-        match until(&abort, work, stop).await {
+        let work = select(work.work(&self.output, waits), deadline);
+        match self.until(work).await {
             // It went on until there was no room for more.
-            Ok(Either::Left((Ending::Gone, _))) if output.is_full() => cut(Cut::Upstream),
+            Ok(Either::Left((Ending::Gone, _))) if self.output.is_full() => cut(Cut::Upstream),
             Ok(Either::Left((ending, _))) => ending,
             Ok(Either::Right(_)) => cut(Cut::Deadline),
             Err(AbortReason::Deadline) => cut(Cut::Deadline),
             Err(AbortReason::Stopped) => cut(Cut::Stopped),
+            Err(AbortReason::Abandoned) => cut(Cut::Abandoned),
             Err(AbortReason::ClientGone) => Ending::Gone,
         }
-    };
-    // Who wanted the end needs no answer.
-    let ending = match ending {
-        Ending::Incomplete(reason) if reason != Cut::Stopped.into() => work
-            .silence(reason)
-            .map_or(Ending::Incomplete(reason), Ending::Failed),
-        ending => ending,
-    };
-    let took = runs.clock.now() - started;
-    let mut usage = F::usage();
-    work.report(&mut usage);
-    // Who reads the end may begin the next run at once.
-    if let Some(running) = running {
-        running.end().await;
     }
-    finish(&output, &usage, &ending, took).await;
-}
 
-/// Does `work` until it ends, or `abort` fires; `stop` is one of those who fire
-/// it.
-async fn until<W: Future>(
-    abort: &AbortHandle,
-    work: W,
-    stop: impl Future<Output = ()>,
-) -> Result<W::Output, AbortReason> {
-    let stop = async {
-        stop.await;
-        abort.abort(AbortReason::Stopped);
-        futures::future::pending::<Infallible>().await
-    };
-    let work = std::pin::pin!(work);
-    let signal = abort.signal();
-    match select(Box::pin(signal.guard(work)), Box::pin(stop)).await {
-        Either::Left((ended, _)) => ended,
-        Either::Right((never, _)) => match never {},
+    /// Does `work` until it ends, or is aborted: by who asks for its end, too, or when
+    /// nobody is left to read it.
+    async fn until<W: Future>(&self, work: W) -> Result<W::Output, AbortReason> {
+        let ended = async {
+            let stopped = std::pin::pin!(stop::stopped(&self.runs, &self.id));
+            let unwanted = std::pin::pin!(self.unwanted());
+            let reason = match select(stopped, unwanted).await {
+                Either::Left(_) => AbortReason::Stopped,
+                Either::Right((reason, _)) => reason,
+            };
+            self.abort.abort(reason);
+            futures::future::pending::<Infallible>().await
+        };
+        let work = std::pin::pin!(work);
+        let signal = self.abort.signal();
+        match select(Box::pin(signal.guard(work)), Box::pin(ended)).await {
+            Either::Left((ended, _)) => ended,
+            Either::Right((never, _)) => match never {},
+        }
+    }
+
+    /// Resolves when the client has gone and nobody else reads the run; never, where it
+    /// cannot be read again: its end is the client's then.
+    async fn unwanted(&self) -> AbortReason {
+        let Some((recording, readers)) = &self.log else {
+            return futures::future::pending().await;
+        };
+        recording.unread().await;
+        let nobody = std::pin::pin!(readers.none_for(self.runs.abandon));
+        match select(nobody, std::pin::pin!(recording.stopped())).await {
+            Either::Left(_) => AbortReason::Abandoned,
+            // Nobody will ever read what it says.
+            Either::Right(_) => AbortReason::ClientGone,
+        }
     }
 }
 

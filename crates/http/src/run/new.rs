@@ -9,12 +9,13 @@ use spinlane_core::error::{ErrorObject, code};
 
 /// The last event that a client of streams has seen; it sends this by itself
 /// when it connects again.
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// A request that begins a run.
 ///
 /// As an extractor, to be the first of a handler's, it answers 409 to one that
-/// wants to go on with a run: to begin another would do everything twice.
+/// wants to go on with a run: to begin another would do everything twice. Where runs can
+/// be read again, [`Attempt`](super::Attempt) takes its place.
 ///
 /// ```
 /// use axum::routing::post;
@@ -42,7 +43,7 @@ impl<S: Sync> FromRequestParts<S> for NewRun {
         }
         let message = "this request has the header `Last-Event-ID`, as clients send it that have \
              lost a stream and connect again; to answer it would do everything twice: send it \
-             without the header; runs cannot be resumed yet";
+             without the header";
         let error = ErrorObject::new(code::NOT_RESUMABLE, message).with("header", "last-event-id");
         Err(Problem::new(StatusCode::CONFLICT, error))
     }

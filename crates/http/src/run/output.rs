@@ -77,8 +77,13 @@ impl<F: Frames> Output<F> {
 
     /// The first frames, which leave with the head. Resolves when the host has
     /// taken them: what comes after cannot delay the head.
-    pub(super) async fn begin(&self, id: &str, opening: Option<&str>) -> Result<(), Closed> {
-        let first = self.feed(&frame::<F>(Said::Run(id)));
+    pub(super) async fn begin(
+        &self,
+        id: &str,
+        resumable: bool,
+        opening: Option<&str>,
+    ) -> Result<(), Closed> {
+        let first = self.feed(&frame::<F>(Said::Run(id, resumable)));
         first.await?;
         if let Some(line) = opening {
             self.thinking(line);

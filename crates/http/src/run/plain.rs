@@ -47,6 +47,7 @@ impl From<Cut> for Reason {
             Cut::Upstream => "upstream_cut",
             Cut::Stopped => "stopped",
             Cut::Deadline => "deadline",
+            Cut::Abandoned => "abandoned",
         })
     }
 }
@@ -79,6 +80,8 @@ pub enum Frame<'a> {
     Run {
         /// Its id.
         id: &'a str,
+        /// Whether it goes on when its client goes, and can be read again.
+        resumable: bool,
     },
     /// A piece of the answer.
     Content(&'a str),
@@ -115,7 +118,7 @@ pub struct Incomplete {
 impl<'a> From<Said<'a, Plain>> for Frame<'a> {
     fn from(said: Said<'a, Plain>) -> Self {
         match said {
-            Said::Run(id) => Self::Run { id },
+            Said::Run(id, resumable) => Self::Run { id, resumable },
             Said::Content(text) => Self::Content(text),
             Said::Thinking(line) => Self::Thinking(line),
             Said::Progress { done, total, label } => Self::Progress { done, total, label },

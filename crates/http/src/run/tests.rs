@@ -1,5 +1,7 @@
 //! Runs from their start to their last frame, in virtual time.
 
+mod resume;
+
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use spinlane_core::cache::Signals;
@@ -64,6 +66,14 @@ fn context() -> RequestContext {
 
 const ID: &str = "0123456789abcdef0123456789abcdef";
 
+fn named() -> Run {
+    Run {
+        id: ID.into(),
+        debug: false,
+        log: None,
+    }
+}
+
 /// Every frame of a run that says "a" and "b" and ends so, set up by `set`.
 fn frames(world: &World, ending: Option<Ending<Plain>>, set: impl FnOnce(&mut Runs)) -> Vec<Value> {
     let ports = world.ports();
@@ -74,11 +84,7 @@ fn frames(world: &World, ending: Option<Ending<Plain>>, set: impl FnOnce(&mut Ru
         ending,
         clock: ports.clock.clone(),
     };
-    let run = Run {
-        id: ID.into(),
-        debug: false,
-    };
-    let response = start(&runs, &context(), run, work, None);
+    let response = start(&runs, &context(), named(), work, None);
     assert_eq!(response.headers()["x-run-id"], ID);
     assert_eq!(response.headers()["content-type"], "text/event-stream");
     let body = world.run(response.into_body().collect());
@@ -96,7 +102,10 @@ fn frames(world: &World, ending: Option<Ending<Plain>>, set: impl FnOnce(&mut Ru
 
 /// The last frame, after a look at those before it.
 fn last(frames: &[Value]) -> &Value {
-    assert_eq!(frames[0], json!({"type": "run", "data": {"id": ID}}));
+    assert_eq!(
+        frames[0],
+        json!({"type": "run", "data": {"id": ID, "resumable": false}})
+    );
     assert_eq!(frames[1], json!({"type": "thinking", "data": "Beginning"}));
     let [.., usage, last] = frames else {
         panic!("{frames:?}")
@@ -158,12 +167,8 @@ fn a_client_that_goes_ends_the_work() {
         ending: None,
         clock: ports.clock.clone(),
     };
-    let run = Run {
-        id: ID.into(),
-        debug: false,
-    };
     let context = context();
-    let response = start(&runs, &context, run, work, None);
+    let response = start(&runs, &context, named(), work, None);
     let mut body = response.into_body();
     world.run(body.frame()).unwrap().unwrap();
     drop(body);

@@ -18,6 +18,10 @@ fn schemathesis(tools: &Path, dj: &Dj, folder: &TempDir) -> Command {
     let mut command = python(tools, tools.join("bin/schemathesis"));
     command
         .current_dir(folder.path())
+        .env(
+            "SCHEMATHESIS_HOOKS",
+            repository("tests/component/schemathesis_hooks.py"),
+        )
         .arg("--config-file")
         .arg(repository("tests/component/schemathesis.toml"))
         .args(["run", &dj.host.url("/api/openapi.json")])

@@ -4,16 +4,14 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chacha20poly1305::aead::{Aead, KeyInit, Payload};
-use chacha20poly1305::{XChaCha20Poly1305, XNonce};
-use hkdf::Hkdf;
 use sha2::{Digest, Sha256};
 
 use super::SessionError;
 use crate::hex;
+use crate::ports::Entropy;
+use crate::seal::Cipher;
 
 pub(super) const TOKEN_BYTES: usize = 32;
-pub(super) const NONCE_BYTES: usize = 24;
 
 /// What its holder opens a session with. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
@@ -60,12 +58,9 @@ impl Opener {
     }
 
     /// The cipher of this session's records, in this namespace.
-    fn cipher(&self, namespace: &str) -> XChaCha20Poly1305 {
-        let mut key = [0; 32];
-        let info = [b"spinlane session record:".as_slice(), namespace.as_bytes()];
-        let derived = Hkdf::<Sha256>::new(None, &self.token).expand_multi_info(&info, &mut key);
-        debug_assert!(derived.is_ok(), "32 bytes are not too many");
-        XChaCha20Poly1305::new(&key.into())
+    fn cipher(&self, namespace: &str) -> Cipher {
+        let purpose = [b"spinlane session record:".as_slice(), namespace.as_bytes()];
+        Cipher::derived(&self.token, &purpose)
     }
 
     /// The nonce and what is encrypted, as base64.
@@ -73,17 +68,11 @@ impl Opener {
         &self,
         namespace: &str,
         line: &[u8],
-        nonce: [u8; NONCE_BYTES],
+        entropy: &dyn Entropy,
         plain: &[u8],
     ) -> Option<String> {
-        let payload = Payload {
-            msg: plain,
-            aad: line,
-        };
-        let encrypted = self
-            .cipher(namespace)
-            .encrypt(&XNonce::from(nonce), payload);
-        Some(URL_SAFE_NO_PAD.encode([nonce.as_slice(), &encrypted.ok()?].concat()))
+        let sealed = self.cipher(namespace).seal(entropy, line, plain)?;
+        Some(URL_SAFE_NO_PAD.encode(sealed))
     }
 
     pub(super) fn decrypt(
@@ -92,15 +81,7 @@ impl Opener {
         line: &[u8],
         encrypted: &[u8],
     ) -> Option<Vec<u8>> {
-        let encrypted = URL_SAFE_NO_PAD.decode(encrypted).ok()?;
-        let (nonce, encrypted) = encrypted.split_first_chunk::<NONCE_BYTES>()?;
-        let payload = Payload {
-            msg: encrypted,
-            aad: line,
-        };
-        let plain = self
-            .cipher(namespace)
-            .decrypt(&XNonce::from(*nonce), payload);
-        plain.ok()
+        let sealed = URL_SAFE_NO_PAD.decode(encrypted).ok()?;
+        self.cipher(namespace).open(line, &sealed)
     }
 }
