@@ -205,9 +205,9 @@ export class Run {
       return response;
     }
     const error = await problem(response);
-    // Spinlane itself has run nothing, and the next request is another one. A conflict
-    // is with this very request; and who speaks without a code does not know.
-    if (error.code && error.status !== 409) turn.key = null;
+    // What it stood for is another request, or is not there any more. All else leaves it
+    // open whether there is a run by now.
+    if (error.code === 'key_reused' || error.code === 'run_gone') turn.key = null;
     throw new RequestError(error);
   }
 
@@ -223,7 +223,7 @@ export class Run {
     const error = await problem(response);
     // A page of somebody in between says nothing, and a bad moment passes.
     if (error.code && status !== 429 && status < 500) {
-      throw new RequestError({ ...error, code: { 404: 'run_unknown', 410: 'run_gone' }[status] ?? error.code });
+      throw new RequestError({ ...error, code: status === 404 ? 'run_unknown' : error.code });
     }
     this.#refusal = error.code ? error : null;
     throw new Error(error.message);

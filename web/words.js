@@ -87,6 +87,18 @@ const errors = {
   ],
   cross_site: () => ['The request came from another site', 'Open Spinlane itself, and ask there.'],
   run_lost: () => ['The rest of the answer was lost', 'Whatever was working on it has gone. What had come of it is here.', 'again'],
+  run_gone: () => ['The rest of the answer was not kept', 'It cannot be read on. What had come of it is here.', 'again'],
+  too_many_readers: () => [
+    'Your answers are being read in many places',
+    'Close a tab that shows one, or wait until it is done.',
+    'again',
+  ],
+  key_pending: () => [
+    'Nobody has begun to answer this yet',
+    'It was sent before. Ask again; should that not help, edit it and send it anew.',
+    'again',
+  ],
+  key_reused: () => ['This is not what was sent before', 'Ask again: it is sent as another request.', 'again'],
   budget_exhausted: () => [
     'Too much for one request',
     'It would take more calls than one request may make. Ask for less at a time.',
@@ -96,7 +108,6 @@ const errors = {
   // What the page itself finds out.
   offline: () => ['You are offline', 'This device has no network connection.', 'again'],
   unreachable: () => ['Spinlane does not answer', 'The server may be restarting.', 'again'],
-  run_gone: () => ['The rest of the answer was not kept', 'It cannot be read on. What had come of it is here.', 'again'],
   run_unknown: () => [
     'The answer cannot be read on',
     'It has been over for a while, or belongs to another login. What had come of it is here.',

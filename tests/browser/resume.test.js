@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import test, { afterEach, beforeEach } from 'node:test';
 import { setTimeout as pass } from 'node:timers/promises';
+import { sleepy } from './harness.js';
 import { dj } from './started.js';
 import { DESKTOP, PHONE, ask, counts, ended, filled, forgive, inspected, next, script, shot, violations, visit } from './walk.js';
 import { wire } from './wire.js';
@@ -142,25 +143,32 @@ test('tools that ran while the page was away are there, once', async () => {
 });
 
 test('a laptop that is closed for 50 s in mid-answer goes on with it', async () => {
-  const page = await answering({ count: 100, pace: 700, until: 3 });
-  await page.evaluate(() => {
-    globalThis.slept = [];
-    for (const type of ['freeze', 'resume']) document.addEventListener(type, () => globalThis.slept.push(type));
-  });
-  const session = await page.context().newCDPSession(page);
-  await session.send('Page.setWebLifecycleState', { state: 'frozen' });
-  // A computer that sleeps holds no connection.
-  line.cut();
-  await pass(ASLEEP_MS);
-  line.mend();
-  await session.send('Page.setWebLifecycleState', { state: 'active' });
-  await spoken(page, 60);
-  assert.deepEqual(await page.evaluate(() => globalThis.slept), ['freeze', 'resume']);
-  assert.ok(await isRunning(page));
-  await ended(page);
-  assert.equal(await said(page), whole(100));
-  await askedOnce(page);
-  forgive('net::ERR_');
+  const { page, close } = await sleepy();
+  try {
+    await script({ deltas: numbered(100), pace_ms: 700 });
+    await page.goto(`${line.origin}/`);
+    await page.evaluate(() => {
+      globalThis.slept = [];
+      for (const type of ['freeze', 'resume']) document.addEventListener(type, () => globalThis.slept.push(type));
+    });
+    await ask(page, 'Count for me');
+    await spoken(page, 3);
+    const session = await page.context().newCDPSession(page);
+    await session.send('Page.setWebLifecycleState', { state: 'frozen' });
+    // A computer that sleeps holds no connection.
+    line.cut();
+    await pass(ASLEEP_MS);
+    line.mend();
+    await session.send('Page.setWebLifecycleState', { state: 'active' });
+    await spoken(page, 60);
+    assert.deepEqual(await page.evaluate(() => globalThis.slept), ['freeze', 'resume']);
+    assert.ok(await isRunning(page));
+    await ended(page);
+    assert.equal(await said(page), whole(100));
+    await askedOnce(page);
+  } finally {
+    await close();
+  }
 });
 
 test('a tab that is duplicated in mid-answer goes on with it, and so does the first', async () => {
@@ -268,7 +276,7 @@ const lost = { type: 'error', data: { code: 'run_lost', message: 'raw words' } }
 
 for (const [name, answer, title] of [
   ['lost', { contentType: 'text/event-stream', body: `id: 900\ndata: ${JSON.stringify(lost)}\n\n` }, 'The rest of the answer was lost'],
-  ['gone', problem(410, 'gone'), 'The rest of the answer was not kept'],
+  ['gone', problem(410, 'run_gone'), 'The rest of the answer was not kept'],
   ['unknown', problem(404, 'not_found'), 'The answer cannot be read on'],
 ]) {
   test(`an answer whose rest is ${name} says so, and keeps what there is`, async () => {

@@ -242,9 +242,10 @@ test('errors say what to do', () => {
   const offline = explain({ code: 'upstream_unreachable', message: 'm', context: { upstream: 'spotify' } });
   assert.equal(offline.title, 'Spotify is offline');
   assert.equal(offline.action, 'again');
-  for (const code of ['too_many_runs', 'store_unavailable']) {
+  const other = explain({ code: 'of_tomorrow', message: 'm' });
+  for (const code of ['too_many_runs', 'too_many_readers', 'store_unavailable', 'run_lost', 'run_gone', 'run_unknown', 'key_pending', 'key_reused']) {
     const { title, hint, action } = explain({ code, message: 'm' });
-    assert.ok(title && hint && !title.includes(code) && action === 'again', code);
+    assert.ok(title !== other.title && hint && !title.includes(code) && action === 'again', code);
   }
   for (const code of ['session_required', 'session_expired', 'session_invalid']) {
     assert.equal(explain({ code, status: 401, message: 'm' }).action, 'connect', code);

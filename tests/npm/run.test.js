@@ -205,7 +205,7 @@ test('a run that ends with its connection is not read on', async () => {
 
 test('a run that cannot be read any more says why, once', async () => {
   for (const [status, code] of [[404, 'run_unknown'], [410, 'run_gone'], [401, 'session_expired']]) {
-    answers = [refuse(status, { code: status === 401 ? code : 'whatever', message: 'm' })];
+    answers = [refuse(status, { code: status === 404 ? 'not_found' : code, message: 'm' })];
     const followed = readOn();
     await settled();
     assert.equal(followed.error.code, code);
@@ -253,8 +253,9 @@ test('a frame that cannot be read is left out, and nothing else', async () => {
 
 test('one send has one key, for as long as nobody knows what became of it', async () => {
   const key = () => asked.at(-1).headers['idempotency-key'];
-  // What the server cannot have said: the request may have come to it.
-  for (const answer of [unreachable, refuse(502), refuse(409, { code: 'in_progress', message: 'm' })]) {
+  // There may be a run by now, or there is none, and the key is free.
+  const refusals = [[409, 'key_pending'], [429, 'too_many_runs'], [503, 'store_unavailable'], [401, 'session_required']];
+  for (const answer of [unreachable, refuse(502), ...refusals.map(([status, code]) => refuse(status, { code, message: 'm' }))]) {
     answers = [answer];
     const { turn } = ask();
     await settled();
@@ -268,7 +269,8 @@ test('one send has one key, for as long as nobody knows what became of it', asyn
     assert.equal(again.turn.key, null);
     assert.notEqual(newTurn(3, again.turn).key, first);
   }
-  for (const [status, code] of [[429, 'too_many_runs'], [503, 'store_unavailable'], [401, 'session_required'], [410, 'log_gone'], [422, 'x']]) {
+  // It stands for what is not to be had.
+  for (const [status, code] of [[410, 'run_gone'], [422, 'key_reused']]) {
     answers = [refuse(status, { code, message: 'm' })];
     const refused = ask();
     await settled();
