@@ -33,4 +33,4 @@ mod stored;
 mod testing;
 
 pub use app::App;
-pub(crate) use app::{AppState, random_hex};
+pub(crate) use app::AppState;

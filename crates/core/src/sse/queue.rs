@@ -184,7 +184,8 @@ impl Queue {
     /// it. Returns whether it was queued or held.
     pub(super) fn post(&mut self, event: Event) -> bool {
         // Half of the queue is for what must not be lost.
-        let plenty = self.buffer.len() + event.size() + ID_BYTES <= self.capacity / 2;
+        let is_unread = self.kept.as_ref().is_some_and(|kept| kept.is_unread);
+        let plenty = self.buffer.len() + event.size() + ID_BYTES <= self.capacity / 2 || is_unread;
         if plenty && self.held.is_empty() {
             self.push(&event);
             return true;
