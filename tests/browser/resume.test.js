@@ -153,6 +153,8 @@ test('a laptop that is closed for 50 s in mid-answer goes on with it', async () 
     });
     await ask(page, 'Count for me');
     await spoken(page, 3);
+    // Only what is out of sight freezes, and can be seen again.
+    const before = await page.context().newPage();
     const session = await page.context().newCDPSession(page);
     await session.send('Page.setWebLifecycleState', { state: 'frozen' });
     // A computer that sleeps holds no connection.
@@ -160,6 +162,8 @@ test('a laptop that is closed for 50 s in mid-answer goes on with it', async () 
     await pass(ASLEEP_MS);
     line.mend();
     await session.send('Page.setWebLifecycleState', { state: 'active' });
+    await before.close();
+    await page.bringToFront();
     await spoken(page, 60);
     assert.deepEqual(await page.evaluate(() => globalThis.slept), ['freeze', 'resume']);
     assert.ok(await isRunning(page));
