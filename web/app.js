@@ -10,10 +10,10 @@ import { showExamples, showSuggestions } from '/assets/offers.js';
 import { Records } from '/assets/records.js';
 import { RequestError, Run, stopRun } from '/assets/run.js';
 import { Server } from '/assets/server.js';
-import { apply, end, failure, history, lostSession, newTurn, side } from '/assets/turn.js';
+import { apply, end, failure, goesOn, history, lostSession, newTurn, side } from '/assets/turn.js';
 import { hideUndo, listenUndo, offerUndo } from '/assets/undo.js';
 import { TurnView, loadNotes } from '/assets/view.js';
-import { incomplete, stateName, tabTitle, toolName } from '/assets/words.js';
+import { away, incomplete, stateName, tabTitle, toolName } from '/assets/words.js';
 
 const SAVE_EVERY_MS = 300;
 
@@ -26,7 +26,7 @@ const records = new Records();
 const views = new Map();
 const desk = new Desk();
 const announcer = new Announcer(byId('status'), byId('spoken'));
-/** The run under way: `{run, turn, began, over}`. */
+/** The run under way: `{run, turn, began, over, away}`. */
 let current = null;
 
 const turns = () => records.present.turns;
@@ -46,7 +46,7 @@ const page = {
     byId('public').checked = turn.isPublic;
     message.focus();
   },
-  goOn: (turn) => ask({ ...turn, message: 'Go on from where you stopped.' }),
+  goOn: (turn) => ask({ ...turn, message: 'Go on from where you stopped.', key: null }),
   leave: () => leave(),
 };
 
@@ -116,24 +116,45 @@ async function ask(asked, instead = null) {
     stopCurrent();
     await current.over;
   }
-  const cutOff = last()?.ending.kind === 'interrupted' ? last().run : null;
+  const cutOff = last() && isOutOfSight(last()) ? last().run : null;
   hideUndo();
   if (instead) replace(instead);
-  const request = { message: asked.message, mode: asked.mode, conversationHistory: history(turns()) };
+  const request = { message: asked.message, mode: asked.mode, conversationHistory: history(turns()), resume: true };
   if (asked.playlistId) request.playlistId = asked.playlistId;
   if (asked.isPublic) request.public = true;
   const turn = newTurn((last()?.number ?? 0) + 1, asked);
   turns().push(turn);
   loadNotes(refresh);
   show(turn);
-  let over;
-  current = { run: new Run(), turn, began: performance.now(), over: new Promise((resolve) => (over = resolve)) };
-  begin();
-  try {
-    // One that a reload has cut off may still be running.
+  await follow(turn, async (run) => {
     if (cutOff) await stopRun(cutOff);
-    const how = await current.run.start(request, (frame) => take(turn, frame), () => server.silenceMs);
-    if (how === 'stopped') end(turn, { kind: 'incomplete', reason: 'stopped' });
+    return run.ask(request);
+  });
+}
+
+/** Whether its run may still be under way, where nobody can read it. */
+const isOutOfSight = ({ ending: { kind, error } }) => kind === 'interrupted' || error?.code === 'run_gone';
+
+/** Goes on with the run of a conversation that is put back, where it has one. */
+function readOn() {
+  if (goesOn(last() ?? {})) follow(last(), (run) => run.goOn());
+}
+
+/** Follows a turn's run, which `begin` begins, to its end. */
+async function follow(turn, begin) {
+  const run = new Run(turn, {
+    onFrame: (frame) => take(turn, frame),
+    onAway: (how) => showAway(turn, how),
+    silenceMs: () => server.silenceMs,
+  });
+  let over;
+  const began = performance.now() - (Date.now() - turn.at);
+  current = { run, turn, began, away: false, over: new Promise((resolve) => (over = resolve)) };
+  showBegun(turn);
+  try {
+    const how = await begin(run);
+    if (how === 'ended') end(turn, { kind: 'whole' });
+    else if (how === 'stopped') end(turn, { kind: 'incomplete', reason: 'stopped' });
     else if (how === 'silent') end(turn, { kind: 'interrupted', reason: 'Nothing came any more, not even a sign of life. What was said is kept.' });
     else end(turn, { kind: 'interrupted' });
   } catch (error) {
@@ -163,24 +184,40 @@ function replace(turn) {
   });
 }
 
-function begin() {
-  announcer.begin();
+function showBegun({ seen, text }) {
+  announcer.begin(text);
   showRunning();
   server.busy = true;
-  settle();
+  // Whoever comes to a page is where the browser has put them.
+  if (seen === 0) settle();
   follower.begin();
   requestAnimationFrame(tick);
+}
+
+/** The page is cut off from its run, and why; or, with `null`, it is not. */
+function showAway(turn, how) {
+  const was = current.away;
+  current.away = how !== null;
+  views.get(turn).away(how && away(how));
+  // Once, however often it is tried.
+  if (was === current.away) return;
+  announcer.say(how ? away(how) : 'Connected again.');
+  document.title = tabTitle(how ? 'Reconnecting' : stateName(turn), turn.message);
 }
 
 function take(turn, frame) {
   apply(turn, frame, performance.now() - current.began);
   if (frame.type === 'tool_start') announcer.say(`${toolName(frame.data.tool)}…`);
+  // From here on a reload goes on with it.
+  if (frame.type === 'run') records.save(typed());
   if (frame.type === 'usage') desk.showUsage(frame.data);
   current.dirty = true;
 }
 
 function finish(turn) {
   const ms = performance.now() - current.began;
+  // Who was nowhere is left there: it may be a screen reader that reads.
+  const isSomewhere = document.activeElement !== document.body;
   if (lostSession(turn)) {
     showSession({ connected: false, available: true });
     server.tell();
@@ -192,7 +229,7 @@ function finish(turn) {
   // An error is an alert, and says itself.
   if (turn.ending.kind !== 'error') announcer.say(summary(turn));
   showRunning();
-  settle();
+  if (isSomewhere) settle();
   follower.end();
   records.save(typed());
   server.busy = false;
@@ -293,6 +330,7 @@ async function openRecord(id) {
   showAll();
   follower.toEnd();
   settle();
+  readOn();
 }
 
 async function newRecord() {
@@ -402,4 +440,5 @@ showAll();
 server.readStatus();
 server.readSession();
 if (turns().length) follower.toEnd();
+readOn();
 if (waits) composer.submit();

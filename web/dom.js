@@ -50,11 +50,11 @@ export class Announcer {
     this.#log = log;
   }
 
-  /** A new answer begins. */
-  begin() {
-    this.#spoken = 0;
+  /** A new answer begins, or goes on after what there is of it. */
+  begin(text) {
+    this.#spoken = Math.max(0, text.lastIndexOf('\n\n'));
     this.#log.replaceChildren();
-    this.say('Asking the DJ.');
+    this.say(text ? 'The answer goes on.' : 'Asking the DJ.');
   }
 
   /** A state, in a few words. */

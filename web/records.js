@@ -2,6 +2,8 @@
 // else, each under a key of its own, so that only the present one is written
 // again and again.
 
+import { goesOn } from '/assets/turn.js';
+
 const STATE = 'spinlane.session';
 const RECORD = 'spinlane.record.';
 
@@ -58,8 +60,8 @@ export class Records {
     const record = id && read(RECORD + id);
     if (!record || !Array.isArray(record.turns)) return null;
     for (const turn of record.turns) {
-      // A run that a reload cut off.
-      turn.ending ??= { kind: 'interrupted' };
+      // A run that a reload cut off, unless it can be read on.
+      if (turn !== record.turns.at(-1) || !goesOn(turn)) turn.ending ??= { kind: 'interrupted' };
       turn.thinking = null;
     }
     return record;

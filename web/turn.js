@@ -6,15 +6,29 @@ const ENTRY_LENGTH = 20_000;
 // The API takes 512 KiB; some room for the message and JSON's own characters.
 const HISTORY_BYTES = 400 * 1024;
 
-/** A turn to which nothing was answered yet. */
-export function newTurn(number, { message, mode, playlistId, isPublic }) {
+const KEY_BYTES = 16;
+
+/** A name for one send: whoever sends the same under it again gets the same run. */
+function newKey() {
+  const bytes = crypto.getRandomValues(new Uint8Array(KEY_BYTES));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+/** A turn to which nothing was answered yet. One that has a `key` was sent before, in vain. */
+export function newTurn(number, { message, mode, playlistId, isPublic, key }) {
   return {
     number,
     message,
     mode,
     playlistId: playlistId || null,
     isPublic: Boolean(isPublic),
+    at: Date.now(),
+    // Until it is known what has become of it.
+    key: key ?? newKey(),
     run: null,
+    // Whether the run goes on without us, and the last of its frames that was taken.
+    resumable: false,
+    seen: 0,
     text: '',
     thinking: null,
     tools: [],
@@ -33,6 +47,17 @@ export function side(number) {
   return `${letter}${((number - 1) % per) + 1}`;
 }
 
+/** Whether its run may still be under way, and can be read on. */
+export const goesOn = ({ ending, resumable }) => ending === null && resumable === true;
+
+/** Whether the turn has not had the frame of this id, which from now on it has. Frames without one are all new. */
+export function isNew(turn, id) {
+  const number = Number(id ?? NaN);
+  if (number <= turn.seen) return false;
+  if (number > turn.seen) turn.seen = number;
+  return true;
+}
+
 /**
  * Takes one frame of the stream. `at` is the time since the turn began, in
  * milliseconds. Frames of a type that is not known are left alone: the API may
@@ -41,7 +66,7 @@ export function side(number) {
 export function apply(turn, { type, data }, at) {
   switch (type) {
     case 'run':
-      turn.run = data.id;
+      Object.assign(turn, { run: data.id, resumable: data.resumable === true, key: null });
       break;
     case 'content':
       turn.text += after(turn) + data;
@@ -62,7 +87,7 @@ export function apply(turn, { type, data }, at) {
       });
       break;
     case 'tool_end':
-      endTool(turn, data);
+      endTool(turn, data, at);
       break;
     case 'progress':
       note(turn.progress, data);
@@ -107,9 +132,11 @@ function after(turn) {
   return paused && turn.text !== '' && !turn.text.endsWith('\n') ? '\n\n' : '';
 }
 
-function endTool(turn, { id, ms, result, error }) {
+function endTool(turn, { id, ms, result, error }, at) {
   const tool = turn.tools.find((known) => known.id === id);
   if (!tool) return;
+  // One that ran while nobody was here has begun before its start was read.
+  tool.from = Math.max(0, Math.min(tool.from, at - ms));
   Object.assign(tool, { ms, result, failed: Boolean(error) });
   const tracks = Array.isArray(result?.tracks) ? result.tracks : [];
   for (const track of tracks) merge(turn.tracks, track);

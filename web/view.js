@@ -45,6 +45,7 @@ export class TurnView {
   #renderedAt = 0;
   #renderMs = 0;
   #thinking = h('p', { class: 'thinking', dir: 'auto', hidden: true });
+  #away = h('p', { class: 'thinking away', hidden: true });
   #cards = h('div', { class: 'cards' });
   #carded = '';
   #ending = h('div', { class: 'ending' });
@@ -78,6 +79,7 @@ export class TurnView {
         this.#progress,
         this.#text,
         this.#thinking,
+        this.#away,
         this.#cards,
         this.#ending,
         this.#tracks.element,
@@ -94,11 +96,18 @@ export class TurnView {
     this.#showTools(turn.tools, running ? now : null);
     this.#showProgress(turn.progress, running);
     this.#prose(turn.text, !running);
-    this.#thinking.hidden = !running || (turn.thinking === null && turn.text !== '');
+    if (!running) this.away(null);
+    this.#thinking.hidden = !running || !this.#away.hidden || (turn.thinking === null && turn.text !== '');
     setText(this.#thinking, turn.thinking ?? 'Putting the needle down');
     this.#showCards(turn.tools);
     this.#tracks.update(turn);
     if (!running) this.#showEnding();
+  }
+
+  /** The answer goes on without this page, which says so; `null`: it is back. */
+  away(text) {
+    this.#away.hidden = text === null;
+    setText(this.#away, text ?? '');
   }
 
   /** The parser has come, or the session is another: what depends on it is shown anew. */
@@ -117,7 +126,7 @@ export class TurnView {
   /** The element in which something happens: what a reader follows. */
   needle() {
     if (this.#ending.firstChild) return this.#ending;
-    return this.#thinking.hidden ? this.#text : this.#thinking;
+    return [this.#away, this.#thinking].find((line) => !line.hidden) ?? this.#text;
   }
 
   /** Puts the focus on what helps, or else on the turn. */
@@ -204,8 +213,12 @@ export class TurnView {
 
   #cutoff(said) {
     const again = this.#isLast ? this.#again() : null;
-    const on = this.#isLast && this.#turn.text.trim() ? this.#button('Go on', () => this.#page.goOn(this.#turn)) : null;
-    return h('p', { class: 'cutoff' }, h('span', {}, said), on, again);
+    return h('p', { class: 'cutoff' }, h('span', {}, said), this.#goOn(), again);
+  }
+
+  // Where something was said that could be gone on from.
+  #goOn() {
+    return this.#isLast && this.#turn.text.trim() ? this.#button('Go on', () => this.#page.goOn(this.#turn)) : null;
   }
 
   // What can be done with an answer, and what leads to its tracks.
@@ -235,6 +248,7 @@ export class TurnView {
       h('p', { class: 'fault-title' }, ready ? 'Spotify is connected now' : title),
       h('p', {}, ready ? 'Your request can go on.' : hint),
       detail && !ready ? h('details', { class: 'fault-detail' }, h('summary', {}, 'Details'), h('p', { dir: 'auto' }, detail)) : null,
+      action === 'again' ? this.#goOn() : null,
       button,
     );
   }

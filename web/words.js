@@ -86,7 +86,19 @@ const errors = {
     'again',
   ],
   cross_site: () => ['The request came from another site', 'Open Spinlane itself, and ask there.'],
-  run_lost: () => ['The answer was lost', 'Whatever was working on it has gone.', 'again'],
+  run_lost: () => ['The rest of the answer was lost', 'Whatever was working on it has gone. What had come of it is here.', 'again'],
+  run_gone: () => ['The rest of the answer was not kept', 'It cannot be read on. What had come of it is here.', 'again'],
+  too_many_readers: () => [
+    'Your answers are being read in many places',
+    'Close a tab that shows one, or wait until it is done.',
+    'again',
+  ],
+  key_pending: () => [
+    'Nobody has begun to answer this yet',
+    'It was sent before. Ask again; should that not help, edit it and send it anew.',
+    'again',
+  ],
+  key_reused: () => ['This is not what was sent before', 'Ask again: it is sent as another request.', 'again'],
   budget_exhausted: () => [
     'Too much for one request',
     'It would take more calls than one request may make. Ask for less at a time.',
@@ -96,6 +108,11 @@ const errors = {
   // What the page itself finds out.
   offline: () => ['You are offline', 'This device has no network connection.', 'again'],
   unreachable: () => ['Spinlane does not answer', 'The server may be restarting.', 'again'],
+  run_unknown: () => [
+    'The answer cannot be read on',
+    'It has been over for a while, or belongs to another login. What had come of it is here.',
+    'again',
+  ],
 };
 
 /** An error object → `{title, hint, detail, action, waitMs}`. */
@@ -113,6 +130,13 @@ export function untilThen(ms, now = Date.now()) {
   if (ms < 90_000) return `in ${Math.max(1, Math.ceil(ms / 1000))} s`;
   const at = new Date(now + ms).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
   return `in ${Math.ceil(ms / 60_000)} min (${at})`;
+}
+
+/** What is said while an answer goes on and its page is cut off from it. */
+export function away({ offline, error, waitMs }, now) {
+  if (error) return `${explain(error).title}. The answer goes on, and is read on ${waitMs < 90_000 ? 'in a moment' : untilThen(waitMs, now)}.`;
+  if (offline) return 'You are offline. The answer goes on, and is read on when you are back.';
+  return 'The connection broke. The answer goes on; reconnecting …';
 }
 
 const reasons = {

@@ -100,8 +100,8 @@ function started(child) {
   });
 }
 
-/** A Chromium that keeps to itself. */
-export function browser() {
+/** A Chromium that keeps to itself, with `more` of its options. */
+export function browser(more = []) {
   return chromium.launch({
     executablePath: built('SPINLANE_CHROMIUM'),
     headless: true,
@@ -114,8 +114,21 @@ export function browser() {
       '--disable-background-networking',
       '--disable-component-update',
       '--disable-sync',
+      ...more,
     ],
   });
+}
+
+/**
+ * A page in a Chromium of its own, that the driver does not keep awake: it goes out of
+ * sight and freezes as others do. Resolves with it, and with what closes it.
+ */
+export async function sleepy() {
+  const port = await freePort();
+  const own = await browser([`--remote-debugging-port=${port}`]);
+  const driven = await chromium.connectOverCDP(`http://127.0.0.1:${port}`, { noDefaults: true });
+  const page = await driven.contexts()[0].newPage();
+  return { page, close: () => own.close() };
 }
 
 /** Tells a stand-in what to do, or asks it: its `/__control/…` routes. */

@@ -6,7 +6,7 @@ import { control, up } from './harness.js';
 import { dj } from './started.js';
 import {
   PHONE, PLAYLIST, TEXT,
-  ask, askWithTools, blank, counts, ended, filled, forgive, inspected, script, shot, violations, visit, words,
+  ask, askWithTools, blank, counts, ended, filled, forgive, inspected, script, shot, unresumable, violations, visit, words,
 } from './walk.js';
 
 // What is promised.
@@ -145,9 +145,10 @@ test('a run can be stopped', async () => {
   assert.equal(now.cancelled, 1);
 });
 
-test('a reload in mid-stream keeps what was said', async () => {
+test('a reload in mid-stream keeps what was said, where a run ends with its connection', async () => {
   await script({ deltas: words(TEXT), pace_ms: 0, fault: { hang: 5 } });
   const page = await visit();
+  await unresumable(page);
   await ask(page, 'Something for the rain');
   await page.locator('.notes p').waitFor();
   await page.locator('#message').fill('half a tho');
@@ -173,6 +174,7 @@ test('a reload in mid-stream keeps what was said', async () => {
 test('an answer that was cut off can be asked for again, in its place', async () => {
   await script({ deltas: words(TEXT), pace_ms: 0, fault: { hang: 5 } });
   const page = await visit();
+  await unresumable(page);
   await ask(page, 'Something for the rain');
   await page.locator('.notes p').waitFor();
   await page.reload();

@@ -82,6 +82,14 @@ export async function ask(page, text) {
   await page.locator('#message').press('Enter');
 }
 
+/** What `page` asks for ends with its connection, as on a host without a shared store. */
+export const unresumable = (page) =>
+  page.route('**/api/chat-stream/message', (route) => {
+    const asked = route.request();
+    const { 'idempotency-key': _, ...headers } = asked.headers();
+    return route.continue({ headers, postData: { ...asked.postDataJSON(), resume: false } });
+  });
+
 export const ended = (page) => page.waitForFunction(() => !document.body.classList.contains('running'));
 export const script = (what) => control(dj.upstreams.anthropic, 'script', what);
 /** What the model says next, once. */

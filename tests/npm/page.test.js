@@ -3,22 +3,16 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import test from 'node:test';
+import { load } from './modules.js';
 import { agree } from './vectors.js';
 
-/** A module of `web/`, with its imports: they are named as the server names them. */
-function source(name) {
-  const text = readFileSync(new URL(`../../web/${name}`, import.meta.url), 'utf8');
-  const linked = text.replace(/'\/assets\/([\w./]+)'/g, (_, other) => `'${source(other)}'`);
-  return `data:text/javascript;base64,${Buffer.from(linked).toString('base64')}`;
-}
-
-const { Parser } = await import(source('sse.js'));
-const { apply, end, failure, history, lostSession, newTurn, playlistId, playlistWithin, side } = await import(source('turn.js'));
-const { tokens } = await import(source('notes.js'));
-const { pick } = await import(source('picks.js'));
-const { playlists } = await import(source('cards.js'));
-const { bins } = await import(source('tracks.js'));
-const { duration, explain, incomplete, tabTitle, untilThen } = await import(source('words.js'));
+const { Parser } = await load('sse.js');
+const { apply, end, failure, history, lostSession, newTurn, playlistId, playlistWithin, side } = await load('turn.js');
+const { tokens } = await load('notes.js');
+const { pick } = await load('picks.js');
+const { playlists } = await load('cards.js');
+const { bins } = await load('tracks.js');
+const { duration, explain, incomplete, tabTitle, untilThen } = await load('words.js');
 
 function parse(chunks) {
   const parser = new Parser();
@@ -248,9 +242,10 @@ test('errors say what to do', () => {
   const offline = explain({ code: 'upstream_unreachable', message: 'm', context: { upstream: 'spotify' } });
   assert.equal(offline.title, 'Spotify is offline');
   assert.equal(offline.action, 'again');
-  for (const code of ['too_many_runs', 'store_unavailable']) {
+  const other = explain({ code: 'of_tomorrow', message: 'm' });
+  for (const code of ['too_many_runs', 'too_many_readers', 'store_unavailable', 'run_lost', 'run_gone', 'run_unknown', 'key_pending', 'key_reused']) {
     const { title, hint, action } = explain({ code, message: 'm' });
-    assert.ok(title && hint && !title.includes(code) && action === 'again', code);
+    assert.ok(title !== other.title && hint && !title.includes(code) && action === 'again', code);
   }
   for (const code of ['session_required', 'session_expired', 'session_invalid']) {
     assert.equal(explain({ code, status: 401, message: 'm' }).action, 'connect', code);
