@@ -12,6 +12,20 @@ use std::task::{Context, Poll};
 use crate::waiters::Waiters;
 
 /// Why something was aborted.
+///
+/// ```
+/// use spinlane_core::abort::{AbortHandle, AbortReason};
+///
+/// let handle = AbortHandle::new();
+/// handle.abort(AbortReason::Deadline);
+/// let last_word = match handle.signal().reason() {
+///     Some(AbortReason::Stopped) => Some("stopped"),
+///     Some(AbortReason::Deadline) => Some("out of time"),
+///     // There is nobody to tell.
+///     Some(AbortReason::ClientGone) | None => None,
+/// };
+/// assert_eq!(last_word, Some("out of time"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AbortReason {
     /// The peer closed the connection, or took no byte for too long.
@@ -88,6 +102,19 @@ impl AbortHandle {
 }
 
 /// Learns that an abort has fired.
+///
+/// ```
+/// use futures::executor::block_on;
+/// use spinlane_core::abort::{AbortHandle, AbortReason, AbortSignal};
+///
+/// let handle = AbortHandle::new();
+/// let signal = handle.signal();
+/// assert_eq!(block_on(signal.guard(async { "found" })), Ok("found"), "it has not fired");
+/// handle.abort(AbortReason::ClientGone);
+/// assert_eq!(signal.reason(), Some(AbortReason::ClientGone));
+/// // For work that nobody can stop.
+/// assert!(!AbortSignal::never().is_aborted());
+/// ```
 #[derive(Clone, Debug)]
 pub struct AbortSignal(Arc<AbortCell>);
 
@@ -131,6 +158,17 @@ impl AbortSignal {
 }
 
 /// Future of [`AbortSignal::aborted`]. Dropping it leaves no trace.
+///
+/// ```
+/// use futures::executor::block_on;
+/// use futures::future::join;
+/// use spinlane_core::abort::{AbortHandle, AbortReason};
+///
+/// let handle = AbortHandle::new();
+/// let aborted = handle.signal().aborted();
+/// let stop = async { handle.abort(AbortReason::Stopped) };
+/// assert_eq!(block_on(join(aborted, stop)), (AbortReason::Stopped, true));
+/// ```
 #[derive(Debug)]
 pub struct Aborted {
     shared: Arc<AbortCell>,

@@ -20,6 +20,20 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer;
 
 /// One event of the log.
+///
+/// ```
+/// use spinlane_core::log::Record;
+///
+/// let record = Record {
+///     level: "info",
+///     message: "an upstream has answered".into(),
+///     fields: [("attempts".into(), 2.into())].into_iter().collect(),
+/// };
+/// // As a client is sent it.
+/// let json = serde_json::to_value(&record)?;
+/// assert_eq!((&json["level"], &json["fields"]["attempts"]), (&"info".into(), &2.into()));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Record {
     /// `error`, `warn`, `info`, `debug` or `trace`.
@@ -36,6 +50,20 @@ pub fn millis(time: Duration) -> u64 {
 }
 
 /// Takes records. Must not wait.
+///
+/// ```
+/// use std::sync::{Arc, Mutex};
+///
+/// use spinlane_core::log::{Record, Sink};
+///
+/// let seen: Arc<Mutex<Vec<Record>>> = Arc::default();
+/// let sink: Sink = {
+///     let seen = Arc::clone(&seen);
+///     Arc::new(move |record| seen.lock().unwrap().push(record.clone()))
+/// };
+/// sink(&Record { level: "warn", message: "it waits".into(), fields: Default::default() });
+/// assert_eq!(seen.lock().unwrap()[0].message, "it waits");
+/// ```
 pub type Sink = Arc<dyn Fn(&Record) + Send + Sync>;
 
 thread_local! {
@@ -143,6 +171,28 @@ pub fn with_sink<F: Future>(sink: Option<Sink>, future: F) -> WithSink<F> {
 
 pin_project_lite::pin_project! {
     /// Future of [`with_sink`].
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    ///
+    /// use futures::executor::block_on;
+    /// use futures::future::join;
+    /// use spinlane_core::log::{ClientLog, Record, with_sink};
+    /// use tracing_subscriber::layer::SubscriberExt;
+    ///
+    /// let seen = Arc::new(AtomicUsize::new(0));
+    /// let counting = Arc::clone(&seen);
+    /// let sink = Arc::new(move |_: &Record| {
+    ///     counting.fetch_add(1, Relaxed);
+    /// });
+    /// let subscriber = tracing_subscriber::registry().with(ClientLog);
+    /// tracing::subscriber::with_default(subscriber, || {
+    ///     let ours = with_sink(Some(sink), async { tracing::info!("ours") });
+    ///     block_on(join(ours, async { tracing::info!("of another request") }));
+    /// });
+    /// assert_eq!(seen.load(Relaxed), 1);
+    /// ```
     pub struct WithSink<F> {
         sink: Option<Sink>,
         #[pin]

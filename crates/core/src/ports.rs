@@ -113,6 +113,24 @@ pub trait Clock: Send + Sync {
 pub const LEFT_ALONE: Duration = Duration::from_secs(5);
 
 /// Why a store did not do what it was asked.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use spinlane_core::ports::StoreError;
+/// use spinlane_core::store::Store;
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let gone = StoreError::unavailable("no answer from redis://user:secret@store.example");
+/// assert!(!gone.to_string().contains("secret"));
+/// world.store.fail_with(Some(gone.clone()));
+/// let store = Store::open(&world.ports());
+/// assert_eq!(world.run(store.get("name")), Err(gone));
+/// // For some seconds nobody asks it again.
+/// let error = world.run(store.get("name")).unwrap_err();
+/// assert_eq!(error.retry_after(), Some(Duration::from_secs(5)));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -154,6 +172,19 @@ impl StoreError {
 /// Calls may block the whole component while they run (they do on Spin). Keys
 /// beginning with [`COUNTER_PREFIX`] are refused by every method: they hold
 /// counters, which a plain write would break.
+///
+/// ```
+/// use spinlane_core::ports::{COUNTER_PREFIX, KeyValue, StoreError};
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let store: &dyn KeyValue = &world.store;
+/// world.run(store.set("name", b"value"))?;
+/// assert_eq!(world.run(store.get("name"))?.as_deref(), Some(&b"value"[..]));
+/// let counter = format!("{COUNTER_PREFIX}visits");
+/// assert!(matches!(world.run(store.set(&counter, b"7")), Err(StoreError::Refused(_))));
+/// # Ok::<(), StoreError>(())
+/// ```
 pub trait KeyValue: Send + Sync {
     /// The value under `key`, or `None`.
     fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, StoreError>>;
@@ -190,6 +221,19 @@ pub fn check_key(key: &str) -> Result<(), StoreError> {
 /// Atomic counters: the one operation that is atomic on every Spin backend.
 ///
 /// `name` is given without [`COUNTER_PREFIX`]; implementations add it.
+///
+/// ```
+/// use spinlane_core::ports::Counters;
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let counters: &dyn Counters = &world.store;
+/// assert_eq!(world.run(counters.increment("visits", 2))?, 2);
+/// assert_eq!(world.run(counters.increment("visits", 0))?, 2, "it is read");
+/// world.run(counters.remove("visits"))?;
+/// assert_eq!(world.run(counters.increment("visits", 1))?, 1);
+/// # Ok::<(), spinlane_core::ports::StoreError>(())
+/// ```
 pub trait Counters: Send + Sync {
     /// Adds `delta` to the counter `name` (absent counts as 0) and returns the
     /// new value. `delta` 0 reads. May count twice when the store's reply was
@@ -263,6 +307,17 @@ impl Default for Timeouts {
 }
 
 /// Which of the three [`Timeouts`] ran out.
+///
+/// ```
+/// use spinlane_core::limit::is_retryable;
+/// use spinlane_core::ports::{HttpError, TimeoutPhase};
+///
+/// let silent = HttpError::Timeout(TimeoutPhase::FirstByte);
+/// assert_eq!(silent.to_string(), "timed out while waiting for the response head");
+/// assert!(is_retryable(&silent));
+/// // A part of it has been handed on.
+/// assert!(!is_retryable(&HttpError::Timeout(TimeoutPhase::Idle)));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeoutPhase {
     /// While connecting.
@@ -284,6 +339,24 @@ impl fmt::Display for TimeoutPhase {
 }
 
 /// Why an outbound call has no answer, or no more of it.
+///
+/// ```
+/// use spinlane_core::limit::{Budget, Call, CallError, LaneConfig, Limits};
+/// use spinlane_core::ports::HttpError;
+/// use spinlane_core::resources::Resources;
+/// use spinlane_core::testing::World;
+///
+/// // Its upstreams refuse every connection.
+/// let world = World::new();
+/// let limits = Limits::default().with_lane("search", LaneConfig::new(2));
+/// let upstreams = Resources::open(&world.ports(), limits).upstreams;
+/// let call = Call::get("search", "https://search.example/", Budget::new(50))?;
+/// match world.run(upstreams.run(call)) {
+///     Err(CallError::Http { error: HttpError::Connect(_), .. }) => {}
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok::<(), HttpError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HttpError {
@@ -306,9 +379,47 @@ pub enum HttpError {
 
 /// A response body as it arrives. Each item is one read of what was there.
 /// Dropping it cancels the call.
+///
+/// ```
+/// use bytes::Bytes;
+/// use futures::executor::block_on;
+/// use futures::{StreamExt, stream};
+/// use spinlane_core::ports::{BodyStream, HttpError};
+///
+/// let cut = HttpError::Broken("it was cut off".into());
+/// let mut body: BodyStream = stream::iter([Ok(Bytes::from("one ")), Err(cut.clone())]).boxed();
+/// assert_eq!(block_on(body.next()), Some(Ok("one ".into())));
+/// assert_eq!(block_on(body.next()), Some(Err(cut)));
+/// ```
 pub type BodyStream = BoxStream<'static, Result<Bytes, HttpError>>;
 
 /// Outbound HTTP.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use bytes::Bytes;
+/// use futures::executor::block_on;
+/// use spinlane_core::ports::{BodyStream, BoxFuture, HttpClient, HttpError, Ports, Timeouts};
+/// use spinlane_core::testing::World;
+///
+/// /// Lets nothing out.
+/// struct Offline;
+///
+/// impl HttpClient for Offline {
+///     fn send(
+///         &self,
+///         _: http::Request<Bytes>,
+///         _: Timeouts,
+///     ) -> BoxFuture<'static, Result<http::Response<BodyStream>, HttpError>> {
+///         Box::pin(async { Err(HttpError::Denied) })
+///     }
+/// }
+///
+/// let ports = Ports { http: Arc::new(Offline), ..World::new().ports() };
+/// let sent = block_on(ports.http.send(http::Request::default(), Timeouts::DEFAULT));
+/// assert_eq!(sent.err(), Some(HttpError::Denied));
+/// ```
 pub trait HttpClient: Send + Sync {
     /// Sends `request` and resolves with the response head. Redirects are not
     /// followed. Dropping the future, or later the body, cancels the call at
@@ -321,6 +432,21 @@ pub trait HttpClient: Send + Sync {
 }
 
 /// Runs work beside the request, also after its response has ended.
+///
+/// ```
+/// use futures::FutureExt;
+/// use futures::channel::oneshot;
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let (sender, written) = oneshot::channel();
+/// let task = async move { drop(sender.send("written")) };
+/// world.ports().spawner.after_response(Box::pin(task));
+/// // What the request waits for does not wait for it.
+/// assert_eq!(world.run(async { "answered" }), "answered");
+/// world.drain();
+/// assert_eq!(written.now_or_never(), Some(Ok("written")));
+/// ```
 pub trait Spawner: Send + Sync {
     /// Starts `task`. The instance lives until every spawned task has ended.
     fn spawn(&self, task: BoxFuture<'static, ()>);
@@ -339,6 +465,16 @@ pub trait Spawner: Send + Sync {
 }
 
 /// Cryptographically secure random bytes.
+///
+/// ```
+/// use spinlane_core::testing::World;
+///
+/// let entropy = World::new().ports().entropy;
+/// let (mut one, mut two) = ([0; 16], [0; 16]);
+/// entropy.fill(&mut one);
+/// entropy.fill(&mut two);
+/// assert_ne!(one, two);
+/// ```
 pub trait Entropy: Send + Sync {
     /// Fills `buffer`.
     fn fill(&self, buffer: &mut [u8]);
@@ -347,6 +483,17 @@ pub trait Entropy: Send + Sync {
 /// What a response body still says when the component panics: put it into the
 /// response's extensions, and the host's panic hook writes it after what it has
 /// written so far.
+///
+/// ```
+/// use spinlane_core::ports::PanicTail;
+///
+/// let tail = PanicTail::new(|request_id| format!("\nbroken off: {request_id}\n").into_bytes());
+/// let mut response = http::Response::new("a long text");
+/// response.extensions_mut().insert(tail);
+/// // What the host does.
+/// let tail = response.extensions().get::<PanicTail>().map(|tail| tail.bytes("request-1"));
+/// assert_eq!(tail.as_deref(), Some(&b"\nbroken off: request-1\n"[..]));
+/// ```
 #[derive(Clone)]
 pub struct PanicTail(Arc<Say>);
 
@@ -374,6 +521,31 @@ impl fmt::Debug for PanicTail {
 /// What an application gives to an answer that the host makes in its place. All
 /// of it runs inside the panic hook: it must not panic, nor wait for a lock that
 /// the panicking code may hold.
+///
+/// ```
+/// use http::{HeaderMap, StatusCode};
+/// use spinlane_core::ports::{OnPanic, PanicSlot};
+///
+/// struct Request(String);
+///
+/// impl OnPanic for Request {
+///     fn request_id(&self) -> &str {
+///         &self.0
+///     }
+///
+///     fn headers(&self) -> HeaderMap {
+///         HeaderMap::new()
+///     }
+///
+///     fn panicked(&self, status: StatusCode, _: Option<u64>) {
+///         eprintln!("{}: {status}", self.0);
+///     }
+/// }
+///
+/// let slot = PanicSlot::default();
+/// slot.fill(Request("request-1".into()));
+/// assert_eq!(slot.get().map(|answer| answer.request_id()), Some("request-1"));
+/// ```
 pub trait OnPanic: Send + Sync {
     /// Names the request in the answer and in the log.
     fn request_id(&self) -> &str;
@@ -389,6 +561,26 @@ pub trait OnPanic: Send + Sync {
 
 /// Where the host finds the application's [`OnPanic`]: the host puts it, empty,
 /// into the request's extensions, and the application may fill it.
+///
+/// ```
+/// use spinlane_core::ports::PanicSlot;
+/// # use http::{HeaderMap, StatusCode};
+/// # struct Named;
+/// # impl spinlane_core::ports::OnPanic for Named {
+/// #     fn request_id(&self) -> &str { "request-1" }
+/// #     fn headers(&self) -> HeaderMap { HeaderMap::new() }
+/// #     fn panicked(&self, _: StatusCode, _: Option<u64>) {}
+/// # }
+/// # let on_panic = Named;
+///
+/// let (of_host, mut request) = (PanicSlot::default(), http::Request::new(()));
+/// request.extensions_mut().insert(of_host.clone());
+/// // What the application does, where there is a host that has one.
+/// if let Some(slot) = request.extensions().get::<PanicSlot>() {
+///     slot.fill(on_panic);
+/// }
+/// assert!(of_host.get().is_some());
+/// ```
 #[derive(Clone, Default)]
 pub struct PanicSlot(Arc<OnceLock<Box<dyn OnPanic>>>);
 

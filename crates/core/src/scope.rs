@@ -69,6 +69,18 @@ impl Scope {
 
 /// Time that calls spent waiting for slots and tokens, added up over all of
 /// them: calls that wait side by side count twice.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use spinlane_core::scope::Waited;
+///
+/// let waited = Waited::default();
+/// // Two calls, side by side.
+/// waited.add(Duration::from_millis(300));
+/// waited.add(Duration::from_millis(200));
+/// assert_eq!(waited.total(), Duration::from_millis(500));
+/// ```
 #[derive(Debug, Default)]
 pub struct Waited(AtomicU64);
 
@@ -124,6 +136,28 @@ where
 
 pin_project_lite::pin_project! {
     /// Future of [`run`].
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use futures::executor::block_on;
+    /// use futures::future::join;
+    /// use spinlane_core::abort::AbortSignal;
+    /// use spinlane_core::limit::Budget;
+    /// use spinlane_core::scope::{self, Scope};
+    /// use spinlane_core::turn;
+    ///
+    /// let request = |name: &str| {
+    ///     let scope = Scope::new(name, Budget::new(50), AbortSignal::never());
+    ///     scope::run(Arc::new(scope), async {
+    ///         turn::for_others().await;
+    ///         scope::current_request_id()
+    ///     })
+    /// };
+    /// // Polled by turns on one thread, each sees its own.
+    /// let (one, two) = block_on(join(request("one"), request("two")));
+    /// assert_eq!((one.as_deref(), two.as_deref()), (Some("one"), Some("two")));
+    /// ```
     pub struct InScope<F> {
         scope: Arc<Scope>,
         #[pin]

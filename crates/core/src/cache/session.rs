@@ -28,6 +28,23 @@ use token::{Opener, TOKEN_BYTES};
 const VERSION: u16 = 1;
 
 /// When sessions end.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use spinlane_core::cache::session::{SessionError, SessionLimits, Sessions};
+/// use spinlane_core::store::Store;
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let limits = SessionLimits::new(Duration::from_secs(600), Duration::from_secs(3_600));
+/// let sessions = Sessions::new(&Store::open(&world.ports()), "session", limits);
+/// let token = world.run(sessions.create(&7))?;
+/// world.clock.advance(limits.idle);
+/// let unused = world.run(sessions.load::<u32>(token.expose()));
+/// assert_eq!(unused, Err(SessionError::Expired));
+/// # Ok::<(), SessionError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionLimits {
@@ -56,6 +73,24 @@ impl Default for SessionLimits {
 }
 
 /// Why there is no session.
+///
+/// ```
+/// use spinlane_core::cache::session::{SessionError, SessionLimits, Sessions};
+/// use spinlane_core::ports::StoreError;
+/// use spinlane_core::store::Store;
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let sessions = Sessions::new(&Store::open(&world.ports()), "session", SessionLimits::default());
+/// let load = |token: &str| world.run(sessions.load::<u32>(token));
+/// // Its holder has to log in.
+/// assert_eq!(load("none of ours"), Err(SessionError::Invalid));
+/// let token = world.run(sessions.create(&7))?;
+/// world.store.fail_with(Some(StoreError::Unavailable("it is gone".into())));
+/// // Its holder has to try again: the session may be good still.
+/// assert!(matches!(load(token.expose()), Err(SessionError::Store(_))));
+/// # Ok::<(), SessionError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionError {
@@ -72,6 +107,22 @@ pub enum SessionError {
 }
 
 /// An open session.
+///
+/// ```
+/// use spinlane_core::cache::session::{Session, SessionError, SessionLimits, Sessions};
+/// use spinlane_core::ports::Clock;
+/// use spinlane_core::store::Store;
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let sessions = Sessions::new(&Store::open(&world.ports()), "session", SessionLimits::default());
+/// let token = world.run(sessions.create(&7))?;
+/// let session: Session<u32> = world.run(sessions.load(token.expose()))?;
+/// assert_eq!(session.until(), world.clock.unix() + sessions.limits().absolute);
+/// // So it may be in a log.
+/// assert!(world.run(sessions.load::<u32>(session.id())).is_err());
+/// # Ok::<(), SessionError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session<R> {
     /// What was stored with it.

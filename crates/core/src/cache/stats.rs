@@ -24,6 +24,29 @@ macro_rules! counts {
         }
 
         /// What the cache has done for the request.
+        ///
+        /// ```
+        /// use std::sync::Arc;
+        ///
+        /// use spinlane_core::abort::AbortSignal;
+        /// use spinlane_core::cache::{Cache, Key, Kind};
+        /// use spinlane_core::limit::Budget;
+        /// use spinlane_core::scope::{self, Scope};
+        /// use spinlane_core::store::Store;
+        /// use spinlane_core::testing::World;
+        ///
+        /// static TEMPO: Kind = Kind::new("tempo", 1);
+        ///
+        /// let world = World::new();
+        /// let tempo = Cache::new(&Store::open(&world.ports())).typed::<f32>(&TEMPO);
+        /// let request = Arc::new(Scope::new("request-1", Budget::new(50), AbortSignal::never()));
+        /// world.run(scope::run(Arc::clone(&request), async {
+        ///     let key = Key::new(["ABBA", "Dancing Queen"]);
+        ///     tempo.put(&key, Some(&100.4)).await;
+        ///     tempo.get(&key).await
+        /// }));
+        /// assert_eq!(request.cache.report().hits, 1);
+        /// ```
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
         #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
         #[cfg_attr(feature = "utoipa", schema(as = CacheReport))]

@@ -23,6 +23,22 @@ use crate::store::{Guard, Store, Times, Timestamp};
 /// Values with an end, in a store that has none. Clones are the same cache.
 ///
 /// Cheap to make: nothing is read before it is asked for.
+///
+/// ```
+/// use spinlane_core::cache::{Cache, Cached, Key, Kind};
+/// use spinlane_core::store::Store;
+/// use spinlane_core::testing::World;
+///
+/// static TEMPO: Kind = Kind::new("tempo", 1);
+///
+/// let world = World::new();
+/// let (cache, key) = (Cache::new(&Store::open(&world.ports())), Key::new(["Dancing Queen"]));
+/// world.run(cache.typed(&TEMPO).put(&key, Some(&100.4_f32)));
+/// world.run(cache.flush());
+/// // From now on another instance knows it.
+/// let theirs = Cache::new(&Store::open(&world.instance().ports()));
+/// assert_eq!(world.run(theirs.typed::<f32>(&TEMPO).get(&key)), Cached::Hit(100.4));
+/// ```
 #[derive(Clone)]
 pub struct Cache(Arc<Inner>);
 
@@ -70,6 +86,23 @@ impl Cache {
 }
 
 /// What a cache knows of one kind of value.
+///
+/// ```
+/// use spinlane_core::cache::{Cache, Key, Kind};
+/// use spinlane_core::store::Store;
+/// use spinlane_core::testing::World;
+///
+/// static TEMPO: Kind = Kind::new("tempo", 1);
+///
+/// let world = World::new();
+/// let tempo = Cache::new(&Store::open(&world.ports())).typed::<f32>(&TEMPO);
+/// let key = Key::new(["ABBA", "Dancing Queen"]);
+/// let found = tempo.get_or_fetch(&key, || async { Ok::<_, String>(Some(100.4)) });
+/// assert_eq!(world.run(found), Ok(Some(100.4)));
+/// // It is known now, so nobody is asked.
+/// let known = tempo.get_or_fetch(&key, || async { Err("the upstream is down".to_owned()) });
+/// assert_eq!(world.run(known), Ok(Some(100.4)));
+/// ```
 pub struct Typed<T> {
     cache: Cache,
     kind: &'static Kind,
@@ -96,6 +129,22 @@ impl<T> fmt::Debug for Typed<T> {
 }
 
 /// What is known of a key, without asking anybody.
+///
+/// ```
+/// use spinlane_core::cache::{Cache, Cached, Key, Kind};
+/// use spinlane_core::store::Store;
+/// use spinlane_core::testing::World;
+///
+/// static TEMPO: Kind = Kind::new("tempo", 1);
+///
+/// let world = World::new();
+/// let tempo = Cache::new(&Store::open(&world.ports())).typed::<f32>(&TEMPO);
+/// let key = Key::new(["a speech"]);
+/// assert_eq!(world.run(tempo.get(&key)), Cached::Miss);
+/// // It has no tempo, and need not be asked about again.
+/// world.run(tempo.put(&key, None));
+/// assert_eq!(world.run(tempo.get(&key)), Cached::Negative);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cached<T> {
     /// The value.
@@ -107,6 +156,22 @@ pub enum Cached<T> {
 }
 
 /// Why a value was not found out.
+///
+/// ```
+/// use spinlane_core::cache::{Cache, Cached, FetchError, Key, Kind};
+/// use spinlane_core::store::Store;
+/// use spinlane_core::testing::World;
+///
+/// static TEMPO: Kind = Kind::new("tempo", 1);
+///
+/// let world = World::new();
+/// let tempo = Cache::new(&Store::open(&world.ports())).typed::<f32>(&TEMPO);
+/// let key = Key::new(["ABBA", "Dancing Queen"]);
+/// let failed = tempo.get_or_fetch(&key, || async { Err("the upstream is down") });
+/// assert_eq!(world.run(failed), Err(FetchError::Failed("the upstream is down")));
+/// // That is not remembered: who comes next asks again.
+/// assert_eq!(world.run(tempo.get(&key)), Cached::Miss);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FetchError<E> {

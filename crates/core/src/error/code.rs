@@ -18,10 +18,30 @@
 use serde::{Serialize, Serializer};
 
 /// What went wrong, for programs. Stable: clients decide by it.
+///
+/// ```
+/// use spinlane_core::error::code;
+///
+/// assert_eq!(code::BUSY.meaning(), "No slot became free in time.");
+/// assert_eq!(serde_json::to_value(code::BUSY)?, "busy");
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Code(&'static Definition);
 
 /// A code, and what it means.
+///
+/// ```
+/// use spinlane_core::error::Code;
+/// use spinlane_core::error::code::Definition;
+///
+/// // One by hand; `codes!` makes many, with their list.
+/// const LOGIN_OVER: Code = Code::new(&Definition {
+///     name: "login_over",
+///     meaning: "The login is not good any more.",
+/// });
+/// assert_eq!(LOGIN_OVER.as_str(), "login_over");
+/// ```
 #[derive(Debug, PartialEq, Eq)]
 pub struct Definition {
     /// The code as it is written in documents: `upstream_auth`.

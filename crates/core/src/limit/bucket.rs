@@ -28,6 +28,18 @@ pub struct Rate {
 }
 
 /// A rate that no bucket can keep.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use spinlane_core::limit::{InvalidRate, Rate};
+///
+/// // As somebody has configured it.
+/// let (tokens, minutes) = (0, 1);
+/// let rate = Rate::new(tokens, Duration::from_secs(60 * minutes));
+/// assert_eq!(rate, Err(InvalidRate));
+/// assert!(InvalidRate.to_string().starts_with("a rate needs at least one token"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a rate needs at least one token in a period of 1 ns to 584 years")]
 pub struct InvalidRate;
@@ -70,6 +82,19 @@ impl Rate {
 }
 
 /// The tokens are not there yet.
+///
+/// ```
+/// use std::num::NonZeroU32;
+///
+/// use spinlane_core::limit::{Rate, TokenBucket, Wait};
+/// use spinlane_core::ports::Instant;
+///
+/// let three = Rate::per_second(NonZeroU32::new(3).unwrap());
+/// let (mut bucket, now) = (TokenBucket::new(three, 1), Instant::default());
+/// assert_eq!(bucket.try_acquire(now), Ok(()));
+/// let Err(Wait { after }) = bucket.try_acquire(now) else { panic!("there was one") };
+/// assert_eq!(bucket.try_acquire(now + after), Ok(()));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wait {
     /// The same call succeeds after exactly this long, and not a nanosecond

@@ -35,6 +35,17 @@ struct Account {
 }
 
 /// The request has made all the upstream calls that it may.
+///
+/// ```
+/// use spinlane_core::limit::Budget;
+///
+/// let budget = Budget::with_reserve(3, 0);
+/// assert!(budget.take(2).is_ok());
+/// // All or none: the last one is still there for who asks for less.
+/// let error = budget.take(2).unwrap_err();
+/// assert_eq!((error.total, error.used, error.asked), (3, 2, 2));
+/// assert_eq!(budget.remaining(), 1);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the budget of {total} upstream calls has no room for {asked} more ({used} used)")]
 #[non_exhaustive]
@@ -48,6 +59,15 @@ pub struct BudgetExhausted {
 }
 
 /// Calls were taken from a budget.
+///
+/// ```
+/// use spinlane_core::limit::{Budget, Taken};
+///
+/// let budget = Budget::with_reserve(5, 0);
+/// assert_eq!(budget.take(4)?, Taken { warn: true });
+/// assert_eq!(budget.take(1)?, Taken { warn: false }, "it was said");
+/// # Ok::<(), spinlane_core::limit::BudgetExhausted>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "`warn` is said once"]
 pub struct Taken {

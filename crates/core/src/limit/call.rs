@@ -196,6 +196,30 @@ impl fmt::Debug for Call {
 }
 
 /// How an answer is read, before anything of it is handed on.
+///
+/// ```
+/// use http::response::Parts;
+/// use spinlane_core::limit::{Budget, Call, Inspect, LaneConfig, Limits, Verdict};
+/// use spinlane_core::resources::Resources;
+/// use spinlane_core::testing::{ScriptedHttp, World};
+///
+/// /// Errors come as 200, and say so.
+/// fn read(_: &Parts, body: &[u8]) -> Verdict {
+///     match body.starts_with(b"error") {
+///         true => Verdict::Failed { retryable: false },
+///         false => Verdict::Good,
+///     }
+/// }
+///
+/// let answer = http::Response::new("error: no such list".into());
+/// let world = World::with_http(ScriptedHttp::in_turn([answer]));
+/// let limits = Limits::default().with_lane("search", LaneConfig::new(2));
+/// let upstreams = Resources::open(&world.ports(), limits).upstreams;
+/// let call = Call::get("search", "https://search.example/", Budget::new(50))?;
+/// let answered = world.run(upstreams.run(call.inspect(Inspect::Body { limit: 4096, read })))?;
+/// assert_eq!(answered.verdict, Verdict::Failed { retryable: false });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub enum Inspect {
@@ -226,6 +250,26 @@ pub enum Inspect {
 }
 
 /// What the beginning of an answer tells.
+///
+/// ```
+/// use http::response::Parts;
+/// use spinlane_core::limit::{Beginning, Inspect, Verdict};
+///
+/// /// What begins with a `!` is an error, however it goes on.
+/// fn read(_: &Parts, start: &[u8], is_all: bool) -> Beginning {
+///     match start.first() {
+///         Some(b'!') => Beginning::Known(Verdict::Failed { retryable: true }),
+///         None if !is_all => Beginning::Open { steps: 0 },
+///         _ => Beginning::Known(Verdict::Good),
+///     }
+/// }
+///
+/// let inspect = Inspect::Start { limit: 4096, read };
+/// # let _ = inspect;
+/// let (head, ()) = http::Response::new(()).into_parts();
+/// assert_eq!(read(&head, b"", false), Beginning::Open { steps: 0 });
+/// assert_eq!(read(&head, b"songs", false), Beginning::Known(Verdict::Good));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Beginning {
     /// What the answer means.
@@ -275,6 +319,23 @@ pub trait Observer: Send + Sync {
 impl Observer for () {}
 
 /// What a call cost.
+///
+/// ```
+/// use bytes::Bytes;
+/// use spinlane_core::limit::{Budget, Call, LaneConfig, Limits};
+/// use spinlane_core::resources::Resources;
+/// use spinlane_core::testing::{ScriptedHttp, World};
+///
+/// let answer = |status| http::Response::builder().status(status).body(Bytes::new()).unwrap();
+/// let world = World::with_http(ScriptedHttp::in_turn([answer(500), answer(200)]));
+/// let limits = Limits::default().with_lane("search", LaneConfig::new(2));
+/// let upstreams = Resources::open(&world.ports(), limits).upstreams;
+/// let budget = Budget::new(50);
+/// let call = Call::get("search", "https://search.example/", budget.clone())?;
+/// let stats = world.run(upstreams.run(call))?.stats;
+/// assert_eq!((stats.attempts, budget.used()), (2, 2), "each attempt is paid");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CallStats {
     /// Attempts made.
@@ -287,6 +348,22 @@ pub struct CallStats {
 
 /// The answer to a call: also one with a bad status, after the last attempt
 /// that was allowed. An error that is in the body is in the body still.
+///
+/// ```
+/// use spinlane_core::limit::{Budget, Call, LaneConfig, Limits, Verdict};
+/// use spinlane_core::resources::Resources;
+/// use spinlane_core::testing::{ScriptedHttp, World};
+///
+/// let answer = http::Response::builder().status(404).body("no such song".into())?;
+/// let world = World::with_http(ScriptedHttp::in_turn([answer]));
+/// let limits = Limits::default().with_lane("search", LaneConfig::new(2));
+/// let upstreams = Resources::open(&world.ports(), limits).upstreams;
+/// let call = Call::get("search", "https://search.example/", Budget::new(50))?;
+/// let answered = world.run(upstreams.run(call))?;
+/// assert_eq!((answered.verdict, answered.response.status().as_u16()), (Verdict::Absent, 404));
+/// assert_eq!(world.run(answered.bytes(4096))?, "no such song");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Answered {
     /// The body holds the lane's slot until it has ended or is dropped.
     pub response: http::Response<BodyStream>,
@@ -297,6 +374,24 @@ pub struct Answered {
 }
 
 /// Why an answer that came was not read whole.
+///
+/// ```
+/// use spinlane_core::limit::{AnswerError, Budget, Call, LaneConfig, Limits};
+/// use spinlane_core::resources::Resources;
+/// use spinlane_core::testing::{ScriptedHttp, World};
+///
+/// let world = World::with_http(ScriptedHttp::in_turn([http::Response::new("tomorrow".into())]));
+/// let limits = Limits::default().with_lane("search", LaneConfig::new(2));
+/// let upstreams = Resources::open(&world.ports(), limits).upstreams;
+/// let call = Call::get("search", "https://search.example/", Budget::new(50))?;
+/// let answered = || world.run(upstreams.run(call.clone()));
+/// let error = world.run(answered()?.bytes(4)).unwrap_err();
+/// assert_eq!(error, AnswerError::TooLong { limit: 4 });
+/// // What is read says where, and keeps what it is to itself.
+/// let error = world.run(answered()?.json::<f32>(4096)).unwrap_err();
+/// assert!(error.to_string().starts_with("the answer cannot be read at line 1"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AnswerError {
@@ -422,6 +517,27 @@ pub enum CallError {
 }
 
 /// What a call that was not let through would have had to wait for.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use spinlane_core::limit::{Budget, BusyCause, Call, LaneConfig, Limits};
+/// use spinlane_core::ports::Clock;
+/// use spinlane_core::resources::Resources;
+/// use spinlane_core::testing::{ScriptedHttp, World};
+///
+/// // It has too much to do, and says for how long.
+/// let answer = http::Response::builder().status(429).header("retry-after", "60");
+/// let world = World::with_http(ScriptedHttp::in_turn([answer.body("".into())?]));
+/// let limits = Limits::default().with_lane("search", LaneConfig::new(2));
+/// let upstreams = Resources::open(&world.ports(), limits).upstreams;
+/// let call = Call::get("search", "https://search.example/", Budget::new(50))?;
+/// let call = call.until(world.clock.now() + Duration::from_secs(10));
+/// let error = world.run(upstreams.run(call)).unwrap_err();
+/// assert_eq!(error.busy(), Some(BusyCause::Paused));
+/// assert!(error.retry_after() >= Some(Duration::from_secs(60)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BusyCause {

@@ -23,6 +23,25 @@ use crate::store::{PeriodCounter, Store};
 /// Callers are counted under a hash of what they are called. That keeps names out of
 /// sight and of one length; where there are few names, such as addresses, who reads
 /// the store finds them by trying all. It is gone with its window.
+///
+/// ```
+/// use std::num::NonZeroU32;
+/// use std::time::Duration;
+///
+/// use spinlane_core::limit::{CallerLimit, Quota};
+/// use spinlane_core::store::Store;
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let one_a_minute = Quota::new(NonZeroU32::MIN, Duration::from_secs(60));
+/// let limit = CallerLimit::new(&Store::open(&world.ports()), "asks", one_a_minute);
+/// let limit = limit.expect("this host has counters");
+/// let check = |caller| world.run(limit.check(caller, 1));
+/// assert!(check("192.0.2.7")?.allowed);
+/// assert!(!check("192.0.2.7")?.allowed);
+/// assert!(check("192.0.2.8")?.allowed, "each caller has its own");
+/// # Ok::<(), spinlane_core::ports::StoreError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct CallerLimit {
     store: Store,

@@ -10,6 +10,17 @@ use super::retry::RetryPolicy;
 use crate::ports::Timeouts;
 
 /// Where the state of lanes and rates is kept.
+///
+/// ```
+/// use spinlane_core::limit::{Limits, Scope};
+/// use spinlane_core::resources::Resources;
+/// use spinlane_core::testing::World;
+///
+/// let ports = World::new().ports();
+/// let is_shared = |limits| Resources::open(&ports, limits).upstreams.is_shared();
+/// assert!(is_shared(Limits::default()));
+/// assert!(!is_shared(Limits::default().with_scope(Scope::Instance)));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Scope {
@@ -22,6 +33,19 @@ pub enum Scope {
 }
 
 /// One lane's configuration: what it admits, and how long its calls may take.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use spinlane_core::limit::{LaneConfig, Limits};
+/// use spinlane_core::ports::Timeouts;
+///
+/// let quick = Timeouts::DEFAULT.first_byte(Duration::from_secs(3));
+/// let lane = LaneConfig::new(2).queue(100).timeouts(quick);
+/// let limits = Limits::default().with_lane("search", lane);
+/// assert_eq!(limits.lane("search"), Some(&lane));
+/// assert_eq!(limits.lane("serach"), None);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LaneConfig {

@@ -12,6 +12,26 @@ pub const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 pub const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 /// So many requests in so much time.
+///
+/// ```
+/// use std::num::NonZeroU32;
+/// use std::time::Duration;
+///
+/// use spinlane_core::limit::{CallerLimit, Quota};
+/// use spinlane_core::store::Store;
+/// use spinlane_core::testing::World;
+///
+/// /// Twenty in ten minutes.
+/// const ASKS: Quota = Quota::new(NonZeroU32::new(20).unwrap(), Duration::from_secs(600));
+///
+/// let world = World::new();
+/// let limit = CallerLimit::new(&Store::open(&world.ports()), "asks", ASKS);
+/// let limit = limit.expect("this host has counters");
+/// // One that is worth three.
+/// let decision = world.run(limit.check("192.0.2.7", 3))?;
+/// assert_eq!((decision.quota, decision.remaining), (ASKS, 17));
+/// # Ok::<(), spinlane_core::ports::StoreError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Quota {
@@ -29,6 +49,21 @@ impl Quota {
 }
 
 /// What became of one request.
+///
+/// ```
+/// use std::num::NonZeroU32;
+/// use std::time::Duration;
+///
+/// use http::HeaderMap;
+/// use spinlane_core::limit::{Decision, Quota};
+///
+/// let quota = Quota::new(NonZeroU32::new(20).unwrap(), Duration::from_secs(600));
+/// let reset = Duration::from_millis(94_500);
+/// let decision = Decision { allowed: true, remaining: 19, reset, quota };
+/// let fields: HeaderMap = decision.headers("asks").collect();
+/// assert_eq!(fields["ratelimit-policy"], "\"asks\";q=20;w=600");
+/// assert_eq!(fields["ratelimit"], "\"asks\";r=19;t=95");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
     /// Whether it may go on.

@@ -13,6 +13,26 @@ use crate::ports::Clock;
 /// [`Permit`](super::Permit) is held that long. So this is a lane whose slots
 /// are launches: the first in the queue sleeps exactly until its token is due,
 /// the others until they are first. No timer ticks.
+///
+/// ```
+/// use std::num::NonZeroU32;
+/// use std::time::Duration;
+///
+/// use spinlane_core::limit::{Ask, Global, Rate};
+/// use spinlane_core::ports::Clock;
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let ten = Rate::per_second(NonZeroU32::new(10).unwrap());
+/// let global = Global::new(ten, 1, 4, 100, world.ports().clock);
+/// let begin = world.clock.now();
+/// for _ in 0..3 {
+///     // Whose request leaves, and has its head at once.
+///     world.run(global.acquire(Ask::default()))?.launch();
+/// }
+/// assert_eq!(world.clock.now() - begin, Duration::from_millis(200));
+/// # Ok::<(), spinlane_core::limit::LaneError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Global(Lane);
 

@@ -15,9 +15,36 @@ mod acquire;
 pub use acquire::Acquire;
 
 /// A lane's name, as in the configuration.
+///
+/// ```
+/// use spinlane_core::limit::{LaneConfig, LaneName, Limits};
+///
+/// // Written down, or read from a configuration.
+/// let (written, read) = (LaneName::from("search"), LaneName::from(String::from("search")));
+/// let limits = Limits::default().with_lane(read, LaneConfig::new(2));
+/// assert!(limits.lanes.contains_key(&written));
+/// ```
 pub type LaneName = Cow<'static, str>;
 
 /// Who goes first. Within a priority the order is that of asking.
+///
+/// ```
+/// use futures::FutureExt;
+/// use spinlane_core::limit::{Ask, Lane, LaneLimits, Priority};
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let lane = Lane::new("search", LaneLimits::concurrency(1), world.ports().clock);
+/// let first = world.run(lane.acquire(Ask::default()))?;
+/// let mut nobody_waits = Ask::default();
+/// nobody_waits.priority = Priority::Background;
+/// let (mut refresh, mut answer) = (lane.acquire(nobody_waits), lane.acquire(Ask::default()));
+/// assert!((&mut refresh).now_or_never().is_none() && (&mut answer).now_or_never().is_none());
+/// drop(first);
+/// assert!(refresh.now_or_never().is_none(), "another goes first, although it came later");
+/// assert!(answer.now_or_never().is_some());
+/// # Ok::<(), spinlane_core::limit::LaneError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Priority {
     /// Somebody is waiting for it.
@@ -36,6 +63,19 @@ const PASSES: u32 = 4;
 const FIRST_GUESS: Duration = Duration::from_secs(1);
 
 /// A lane's limits.
+///
+/// ```
+/// use std::num::NonZeroU32;
+///
+/// use spinlane_core::limit::{Lane, LaneLimits, Rate};
+/// use spinlane_core::testing::World;
+///
+/// // Two at a time, and five a second of which one may begin at once.
+/// let five = Rate::per_second(NonZeroU32::new(5).unwrap());
+/// let limits = LaneLimits::concurrency(2).rate(five, 1).queue(100);
+/// let lane = Lane::new("search", limits, World::new().ports().clock);
+/// assert_eq!(lane.snapshot().limit, 2);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LaneLimits {
@@ -75,6 +115,25 @@ impl LaneLimits {
 
 /// What a caller asks of a lane: by default as an interactive call, without a
 /// deadline.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use spinlane_core::limit::{Ask, Lane, LaneError, LaneLimits};
+/// use spinlane_core::ports::Clock;
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let lane = Lane::new("search", LaneLimits::concurrency(1), world.ports().clock);
+/// let held = world.run(lane.acquire(Ask::default()))?;
+/// let mut ask = Ask::default();
+/// ask.deadline = Some(world.clock.now() + Duration::from_secs(2));
+/// let refused = world.run(lane.acquire(ask));
+/// assert!(matches!(refused, Err(LaneError::Deadline { .. })));
+/// assert_eq!(Some(world.clock.now()), ask.deadline, "it has waited as long");
+/// # drop(held);
+/// # Ok::<(), LaneError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Ask {
@@ -85,6 +144,23 @@ pub struct Ask {
 }
 
 /// Why a lane gave no permit.
+///
+/// ```
+/// use spinlane_core::limit::{Ask, Lane, LaneError, LaneLimits};
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let nobody_waits = LaneLimits::concurrency(1).queue(0);
+/// let lane = Lane::new("search", nobody_waits, world.ports().clock);
+/// let held = world.run(lane.acquire(Ask::default()))?;
+/// let Err(LaneError::QueueFull { retry_after, .. }) = world.run(lane.acquire(Ask::default()))
+/// else {
+///     panic!("it is turned away");
+/// };
+/// assert_eq!(retry_after, lane.retry_after());
+/// # drop(held);
+/// # Ok::<(), LaneError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LaneError {
@@ -115,6 +191,24 @@ pub(super) fn secs(duration: Duration) -> u64 {
 }
 
 /// What a lane looks like from outside.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use spinlane_core::limit::{Ask, Lane, LaneLimits, LaneSnapshot};
+/// use spinlane_core::ports::Clock;
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let lane = Lane::new("search", LaneLimits::concurrency(2), world.ports().clock);
+/// let held = world.run(lane.acquire(Ask::default()))?;
+/// let paused_for = Duration::from_secs(7);
+/// lane.pause_until(world.clock.now() + paused_for);
+/// let expected = LaneSnapshot { limit: 2, in_flight: 1, waiting: 0, paused_for };
+/// assert_eq!(lane.snapshot(), expected);
+/// # drop(held);
+/// # Ok::<(), spinlane_core::limit::LaneError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LaneSnapshot {
     /// Permits that may be out at a time.
@@ -388,6 +482,29 @@ impl fmt::Debug for Lane {
 }
 
 /// The right to one call in a lane, until dropped.
+///
+/// ```
+/// use std::num::NonZeroU32;
+/// use std::time::Duration;
+///
+/// use spinlane_core::limit::{Ask, Lane, LaneLimits, Rate};
+/// use spinlane_core::ports::Clock;
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let limits = LaneLimits::concurrency(1).rate(Rate::per_second(NonZeroU32::MIN), 1);
+/// let lane = Lane::new("search", limits, world.ports().clock);
+/// let begin = world.clock.now();
+/// // Nothing is sent: the token is there for the next one.
+/// drop(world.run(lane.acquire(Ask::default()))?);
+/// let mut permit = world.run(lane.acquire(Ask::default()))?;
+/// permit.launch();
+/// assert_eq!(world.clock.now(), begin);
+/// drop(permit);
+/// drop(world.run(lane.acquire(Ask::default()))?);
+/// assert_eq!(world.clock.now() - begin, Duration::from_secs(1));
+/// # Ok::<(), spinlane_core::limit::LaneError>(())
+/// ```
 #[must_use = "a permit that is dropped frees its slot"]
 pub struct Permit {
     lane: Lane,

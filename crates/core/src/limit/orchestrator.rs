@@ -21,6 +21,26 @@ use crate::scope;
 use crate::store::Store;
 
 /// All limits in front of all upstreams. Clones are the same.
+///
+/// ```
+/// use spinlane_core::limit::{Budget, Call, CallError, LaneConfig, Limits, Orchestrator};
+/// use spinlane_core::store::Store;
+/// use spinlane_core::testing::{ScriptedHttp, World};
+///
+/// let world = World::with_http(ScriptedHttp::in_turn([http::Response::new("[]".into())]));
+/// let ports = world.ports();
+/// let limits = Limits::default().with_lane("search", LaneConfig::new(2));
+/// let upstreams = Orchestrator::new(limits, &ports, &Store::open(&ports));
+///
+/// let call = Call::get("search", "https://search.example/", Budget::new(50))?;
+/// let answered = world.run(upstreams.run(call))?;
+/// assert_eq!(world.run(answered.bytes(4096))?, "[]");
+///
+/// let slip = Call::get("serach", "https://search.example/", Budget::new(50))?;
+/// let refused = world.run(upstreams.run(slip));
+/// assert!(matches!(refused, Err(CallError::UnknownLane { .. })));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct Orchestrator(Arc<Inner>);
 
@@ -39,6 +59,23 @@ const NEXT_WORD: Duration = Duration::from_secs(5);
 const READ_AHEAD: Duration = Duration::from_secs(30);
 
 /// A lane as a status page shows it.
+///
+/// ```
+/// use spinlane_core::limit::{Budget, Call, LaneConfig, Limits};
+/// use spinlane_core::resources::Resources;
+/// use spinlane_core::testing::{ScriptedHttp, World};
+///
+/// let world = World::with_http(ScriptedHttp::in_turn([http::Response::new("[]".into())]));
+/// let limits = Limits::default().with_lane("search", LaneConfig::new(2));
+/// let upstreams = Resources::open(&world.ports(), limits).upstreams;
+/// let call = Call::get("search", "https://search.example/", Budget::new(50))?;
+/// let unread = world.run(upstreams.run(call))?;
+/// let [search] = &world.run(upstreams.status())[..] else { panic!("there is one lane") };
+/// assert_eq!((&*search.lane, search.limit), ("search", 2));
+/// assert_eq!(search.held, 1, "the answer has not been read");
+/// # drop(unread);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LaneStatus {
     /// Its name.

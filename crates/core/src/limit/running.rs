@@ -107,6 +107,24 @@ impl CallerRuns {
 }
 
 /// A run that is counted. Dropping it ends that, a moment later.
+///
+/// ```
+/// use std::num::NonZeroU32;
+///
+/// use spinlane_core::limit::{CallerRuns, Running};
+/// use spinlane_core::store::Store;
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let runs = CallerRuns::new(&Store::open(&world.ports()), NonZeroU32::MIN);
+/// let runs = runs.expect("this host has counters");
+/// let run: Running = world.run(runs.begin("192.0.2.7"))?.expect("it is the first");
+/// drop(run);
+/// // That is told to the store beside whatever comes next.
+/// world.drain();
+/// assert!(world.run(runs.begin("192.0.2.7"))?.is_some());
+/// # Ok::<(), spinlane_core::ports::StoreError>(())
+/// ```
 pub struct Running {
     /// Dropped with this.
     _ended: oneshot::Sender<()>,

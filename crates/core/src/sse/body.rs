@@ -23,6 +23,24 @@ const HEARTBEAT: &[u8] = b": heartbeat\n\n";
 /// one says that the host has taken the one before. Dropping the body before
 /// its end tells the writers that the peer has gone, unless the stream is
 /// [recorded](super::Writer::record).
+///
+/// ```
+/// use http_body_util::BodyExt;
+/// use spinlane_core::sse::{self, Event, WriterConfig};
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let (writer, mut body) = sse::channel(world.ports().clock, WriterConfig::default(), None);
+/// world.run(writer.feed(Event::data("one")))?;
+/// world.run(writer.feed(Event::data("two")))?;
+/// let mut frame = || world.run(body.frame()).unwrap().unwrap().into_data().unwrap();
+/// assert_eq!(frame(), "data: one\n\ndata: two\n\n", "all that is there");
+/// // Nothing more comes for 15 s.
+/// assert_eq!(frame(), ": heartbeat\n\n");
+/// drop(body);
+/// assert!(writer.is_closed());
+/// # Ok::<(), spinlane_core::sse::Closed>(())
+/// ```
 pub struct Body {
     shared: Arc<SharedQueue>,
     clock: Arc<dyn Clock>,

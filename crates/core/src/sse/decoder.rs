@@ -7,6 +7,17 @@ use std::time::Duration;
 use memchr::memchr2;
 
 /// The stream can not be read any further.
+///
+/// ```
+/// use spinlane_core::sse::{DecodeError, Decoder};
+///
+/// let (mut decoder, mut seen) = (Decoder::new(12), 0);
+/// let error = decoder.push(b"data: one\n\ndata: more than it may hold", |_| seen += 1);
+/// assert_eq!((error, seen), (Err(DecodeError::TooLarge { limit: 12 }), 1));
+/// // Nothing that comes later is read.
+/// assert_eq!(decoder.push(b"\n\ndata: two\n\n", |_| seen += 1), error);
+/// assert_eq!(seen, 1);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
@@ -20,6 +31,20 @@ pub enum DecodeError {
 }
 
 /// An event, as the decoder hands it on.
+///
+/// ```
+/// use spinlane_core::sse::{Decoded, Decoder};
+///
+/// let mut seen = Vec::new();
+/// let mut note = |event: Decoded<'_>| {
+///     seen.push(format!("{} {} {}", event.id, event.event, event.data));
+/// };
+/// let mut decoder = Decoder::new(1024);
+/// decoder.push(b"id: 7\nevent: note\ndata: one\n\n", &mut note)?;
+/// decoder.push(b"data: two\n\n", &mut note)?;
+/// assert_eq!(seen, ["7 note one", "7 message two"]);
+/// # Ok::<(), spinlane_core::sse::DecodeError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decoded<'a> {
     /// The type; `message` unless the stream names another.

@@ -5,6 +5,17 @@ use std::time::Duration;
 use serde::Serialize;
 
 /// Why an event cannot be made.
+///
+/// ```
+/// use spinlane_core::sse::{Event, EventError};
+///
+/// // As somebody has sent it.
+/// let id = "7\ndata: not what the application says";
+/// assert!(matches!(Event::data("").id(id), Err(EventError::LineBreak("id"))));
+/// assert!(matches!(Event::data("").id("7\0"), Err(EventError::Nul)));
+/// // In data it is harmless.
+/// assert!(Event::json(id).is_ok());
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EventError {

@@ -10,6 +10,20 @@ use futures::Stream;
 use super::decoder::{DecodeError, Decoder};
 
 /// An event that was read, by itself: see [`Decoded`](super::Decoded).
+///
+/// ```
+/// use bytes::Bytes;
+/// use futures::{StreamExt, executor::block_on, stream};
+/// use spinlane_core::ports::HttpError;
+/// use spinlane_core::sse::{self, Received};
+///
+/// let text = Bytes::from("id: 7\ndata: one\ndata: two\n\n");
+/// let body = stream::iter([Ok::<_, HttpError>(text)]);
+/// let received: Received = block_on(sse::events(body, 1024).next()).expect("it has one")?;
+/// assert_eq!((&*received.event, &*received.id), ("message", "7"));
+/// assert_eq!(received.data, "one\ntwo");
+/// # Ok::<(), spinlane_core::sse::EventsError<HttpError>>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Received {
@@ -22,6 +36,20 @@ pub struct Received {
 }
 
 /// Why a stream of events was not read to its end.
+///
+/// ```
+/// use bytes::Bytes;
+/// use futures::{StreamExt, executor::block_on, stream};
+/// use spinlane_core::ports::HttpError;
+/// use spinlane_core::sse::{self, EventsError};
+///
+/// let cut = HttpError::Broken("it was cut off".into());
+/// let body = stream::iter([Ok(Bytes::from("data: one\n\ndata: tw")), Err(cut.clone())]);
+/// let read: Vec<_> = block_on(sse::events(body, 1024).collect());
+/// assert!(read[0].is_ok());
+/// // What had come of the second one is left out.
+/// assert_eq!(read[1..], [Err(EventsError::Body(cut))]);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EventsError<E> {
@@ -66,6 +94,22 @@ where
 
 pin_project_lite::pin_project! {
     /// Stream of [`events`].
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use futures::{StreamExt, executor::block_on, stream};
+    /// use spinlane_core::ports::{BodyStream, HttpError};
+    /// use spinlane_core::sse::{self, Events};
+    ///
+    /// let pieces = ["data: one\n\nda", "ta: two\n\n"].map(|piece| Ok(Bytes::from(piece)));
+    /// let body: BodyStream = stream::iter(pieces).boxed();
+    /// let mut events: Events<BodyStream> = sse::events(body, 1024);
+    /// let first = block_on(events.next()).expect("it has two")?;
+    /// assert_eq!(first.data, "one");
+    /// // That is enough of it. Dropping it cancels the call.
+    /// drop(events);
+    /// # Ok::<(), spinlane_core::sse::EventsError<HttpError>>(())
+    /// ```
     #[derive(Debug)]
     #[must_use = "streams do nothing unless polled"]
     pub struct Events<S> {

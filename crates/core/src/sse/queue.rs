@@ -18,6 +18,21 @@ const ID_BYTES: usize = "id: \n".len() + 20;
 const HELD_POSTS: usize = 16;
 
 /// What a stream has carried so far.
+///
+/// ```
+/// use http_body_util::BodyExt;
+/// use spinlane_core::sse::{self, Event, WriterConfig};
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let (writer, mut body) = sse::channel(world.ports().clock, WriterConfig::default(), None);
+/// world.run(writer.feed(Event::data("one")))?;
+/// let queued = "data: one\n\n".len() as u64;
+/// assert_eq!((writer.stats().queued, writer.stats().bytes), (queued, 0));
+/// world.run(body.frame());
+/// assert_eq!((writer.stats().frames, writer.stats().bytes), (1, queued));
+/// # Ok::<(), spinlane_core::sse::Closed>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Events and comments queued for writing, heartbeats left out.

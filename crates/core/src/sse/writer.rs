@@ -17,11 +17,36 @@ use crate::ports::Clock;
 use crate::waiters::Waiters;
 
 /// The stream takes nothing more: it was closed, or its peer has gone.
+///
+/// ```
+/// use spinlane_core::sse::{self, Closed, Event, WriterConfig};
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let (writer, body) = sse::channel(world.ports().clock, WriterConfig::default(), None);
+/// // What the host does when the client has gone.
+/// drop(body);
+/// // Time to stop working.
+/// assert_eq!(world.run(writer.feed(Event::data("one"))), Err(Closed));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the event stream is closed")]
 pub struct Closed;
 
 /// How a stream behaves.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use spinlane_core::sse::{self, WriterConfig};
+/// use spinlane_core::testing::World;
+///
+/// let config = WriterConfig::default().heartbeat(Duration::from_secs(5)).capacity(16);
+/// let (writer, _body) = sse::channel(World::new().ports().clock, config, None);
+/// assert!(writer.try_feed_json("one")?);
+/// assert!(!writer.try_feed_json("two")?, "there is no room for 13 more bytes");
+/// # Ok::<(), sse::FeedError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WriterConfig {
@@ -280,6 +305,24 @@ impl Writer {
 }
 
 /// Why [`Writer::feed_json`] did not queue.
+///
+/// ```
+/// use std::collections::BTreeMap;
+///
+/// use spinlane_core::sse::{self, FeedError, WriterConfig};
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let (writer, body) = sse::channel(world.ports().clock, WriterConfig::default(), None);
+/// // JSON has no such keys. The stream goes on.
+/// let no_json = BTreeMap::from([((1, 2), "three")]);
+/// let refused = world.run(writer.feed_json(&no_json));
+/// assert!(matches!(refused, Err(FeedError::Event(_))));
+/// world.run(writer.feed_json("one"))?;
+/// drop(body);
+/// assert!(matches!(world.run(writer.feed_json("two")), Err(FeedError::Closed(_))));
+/// # Ok::<(), FeedError>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FeedError {

@@ -40,6 +40,23 @@ impl fmt::Debug for Claim {
 }
 
 /// Who has it.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use spinlane_core::store::{Claimed, Store};
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let store = Store::open(&world.ports());
+/// let claim = || store.claim("renewal", Duration::from_secs(9));
+/// assert!(matches!(world.run(claim())?, Some(Claimed::Ours(_))));
+/// // Who has it may die. Others wait for what it was to do, and then do it.
+/// assert!(matches!(world.run(claim())?, Some(Claimed::Theirs)));
+/// world.clock.advance(Duration::from_secs(12));
+/// assert!(matches!(world.run(claim())?, Some(Claimed::Ours(_))));
+/// # Ok::<(), spinlane_core::ports::StoreError>(())
+/// ```
 #[derive(Debug)]
 pub enum Claimed {
     /// Who has asked.

@@ -16,6 +16,19 @@ const OLD_COUNTERS: [&str; 5] = ["rate:", "lane:", "caller:", "cache-fetch:", "c
 const OLD_COUNTER: &str = "cache-index";
 
 /// What a full sweep has found and done.
+///
+/// ```
+/// use spinlane_core::store::Store;
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let store = Store::open(&world.ports());
+/// world.run(store.set("tempo:7", b"nothing that anybody can read"))?;
+/// world.run(store.set("another's", b"value"))?;
+/// let swept = world.run(store.full_sweep(&["tempo"]))?;
+/// assert_eq!((swept.keys, swept.removed, swept.foreign), (2, 1, 1));
+/// # Ok::<(), spinlane_core::ports::StoreError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FullSweep {

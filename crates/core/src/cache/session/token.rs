@@ -14,6 +14,20 @@ use crate::seal::Cipher;
 pub(super) const TOKEN_BYTES: usize = 32;
 
 /// What its holder opens a session with. `Debug` does not show it.
+///
+/// ```
+/// use spinlane_core::cache::session::{SessionLimits, Sessions};
+/// use spinlane_core::store::Store;
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let sessions = Sessions::new(&Store::open(&world.ports()), "session", SessionLimits::default());
+/// let token = world.run(sessions.create(&7))?;
+/// assert_eq!(format!("{token:?}"), "***");
+/// let cookie = format!("__Host-session={}; Path=/; Secure; HttpOnly", token.expose());
+/// assert!(!cookie.contains("***"));
+/// # Ok::<(), spinlane_core::ports::StoreError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
 

@@ -9,6 +9,24 @@ use super::{Ask, Lane, LaneError, LaneState, Permit, Place, Step};
 use crate::ports::{BoxFuture, Instant};
 
 /// Future of [`Lane::acquire`].
+///
+/// ```
+/// use futures::FutureExt;
+/// use spinlane_core::limit::{Ask, Lane, LaneLimits};
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let lane = Lane::new("search", LaneLimits::concurrency(1), world.ports().clock);
+/// let held = world.run(lane.acquire(Ask::default()))?;
+/// let mut waits = lane.acquire(Ask::default());
+/// assert!((&mut waits).now_or_never().is_none());
+/// assert_eq!(lane.snapshot().waiting, 1);
+/// // Dropping it gives its place up.
+/// drop(waits);
+/// assert_eq!(lane.snapshot().waiting, 0);
+/// # drop(held);
+/// # Ok::<(), spinlane_core::limit::LaneError>(())
+/// ```
 #[must_use = "futures do nothing unless polled"]
 pub struct Acquire {
     lane: Lane,

@@ -21,6 +21,24 @@ const FIRST_GUESS: Duration = Duration::from_secs(1);
 const LONGEST_GUESS: Duration = Duration::from_secs(300);
 
 /// Why there is no slot.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use spinlane_core::limit::shared::{NoSlot, SharedLane};
+/// use spinlane_core::store::Store;
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let lane = SharedLane::new(&Store::open(&world.ports()), "search");
+/// let lane = lane.expect("this host has counters").bounded(0);
+/// let lease = world.run(lane.acquire(1, None, |_| ()))?;
+/// // Nobody may wait, so this one is turned away.
+/// let refused = world.run(lane.acquire(1, None, |_| ())).unwrap_err();
+/// assert_eq!(refused, NoSlot::QueueFull { waiting: 0, wait: Duration::from_secs(1) });
+/// # drop(lease);
+/// # Ok::<(), NoSlot>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoSlot {
     /// The caller's deadline came first.
@@ -89,6 +107,26 @@ impl Pace {
 /// returned is forgotten with the period. Should the store be emptied in use,
 /// those who are inside are forgotten: as many more may enter until the period
 /// has ended, and each slot that they give back lets in another.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use spinlane_core::limit::shared::SharedLane;
+/// use spinlane_core::ports::Clock;
+/// use spinlane_core::store::Store;
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let lane = || SharedLane::new(&Store::open(&world.ports()), "search");
+/// let (here, there) = (lane().expect("this host has counters"), lane().expect("as before"));
+/// let lease = world.run(here.acquire(1, None, |_| ()))?;
+/// // Another instance waits, in vain, and then not.
+/// let soon = world.clock.now() + Duration::from_secs(1);
+/// assert!(world.run(there.acquire(1, Some(soon), |_| ())).is_err());
+/// drop(lease);
+/// assert!(world.run(there.acquire(1, None, |_| ())).is_ok());
+/// # Ok::<(), spinlane_core::limit::shared::NoSlot>(())
+/// ```
 #[derive(Clone)]
 pub struct SharedLane {
     leases: Leases,

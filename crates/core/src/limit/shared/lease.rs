@@ -285,6 +285,22 @@ impl Urgent for Inner {
 
 /// One slot of a lane. Dropping it gives the slot back, by a task of the
 /// spawner at the latest.
+///
+/// ```
+/// use spinlane_core::limit::shared::SharedLane;
+/// use spinlane_core::store::Store;
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let lane = SharedLane::new(&Store::open(&world.ports()), "search");
+/// let lane = lane.expect("this host has counters");
+/// let lease = world.run(lane.acquire(3, None, |_| ()))?;
+/// assert!(lease.is_counted());
+/// assert_eq!(world.run(lane.held(3)), Some(1));
+/// drop(lease);
+/// assert_eq!(world.run(lane.held(3)), Some(0));
+/// # Ok::<(), spinlane_core::limit::shared::NoSlot>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "dropping a lease gives its slot back"]
 pub struct Lease(Option<(Leases, u64)>);

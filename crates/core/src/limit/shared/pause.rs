@@ -12,6 +12,26 @@ use crate::store::Store;
 /// [`SKEW`] is added to what the upstream asked for, so that no clock within it
 /// ends the pause early. It is written when it was asked for, and for how long:
 /// what is of a time to come was written by a wrong clock, and is not believed.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use spinlane_core::limit::shared::SharedPause;
+/// use spinlane_core::ports::Clock;
+/// use spinlane_core::store::Store;
+/// use spinlane_core::testing::World;
+///
+/// const HOUR: Duration = Duration::from_secs(3_600);
+///
+/// let world = World::new();
+/// let pause = || SharedPause::new(&Store::open(&world.ports()), "search", HOUR);
+/// // In one instance, and in another one.
+/// world.run(pause().pause(Duration::from_secs(7)));
+/// let until = world.run(pause().until()).expect("it is paused");
+/// assert!(until - world.clock.now() >= Duration::from_secs(7));
+/// world.run(pause().end());
+/// assert_eq!(world.run(pause().until()), None);
+/// ```
 #[derive(Clone, Debug)]
 pub struct SharedPause {
     store: Store,

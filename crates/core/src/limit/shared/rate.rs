@@ -38,6 +38,29 @@ const MOST_FULL: u64 = 96;
 /// A burst is at least 2. Where it takes less than three times [`SKEW`] to come,
 /// there is no such room: it is then passed by what comes in the difference of
 /// the clocks.
+///
+/// ```
+/// use std::num::NonZeroU32;
+/// use std::time::Duration;
+///
+/// use spinlane_core::limit::Rate;
+/// use spinlane_core::limit::shared::SharedRate;
+/// use spinlane_core::ports::Clock;
+/// use spinlane_core::store::Store;
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let ten = Rate::per_second(NonZeroU32::new(10).unwrap());
+/// let rate = SharedRate::new(&Store::open(&world.ports()), "search", ten, 10);
+/// let (rate, unix) = (rate.expect("this host has counters"), world.clock.unix());
+/// let mut due = Vec::new();
+/// for _ in 0..30 {
+///     due.push(world.run(rate.reserve(unix, 1, None))?.due_in(unix));
+/// }
+/// assert_eq!(due[0], Duration::ZERO);
+/// assert!(due[29] >= Duration::from_secs(2), "ten may begin at once, and ten a second");
+/// # Ok::<(), spinlane_core::limit::shared::NoTicket>(())
+/// ```
 #[derive(Clone)]
 pub struct SharedRate {
     store: Store,
@@ -49,6 +72,22 @@ pub struct SharedRate {
 
 /// A ticket that was taken, or two that are to be used together: when, since the
 /// epoch. Who starts later comes on top of those of later windows.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use spinlane_core::limit::shared::Tickets;
+///
+/// let tickets = |begin, end| Tickets {
+///     begin: Duration::from_secs(begin),
+///     end: Duration::from_secs(end),
+/// };
+/// let (of_lane, of_all) = (tickets(10, 13), tickets(11, 14));
+/// // A call needs both.
+/// assert_eq!(of_lane.and(of_all), Some(tickets(11, 13)));
+/// assert_eq!(of_lane.and(tickets(13, 16)), None, "one has lapsed when the other is due");
+/// assert_eq!(of_all.due_in(Duration::from_secs(10)), Duration::from_secs(1));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tickets {
     /// When they are due.
@@ -71,6 +110,29 @@ impl Tickets {
 }
 
 /// Why there is no ticket.
+///
+/// ```
+/// use std::num::NonZeroU32;
+///
+/// use spinlane_core::limit::Rate;
+/// use spinlane_core::limit::shared::{NoTicket, SharedRate};
+/// use spinlane_core::ports::Clock;
+/// use spinlane_core::store::Store;
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let one = Rate::per_second(NonZeroU32::MIN);
+/// let rate = SharedRate::new(&Store::open(&world.ports()), "search", one, 2);
+/// let rate = rate.expect("this host has counters");
+/// let (unix, now) = (world.clock.unix(), world.clock.now());
+/// // All that are due by now, and then none in time.
+/// let refused = loop {
+///     if let Err(error) = world.run(rate.reserve(unix, 1, Some(now))) {
+///         break error;
+///     }
+/// };
+/// assert!(matches!(refused, NoTicket::Deadline { wait } if !wait.is_zero()));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoTicket {
     /// The deadline comes before it is due, or the line is too long.
@@ -85,6 +147,24 @@ pub enum NoTicket {
 }
 
 /// The present window of a [`SharedRate`].
+///
+/// ```
+/// use std::num::NonZeroU32;
+/// use std::time::Duration;
+///
+/// use spinlane_core::limit::Rate;
+/// use spinlane_core::limit::shared::{SharedRate, Window};
+/// use spinlane_core::store::Store;
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let forty = Rate::per_second(NonZeroU32::new(40).unwrap());
+/// let rate = SharedRate::new(&Store::open(&world.ports()), "search", forty, 40);
+/// let window = world.run(rate.expect("this host has counters").window())?;
+/// let length = Duration::from_millis(200);
+/// assert_eq!(window, Window { taken: 0, tickets: 8, length });
+/// # Ok::<(), spinlane_core::ports::StoreError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     /// Tickets that were taken of it.
