@@ -26,6 +26,8 @@ pub mod config;
 mod enrich;
 pub mod error;
 mod frames;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod limits;
 mod music;
 mod stored;
