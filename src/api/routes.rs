@@ -7,7 +7,7 @@
 //! made only when somebody asks for it: nothing here costs other requests.
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use utoipa::OpenApi;
 
 use super::{admin, assets, auth, chat, docs, enrich, is_beneath, status, stop};
@@ -17,7 +17,7 @@ use crate::config::Variables::{
     Anthropic, Callers, Deezer, Edge, Lastfm, Limits, Operator, Spotify, Streams,
 };
 
-/// Makes [`TEMPLATES`], [`NEEDS`], [`add`] and [`Documented`] of one table.
+/// Makes [`TEMPLATES`], [`NEEDS`], [`HANDLERS`] and [`Documented`] of one table.
 macro_rules! routes {
     ($($method:ident $template:literal $needs:ident => $($handler:ident)::+,)+) => {
         /// Methods and path templates, as they were given.
@@ -26,10 +26,9 @@ macro_rules! routes {
         /// The variables of each.
         const NEEDS: &[&[Variables]] = &[$($needs),+];
 
-        /// Adds all of them to `router`.
-        pub(super) fn add(router: Router<AppState>) -> Router<AppState> {
-            router$(.route($template, $method($($handler)::+)))+
-        }
+        /// What answers at each.
+        const HANDLERS: &[fn() -> MethodRouter<AppState>] =
+            &[$(|| $method($($handler)::+)),+];
 
         /// Collects what their handlers say of themselves.
         #[derive(OpenApi)]
@@ -68,6 +67,21 @@ routes! {
     get "/api/docs" PAGES => docs::page,
     get "/problems/{code}" PAGES => docs::problem,
     get "/assets/{*file}" NOTHING => assets::asset,
+}
+
+/// The routes of `path` alone: an instance answers one request, and would make all
+/// others for nobody.
+pub(super) fn at(path: &str) -> Router<AppState> {
+    let Some(place) = place(path) else {
+        return Router::new();
+    };
+    // A route may have several methods, each with a line of its own.
+    let (_, template) = TEMPLATES[place];
+    let methods = TEMPLATES.iter().zip(HANDLERS);
+    let methods = methods.filter(|((_, other), _)| *other == template);
+    methods.fold(Router::new(), |router, (_, handler)| {
+        router.route(template, handler())
+    })
 }
 
 /// The template that `path` belongs to, for the log: a path itself may hold
