@@ -3,11 +3,12 @@
 //! To add one, write its handler, put `#[utoipa::path(METHOD, path = "…", …)]`
 //! on it, and add a line to the table below: what the document says of a route
 //! stands beside what the route does, and a test compares the two. Answers that
-//! many routes have are types of `super::docs::answers`. The document itself is
-//! made only when somebody asks for it: nothing here costs other requests.
+//! many routes have are types of `super::docs::answers`. The document itself is made
+//! by a test, which says how to keep it.
 
 use axum::Router;
 use axum::routing::{MethodRouter, get, post};
+#[cfg(test)]
 use utoipa::OpenApi;
 
 use super::{admin, assets, auth, chat, docs, enrich, is_beneath, status, stop};
@@ -31,6 +32,7 @@ macro_rules! routes {
             &[$(|| $method($($handler)::+)),+];
 
         /// Collects what their handlers say of themselves.
+        #[cfg(test)]
         #[derive(OpenApi)]
         #[openapi(paths($($($handler)::+),+))]
         pub(super) struct Documented;

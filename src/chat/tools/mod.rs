@@ -28,7 +28,7 @@ use crate::enrich::{self, SkipReason};
 use crate::error::{ErrorObject, code};
 use crate::frames::{Output, Waits};
 use crate::music::{Playlist, Track};
-use input::Input;
+use input::{Input, Schema};
 use report::Report;
 use spinlane_client::UpstreamError;
 use spinlane_core::limit::Observer;
@@ -93,13 +93,13 @@ impl Tool {
         input: &Value,
         context: &'a ToolContext<'a>,
     ) -> Result<BoxFuture<'a, Outcome>, ErrorObject> {
-        let Spec { name, schema, .. } = &self.spec;
+        let Spec { name, .. } = &self.spec;
         let unfit = |faults| {
             unfit(format!(
                 "the input of {name} does not fit its schema: {faults}"
             ))
         };
-        (self.call)(schema, input, context).map_err(unfit)
+        (self.call)(&self.spec.schema(), input, context).map_err(unfit)
     }
 }
 
@@ -110,10 +110,17 @@ pub(super) struct Spec {
     /// What it does, when to use it, what it gives.
     description: &'static str,
     /// JSON Schema of its input, an object.
-    schema: Value,
+    schema: Schema,
     /// Whether it changes something: then calls of one turn run one after the
     /// other, in their order, and never again once they have worked.
     writes: bool,
+}
+
+impl Spec {
+    /// The schema, to be looked into.
+    fn schema(&self) -> Value {
+        serde_json::from_str(self.schema.get()).unwrap_or_default()
+    }
 }
 
 /// What the tools of one run have in common: whose access they have, and what they may
@@ -361,7 +368,8 @@ mod tests {
         let pinned: Vec<Value> = serde_json::from_str(input::TOLD).unwrap();
         assert_eq!(told, pinned, "{:#}", Value::from(told.clone()));
         for Tool { spec, .. } in tools {
-            assert_eq!(input::told(spec.name), spec.schema);
+            let schema: Value = serde_json::from_str(input::told(spec.name).get()).unwrap();
+            assert_eq!(schema, spec.schema());
         }
     }
 
@@ -381,9 +389,10 @@ mod tests {
         let all = [Mode::Create, Mode::Edit].map(|mode| for_mode(mode, true));
         for tool in all.into_iter().flatten() {
             let spec = tool.spec;
-            assert_eq!(spec.schema["type"], "object", "{}", spec.name);
-            assert_eq!(spec.schema["additionalProperties"], false, "{}", spec.name);
-            let properties = spec.schema["properties"].as_object().unwrap();
+            let schema = spec.schema();
+            assert_eq!(schema["type"], "object", "{}", spec.name);
+            assert_eq!(schema["additionalProperties"], false, "{}", spec.name);
+            let properties = schema["properties"].as_object().unwrap();
             for property in properties.values() {
                 let keywords = property.as_object().unwrap().keys();
                 let bounds = property["enum"].is_array()

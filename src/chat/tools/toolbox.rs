@@ -299,7 +299,8 @@ fn as_requested(
     playlist: Option<&str>,
 ) -> Map<String, Value> {
     input.remove(PUBLIC);
-    let required = spec.schema["required"].as_array().into_iter().flatten();
+    let schema = spec.schema();
+    let required = schema["required"].as_array().into_iter().flatten();
     let named = match input.get(PLAYLIST) {
         None | Some(Value::Null) => false,
         Some(Value::String(id)) => !id.trim().is_empty(),
