@@ -31,7 +31,7 @@ use http::{HeaderValue, StatusCode, Uri};
 
 use crate::AppState;
 use crate::config::Variables;
-use crate::error::{ErrorObject, code};
+use crate::error::{ErrorObject, code, misconfigured};
 use spinlane_http::methods;
 use spinlane_http::problem::Problem;
 use spinlane_http::stack::Stack;
@@ -51,7 +51,7 @@ pub(crate) async fn answer(app: &AppState, request: Request) -> Response {
             .push((STRICT_TRANSPORT_SECURITY, HSTS));
     }
     stack.log.quiet = &["/health", "/ready"];
-    stack.cors = cors::rules(&app.config);
+    stack.cors = cors::rules(&app.config, request.headers());
     let routes = router(app, path);
     stack.answer(routes, request).await
 }
@@ -97,14 +97,8 @@ async fn admit(State(app): State<AppState>, mut request: Request, next: Next) ->
 /// # Errors
 /// 503, with their names.
 fn configured(app: &AppState, path: &str) -> Result<(), Problem> {
-    let Err(errors) = app.config.check(routes::needs(path)) else {
-        return Ok(());
-    };
-    tracing::error!(%errors, "the configuration is not valid");
-    let names: Vec<&str> = errors.variables.iter().map(|error| error.name).collect();
-    let message = format!("the configuration is not valid: {errors}");
-    let error = ErrorObject::new(code::MISCONFIGURED, message).with("variables", names);
-    Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, error))
+    let checked = app.config.check(routes::needs(path));
+    checked.map_err(|errors| Problem::new(StatusCode::SERVICE_UNAVAILABLE, misconfigured(&errors)))
 }
 
 /// Whether `path` is `prefix` or has it as its first segments.

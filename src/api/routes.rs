@@ -15,7 +15,7 @@ use super::{admin, assets, auth, chat, docs, enrich, is_beneath, status, stop};
 use crate::AppState;
 use crate::config::Variables;
 use crate::config::Variables::{
-    Anthropic, Callers, Deezer, Edge, Lastfm, Limits, Operator, Spotify, Streams,
+    Anthropic, Callers, Deezer, Edge, Lastfm, Limits, Operator, Pages, Spotify, Streams,
 };
 
 /// Makes [`TEMPLATES`], [`NEEDS`], [`HANDLERS`] and [`Documented`] of one table.
@@ -40,17 +40,18 @@ macro_rules! routes {
 }
 
 // What a route needs is read, and what is malformed of it named, before anything of a
-// request is looked at.
+// request is looked at. What it may need later is looked at then: the tools' services of
+// a chat, and the operator's token where somebody brings one.
 const ALL: &[Variables] = Variables::ALL;
 const NOTHING: &[Variables] = &[];
-const PAGES: &[Variables] = &[Edge];
-const STOPS: &[Variables] = &[Edge, Callers];
-const SWEEP: &[Variables] = &[Edge, Operator, Callers, Limits];
-const LOGIN: &[Variables] = &[Edge, Callers, Limits, Spotify];
-const ENRICHMENT: &[Variables] = &[Edge, Callers, Streams, Limits, Spotify, Deezer, Lastfm];
-const CHAT: &[Variables] = &[
-    Edge, Operator, Callers, Streams, Limits, Anthropic, Spotify, Deezer, Lastfm,
+const PAGES: &[Variables] = &[Edge, Pages];
+const STOPS: &[Variables] = &[Edge, Pages, Callers];
+const SWEEP: &[Variables] = &[Edge, Pages, Operator, Callers, Limits];
+const LOGIN: &[Variables] = &[Edge, Pages, Callers, Limits, Spotify];
+const ENRICHMENT: &[Variables] = &[
+    Edge, Pages, Callers, Streams, Limits, Spotify, Deezer, Lastfm,
 ];
+const CHAT: &[Variables] = &[Edge, Pages, Callers, Streams, Limits, Anthropic];
 
 routes! {
     post "/api/chat-stream/message" CHAT => chat::message,

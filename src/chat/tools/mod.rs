@@ -16,7 +16,7 @@ mod writes;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use futures::future::try_join;
 use serde_json::Value;
@@ -127,7 +127,10 @@ impl Spec {
 /// change.
 pub(super) struct ToolContext<'a> {
     app: &'a AppState,
-    spotify: Spotify,
+    /// The account, or the application, as which the catalogue is asked.
+    access: Access,
+    /// See [`Self::spotify`].
+    spotify: OnceLock<Spotify>,
     /// Whether it is a user's own account.
     is_user: bool,
     observer: Arc<dyn Observer>,
@@ -156,7 +159,8 @@ impl<'a> ToolContext<'a> {
         Self {
             app,
             is_user: matches!(access, Access::User(_)),
-            spotify: Spotify::new(app, access, Arc::clone(&observer)),
+            access,
+            spotify: OnceLock::new(),
             observer,
             output,
             playlist,
@@ -164,6 +168,13 @@ impl<'a> ToolContext<'a> {
             public: false,
             writes: Writes::default(),
         }
+    }
+
+    /// The catalogue, made when a tool first asks it.
+    fn spotify(&self) -> &Spotify {
+        let Self { app, access, .. } = self;
+        let spotify = || Spotify::new(app, access.clone(), Arc::clone(&self.observer));
+        self.spotify.get_or_init(spotify)
     }
 
     /// What is made is for everybody to see, or not.
@@ -196,7 +207,7 @@ impl<'a> ToolContext<'a> {
         if known.is_some() {
             return Ok(known);
         }
-        let playlist = self.spotify.playlist(id).await?;
+        let playlist = self.spotify().playlist(id).await?;
         let snapshot = playlist.and_then(|playlist| playlist.snapshot_id);
         self.seen(id, snapshot.clone());
         Ok(snapshot)
@@ -216,8 +227,8 @@ impl<'a> ToolContext<'a> {
         id: &str,
         places: Range<u32>,
     ) -> Result<(Playlist, Vec<(u32, Track)>), ErrorObject> {
-        let playlist = self.spotify.playlist(id);
-        let entries = self.spotify.playlist_entries(id, places);
+        let playlist = self.spotify().playlist(id);
+        let entries = self.spotify().playlist_entries(id, places);
         let both = try_join(playlist, entries).await;
         let (playlist, entries) = both.map_err(|error| error.object())?;
         let playlist = playlist.ok_or_else(|| {
