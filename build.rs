@@ -13,16 +13,23 @@
 //! A reference to a file that does not exist, or a circle of references, fails
 //! the build.
 //!
+//! All are compressed, and the OpenAPI document is one of them.
+//!
+//! What the model is told of its tools is put on one line, as it is sent.
+//!
 //! Beside that it bounds the component's stack ([`STACK`]) and leaves the names of
 //! functions out of it, which only a profiler reads: `SPINLANE_NAMES=1` keeps them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 
 #[path = "build/bundle.rs"]
@@ -35,12 +42,20 @@ const STACK: usize = 256 << 10;
 
 const PREFIX: &str = "/assets/";
 
+/// The OpenAPI document.
+const OPENAPI: &str = "src/api/docs/openapi.json";
+
+/// What the model is told of its tools.
+const TOLD: &str = "src/chat/tools/told.json";
+
 /// Others' files, with their licences: nothing is changed in them.
 const VENDOR: &str = "vendor/";
 
 fn main() {
     println!("cargo:rerun-if-changed=web");
     println!("cargo:rerun-if-changed=build");
+    println!("cargo:rerun-if-changed={OPENAPI}");
+    println!("cargo:rerun-if-changed={TOLD}");
     println!("cargo:rerun-if-env-changed=SPINLANE_NAMES");
     if env::var_os("CARGO_CFG_TARGET_FAMILY").is_some_and(|family| family == "wasm") {
         println!("cargo:rustc-link-arg-cdylib=-zstack-size={STACK}");
@@ -56,7 +71,16 @@ fn main() {
     for name in names.iter().filter(|name| !parts.contains(*name)) {
         web.build(name, &mut Vec::new());
     }
+    web.add_document(on_one_line(&root.join(OPENAPI)));
     web.write(&out);
+    let told = on_one_line(&root.join(TOLD));
+    fs::write(out.join("told.json"), told).expect("OUT_DIR can be written to");
+}
+
+/// The JSON in `file`, without its line breaks and indentation.
+fn on_one_line(file: &Path) -> String {
+    let text = fs::read_to_string(file).unwrap_or_else(|error| panic!("{file:?}: {error}"));
+    text.lines().map(str::trim_start).collect()
 }
 
 /// The files of `web/`, and what has become of them.
@@ -214,7 +238,17 @@ impl Web {
         }
     }
 
-    /// Writes the files and the table of them.
+    fn add_document(&mut self, document: String) {
+        let built = Built {
+            hash: hex(&Sha256::digest(&document)[..8]),
+            bytes: document.into_bytes(),
+            url: "/api/openapi.json".into(),
+            inline: Inline::default(),
+        };
+        self.built.insert("openapi.json".into(), built);
+    }
+
+    /// Writes the files, compressed, and the table of them.
     fn write(&self, out: &Path) {
         let mut table = String::from("&[\n");
         let served = |(_, built): &(&String, &Built)| !built.url.is_empty();
@@ -226,13 +260,13 @@ impl Web {
                 inline: Inline { scripts, styles },
             } = built;
             let file = format!("web-{hash}");
-            fs::write(out.join(&file), bytes).expect("OUT_DIR can be written to");
+            fs::write(out.join(&file), gzip(bytes)).expect("OUT_DIR can be written to");
             let media_type = media_type(name).0;
             writeln!(
                 table,
                 "    Asset {{ path: {url:?}, media_type: {media_type:?}, etag: {:?}, \
                  scripts: {scripts:?}, styles: {styles:?}, \
-                 body: include_bytes!(concat!(env!(\"OUT_DIR\"), {:?})) }},",
+                 gzip: include_bytes!(concat!(env!(\"OUT_DIR\"), {:?})) }},",
                 format!("\"{hash}\""),
                 format!("/{file}"),
             )
@@ -264,6 +298,12 @@ fn without_comments(name: &str, code: &str) -> String {
         }
     }
     kept
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    let written = encoder.write_all(bytes).and_then(|()| encoder.finish());
+    written.expect("writing to memory cannot fail")
 }
 
 fn is_own_script(name: &str) -> bool {

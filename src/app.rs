@@ -3,7 +3,6 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::FromRef;
 use bytes::Bytes;
@@ -92,7 +91,6 @@ impl std::ops::Deref for AppState {
 /// nothing is built before it is needed.
 pub struct App {
     pub(crate) state: AppState,
-    pub(crate) router: Arc<OnceLock<Router>>,
 }
 
 impl fmt::Debug for App {
@@ -113,7 +111,6 @@ impl App {
     ) -> Self {
         Self {
             state: AppState::new(ports, Config::new(source)),
-            router: Arc::default(),
         }
     }
 
@@ -127,7 +124,7 @@ impl App {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        api::answer(&self.state, &self.router, request.map(Body::new)).await
+        api::answer(&self.state, request.map(Body::new)).await
     }
 }
 

@@ -2,6 +2,16 @@
 
 pub use spinlane_core::error::{Code, ErrorObject};
 
+use crate::config::ConfigErrors;
+
+/// Says which variables are malformed, to the log as well.
+pub(crate) fn misconfigured(errors: &ConfigErrors) -> ErrorObject {
+    tracing::error!(%errors, "the configuration is not valid");
+    let names: Vec<&str> = errors.variables.iter().map(|error| error.name).collect();
+    let message = format!("the configuration is not valid: {errors}");
+    ErrorObject::new(code::MISCONFIGURED, message).with("variables", names)
+}
+
 /// The codes of the API.
 pub mod code {
     pub use spinlane_core::error::code::*;

@@ -5,12 +5,16 @@
 //! for again each time, and answered 304 while it is the same. A name is looked
 //! up in the table and nowhere else: there is no file system to climb out into.
 
+use std::borrow::Cow;
+use std::io::Read as _;
+
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
+use flate2::read::GzDecoder;
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
-    IF_NONE_MATCH, REFERRER_POLICY,
+    ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, REFERRER_POLICY, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 
@@ -30,7 +34,19 @@ struct Asset {
     scripts: &'static str,
     /// The same of its styles.
     styles: &'static str,
-    body: &'static [u8],
+    /// Its content, compressed: a host copies the memory that an instance begins with
+    /// for every request, whatever it asks for.
+    gzip: &'static [u8],
+}
+
+impl Asset {
+    /// Its content as it was.
+    fn content(&self) -> Vec<u8> {
+        let mut content = Vec::new();
+        // Cannot fail: a test asks for each of them.
+        let _ = GzDecoder::new(self.gzip).read_to_end(&mut content);
+        content
+    }
 }
 
 static ASSETS: &[Asset] = include!(concat!(env!("OUT_DIR"), "/assets.rs"));
@@ -97,7 +113,7 @@ const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName =
 )]
 pub(super) async fn asset(headers: HeaderMap, uri: Uri) -> Result<Response, Problem> {
     match find(uri.path()) {
-        Some(asset) => Ok(answer(asset, &headers, FOR_GOOD)),
+        Some(asset) => Ok(for_own_pages(answer(asset, &headers, FOR_GOOD))),
         None => Err(not_found(uri).await),
     }
 }
@@ -125,7 +141,7 @@ pub(super) fn page(path: &str, headers: &HeaderMap) -> Response {
         // Cannot be: a test asks for each page.
         return Response::new(Body::empty());
     };
-    let mut response = answer(page, headers, ASK);
+    let mut response = for_own_pages(answer(page, headers, ASK));
     let policy = policy(page).map(|policy| (CONTENT_SECURITY_POLICY, policy));
     response.headers_mut().extend(policy);
     for (name, value) in PAGE_HEADERS {
@@ -135,33 +151,72 @@ pub(super) fn page(path: &str, headers: &HeaderMap) -> Response {
     response
 }
 
+/// The OpenAPI document, which `build.rs` adds to the page's files.
+pub(super) fn document(headers: &HeaderMap) -> Response {
+    let document = find("/api/openapi.json");
+    // It is always there: a test asks for it.
+    document.map_or_else(Response::default, |document| answer(document, headers, ASK))
+}
+
+fn for_own_pages(mut response: Response) -> Response {
+    let own = HeaderValue::from_static("same-origin");
+    let head = response.headers_mut();
+    head.insert(CROSS_ORIGIN_RESOURCE_POLICY, own);
+    response
+}
+
 fn find(path: &str) -> Option<&'static Asset> {
     ASSETS.iter().find(|asset| asset.path == path)
 }
 
 fn answer(asset: &'static Asset, headers: &HeaderMap, cache: &'static str) -> Response {
-    let known = is_known(headers, asset.etag);
-    let body = if known { &[][..] } else { asset.body };
-    let mut response = Response::new(Body::from(Bytes::from_static(body)));
+    let gzip = takes_gzip(headers);
+    let etag = match gzip {
+        // What differs in its bytes differs in its tag.
+        true => Cow::Owned(format!("{}-gzip\"", asset.etag.trim_end_matches('"'))),
+        false => Cow::Borrowed(asset.etag),
+    };
+    let known = is_known(headers, &etag);
+    let body = match (known, gzip) {
+        (true, _) => Bytes::new(),
+        (false, true) => Bytes::from_static(asset.gzip),
+        (false, false) => asset.content().into(),
+    };
+    let length = HeaderValue::from(body.len());
+    let mut response = Response::new(Body::from(body));
     let head = response.headers_mut();
-    head.insert(ETAG, HeaderValue::from_static(asset.etag));
+    head.extend(HeaderValue::try_from(&*etag).map(|etag| (ETAG, etag)));
     head.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
-    head.insert(
-        CROSS_ORIGIN_RESOURCE_POLICY,
-        HeaderValue::from_static("same-origin"),
-    );
+    head.insert(VARY, HeaderValue::from_static("accept-encoding"));
     if known {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
-    } else {
-        head.insert(CONTENT_TYPE, HeaderValue::from_static(asset.media_type));
-        head.insert(CONTENT_LENGTH, body.len().into());
+        return response;
+    }
+    head.insert(CONTENT_TYPE, HeaderValue::from_static(asset.media_type));
+    head.insert(CONTENT_LENGTH, length);
+    if gzip {
+        head.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     response
 }
 
+/// Whether the client says that it takes gzip (RFC 9110, 12.5.3). Who says nothing, or
+/// `*`, gets what nobody has to unpack.
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(ACCEPT_ENCODING).iter();
+    let values = values.filter_map(|value| value.to_str().ok());
+    let mut codings = values.flat_map(|value| value.split(','));
+    codings.any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let weight = weight.trim().strip_prefix("q=");
+        let refused = weight.is_some_and(|weight| weight.parse() == Ok(0.0_f32));
+        name.trim().eq_ignore_ascii_case("gzip") && !refused
+    })
+}
+
 /// Whether the client says that it has the content already: `If-None-Match`,
 /// compared weakly (RFC 9110, 13.1.2).
-pub(super) fn is_known(headers: &HeaderMap, etag: &str) -> bool {
+fn is_known(headers: &HeaderMap, etag: &str) -> bool {
     let values = headers.get_all(IF_NONE_MATCH).iter();
     let values = values.filter_map(|value| value.to_str().ok());
     let mut tags = values.flat_map(|value| value.split(',')).map(str::trim);
@@ -264,17 +319,13 @@ mod tests {
         assert!(page.header("permissions-policy").contains("camera=()"));
         // What the policy forbids is not there in the first place.
         for asset in ASSETS.iter().filter(|asset| asset.path.ends_with(".html")) {
-            let html = std::str::from_utf8(asset.body).unwrap();
+            let content = asset.content();
+            let html = std::str::from_utf8(&content).unwrap();
             for inline in ["style=", "onclick=", "javascript:"] {
                 assert!(!html.contains(inline), "{}: {inline}", asset.path);
             }
-            assert_eq!(
-                asset.scripts,
-                inside(asset.body, "script"),
-                "{}",
-                asset.path
-            );
-            assert_eq!(asset.styles, inside(asset.body, "style"), "{}", asset.path);
+            let (scripts, styles) = (inside(&content, "script"), inside(&content, "style"));
+            assert_eq!((asset.scripts, asset.styles), (&*scripts, &*styles));
             // All others are files, and have nothing inside.
             let files = html.matches("<script ").count();
             assert_eq!(html.matches("\"></script>").count(), files, "{html}");
@@ -296,6 +347,7 @@ mod tests {
         for asset in files {
             let answer = ask(get(asset.path));
             assert_eq!(answer.status, StatusCode::OK);
+            assert!(!answer.body.is_empty(), "{}", asset.path);
             assert_eq!(answer.header("content-type"), asset.media_type);
             assert_eq!(answer.header("cache-control"), FOR_GOOD);
             assert_eq!(answer.header("x-content-type-options"), "nosniff");
@@ -315,7 +367,8 @@ mod tests {
         };
         let mut seen = 0;
         for asset in ASSETS.iter().filter(code) {
-            let text = std::str::from_utf8(asset.body).unwrap();
+            let content = asset.content();
+            let text = std::str::from_utf8(&content).unwrap();
             for line in text.lines() {
                 seen += 1;
                 assert_eq!(line, line.trim(), "{}", asset.path);
@@ -352,6 +405,45 @@ mod tests {
         let asset = referred(&page, "app");
         let etag = ask(get(&asset)).header("etag").to_owned();
         assert_eq!(ask_known(&asset, &etag).status, StatusCode::NOT_MODIFIED);
+    }
+
+    #[test]
+    fn who_takes_gzip_gets_it_and_nobody_else() {
+        for path in ["/", "/api/docs", "/api/openapi.json"] {
+            let plain = ask(get(path));
+            for (taken, gzip) in [
+                ("gzip", true),
+                ("deflate, GZIP;q=0.5, br", true),
+                ("gzip;q=0", false),
+                ("br, gzip; q=0.000", false),
+                ("*", false),
+                ("identity", false),
+                ("gzipped", false),
+            ] {
+                let request = Request::get(path).header("accept-encoding", taken);
+                let answer = ask(request.body(Body::empty()).unwrap());
+                assert_eq!(
+                    answer.header("vary").split(", ").next(),
+                    Some("accept-encoding")
+                );
+                let length = answer.body.len().to_string();
+                assert_eq!(answer.header("content-length"), length);
+                let encoding = answer.header("content-encoding");
+                assert_eq!(encoding, if gzip { "gzip" } else { "" }, "{taken}");
+                let is_other = answer.header("etag") != plain.header("etag");
+                assert_eq!(is_other, gzip, "{taken}");
+                let mut content = answer.body.to_vec();
+                if gzip {
+                    content.clear();
+                    let mut body = GzDecoder::new(&answer.body[..]);
+                    body.read_to_end(&mut content).unwrap();
+                    // A tag is known in the coding that it was given for.
+                    let etag = answer.header("etag").to_owned();
+                    assert_eq!(ask_known(path, &etag).status, StatusCode::OK);
+                }
+                assert!(content == plain.body, "{path} {taken}");
+            }
+        }
     }
 
     #[test]

@@ -201,7 +201,7 @@ async fn finish(app: &AppState, request: &Parts) -> Result<Response, Refused> {
 /// The page on the other origin, for a login that it began: one that is not to
 /// go on at a path of ours.
 fn frontend(config: &Config, login: &Login) -> Option<String> {
-    let page = config.edge().frontend_url.origin()?;
+    let page = config.pages().frontend_url.origin()?;
     login.return_to.is_none().then(|| page.url("/"))
 }
 

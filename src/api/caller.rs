@@ -3,11 +3,9 @@
 //! An address is counted before anything else of a request is read ([`admit`]), and
 //! who it is when that is known ([`count`]).
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, Method};
 
+use super::routes;
 use crate::AppState;
 use crate::auth::{Credentials, MaybeSession, UserSession};
 use crate::config::Config;
@@ -26,9 +24,6 @@ const STOP: &str = "/api/chat-stream/{run}/stop";
 /// The route by which they are read again.
 pub(super) const READ: &str = "/api/chat-stream/{run}";
 
-/// Tells the template of the route that a path belongs to.
-pub(super) type Template = fn(&str) -> Option<&'static str>;
-
 /// How a request was counted before anything but its head was looked at.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Admitted {
@@ -42,28 +37,12 @@ pub(super) enum Admitted {
     Freely,
 }
 
-/// The layer: it counts the address that a request comes from before anything else of
-/// it is read, and refuses who has used up its quota.
-pub(super) async fn count_first(
-    State((app, template)): State<(AppState, Template)>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let (method, path) = (request.method(), request.uri().path());
-    match admit(&app, template, method, path, request.headers()).await {
-        Ok(admitted) => request.extensions_mut().insert(admitted),
-        Err(problem) => return problem.into_response(),
-    };
-    next.run(request).await
-}
-
 /// Counts the address that sent `headers`, before the body and the session are read.
 ///
 /// # Errors
 /// 429 when it has used its quota, 503 when the store does not say.
-async fn admit(
+pub(super) async fn admit(
     app: &AppState,
-    template: Template,
     method: &Method,
     path: &str,
     headers: &HeaderMap,
@@ -73,7 +52,7 @@ async fn admit(
         Method::GET | Method::HEAD => *route == READ,
         _ => false,
     };
-    let Some(route) = template(path).filter(counted) else {
+    let Some(route) = routes::template(path).filter(counted) else {
         return Ok(Admitted::Freely);
     };
     let Some(limits) = app.caller_limits() else {

@@ -1,7 +1,7 @@
 //! What pages of other origins may ask for.
 
-use http::header::RETRY_AFTER;
-use http::{HeaderName, HeaderValue};
+use http::header::{ORIGIN, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{is_beneath, routes};
 use crate::config::{Config, Frontend};
@@ -33,16 +33,18 @@ fn concerns(path: &str) -> bool {
         )
 }
 
-/// Whose pages may read answers: as configured. Where that is malformed anybody's, as
-/// by default, so that the page can say what is wrong.
-pub(super) fn rules(config: &Config) -> Cors {
-    let pages = match &config.edge().frontend_url {
-        Frontend::Any => Pages::Any,
+/// Whose pages may read the answer to a request with `headers`: as configured. Where that
+/// is malformed anybody's, as by default, so that the page can say what is wrong. Where
+/// no other origin asks the configuration is not read for it.
+pub(super) fn rules(config: &Config, headers: &HeaderMap) -> Cors {
+    let pages = headers.contains_key(ORIGIN).then(|| config.pages());
+    let pages = match pages.map(|pages| &pages.frontend_url) {
+        Some(Frontend::Any) => Pages::Any,
         // An origin of the configuration is always a valid header.
-        Frontend::Only(origin) => {
+        Some(Frontend::Only(origin)) => {
             HeaderValue::from_str(origin.as_str()).map_or(Pages::Own, Pages::Of)
         }
-        Frontend::SameOrigin => Pages::Own,
+        Some(Frontend::SameOrigin) | None => Pages::Own,
     };
     Cors::new(pages, concerns).read(&READ)
 }

@@ -1,8 +1,5 @@
 //! What requests show of the set-up that the operator should know.
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::Response;
 use http::header::FORWARDED;
 use http::{HeaderMap, HeaderName};
 use tracing::Instrument;
@@ -27,15 +24,9 @@ fn is_forwarded(app: &AppState, headers: &HeaderMap) -> bool {
         && app.config.callers().client_ip_header.is_none()
 }
 
-/// The layer that looks at requests, which all pass through it.
-pub(super) async fn note(State(app): State<AppState>, request: Request, next: Next) -> Response {
-    look(&app, request.headers());
-    next.run(request).await
-}
-
 /// Looks at a request's `headers`. What is new is said once in the log, and kept for the
 /// status, after the response.
-fn look(app: &AppState, headers: &HeaderMap) {
+pub(super) fn look(app: &AppState, headers: &HeaderMap) {
     if !app.store.is_there() || !is_forwarded(app, headers) {
         return;
     }

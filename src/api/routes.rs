@@ -3,21 +3,22 @@
 //! To add one, write its handler, put `#[utoipa::path(METHOD, path = "…", …)]`
 //! on it, and add a line to the table below: what the document says of a route
 //! stands beside what the route does, and a test compares the two. Answers that
-//! many routes have are types of `super::docs::answers`. The document itself is
-//! made only when somebody asks for it: nothing here costs other requests.
+//! many routes have are types of `super::docs::answers`. The document itself is made
+//! by a test, which says how to keep it.
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
+#[cfg(test)]
 use utoipa::OpenApi;
 
 use super::{admin, assets, auth, chat, docs, enrich, is_beneath, read, status, stop};
 use crate::AppState;
 use crate::config::Variables;
 use crate::config::Variables::{
-    Anthropic, Callers, Deezer, Edge, Lastfm, Limits, Operator, Spotify, Streams,
+    Anthropic, Callers, Deezer, Edge, Lastfm, Limits, Operator, Pages, Spotify, Streams,
 };
 
-/// Makes [`TEMPLATES`], [`NEEDS`], [`add`] and [`Documented`] of one table.
+/// Makes [`TEMPLATES`], [`NEEDS`], [`HANDLERS`] and [`Documented`] of one table.
 macro_rules! routes {
     ($($method:ident $template:literal $needs:ident => $($handler:ident)::+,)+) => {
         /// Methods and path templates, as they were given.
@@ -26,12 +27,12 @@ macro_rules! routes {
         /// The variables of each.
         const NEEDS: &[&[Variables]] = &[$($needs),+];
 
-        /// Adds all of them to `router`.
-        pub(super) fn add(router: Router<AppState>) -> Router<AppState> {
-            router$(.route($template, $method($($handler)::+)))+
-        }
+        /// What answers at each.
+        const HANDLERS: &[fn() -> MethodRouter<AppState>] =
+            &[$(|| $method($($handler)::+)),+];
 
         /// Collects what their handlers say of themselves.
+        #[cfg(test)]
         #[derive(OpenApi)]
         #[openapi(paths($($($handler)::+),+))]
         pub(super) struct Documented;
@@ -39,18 +40,19 @@ macro_rules! routes {
 }
 
 // What a route needs is read, and what is malformed of it named, before anything of a
-// request is looked at.
+// request is looked at. What it may need later is looked at then: the tools' services of
+// a chat, and the operator's token where somebody brings one.
 const ALL: &[Variables] = Variables::ALL;
 const NOTHING: &[Variables] = &[];
-const PAGES: &[Variables] = &[Edge];
-const STOPS: &[Variables] = &[Edge, Callers];
-const READS: &[Variables] = &[Edge, Callers, Streams];
-const SWEEP: &[Variables] = &[Edge, Operator, Callers, Limits];
-const LOGIN: &[Variables] = &[Edge, Callers, Limits, Spotify];
-const ENRICHMENT: &[Variables] = &[Edge, Callers, Streams, Limits, Spotify, Deezer, Lastfm];
-const CHAT: &[Variables] = &[
-    Edge, Operator, Callers, Streams, Limits, Anthropic, Spotify, Deezer, Lastfm,
+const PAGES: &[Variables] = &[Edge, Pages];
+const STOPS: &[Variables] = &[Edge, Pages, Callers];
+const READS: &[Variables] = &[Edge, Pages, Callers, Streams];
+const SWEEP: &[Variables] = &[Edge, Pages, Operator, Callers, Limits];
+const LOGIN: &[Variables] = &[Edge, Pages, Callers, Limits, Spotify];
+const ENRICHMENT: &[Variables] = &[
+    Edge, Pages, Callers, Streams, Limits, Spotify, Deezer, Lastfm,
 ];
+const CHAT: &[Variables] = &[Edge, Pages, Callers, Streams, Limits, Anthropic];
 
 routes! {
     post "/api/chat-stream/message" CHAT => chat::message,
@@ -70,6 +72,21 @@ routes! {
     get "/api/docs" PAGES => docs::page,
     get "/problems/{code}" PAGES => docs::problem,
     get "/assets/{*file}" NOTHING => assets::asset,
+}
+
+/// The routes of `path` alone: an instance answers one request, and would make all
+/// others for nobody.
+pub(super) fn at(path: &str) -> Router<AppState> {
+    let Some(place) = place(path) else {
+        return Router::new();
+    };
+    // A route may have several methods, each with a line of its own.
+    let (_, template) = TEMPLATES[place];
+    let methods = TEMPLATES.iter().zip(HANDLERS);
+    let methods = methods.filter(|((_, other), _)| *other == template);
+    methods.fold(Router::new(), |router, (_, handler)| {
+        router.route(template, handler())
+    })
 }
 
 /// The template that `path` belongs to, for the log: a path itself may hold

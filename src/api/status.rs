@@ -267,7 +267,7 @@ fn configuration(config: &Config, warnings: Vec<&'static str>) -> Configuration 
     Configuration {
         model: config.anthropic().model.clone(),
         public_url: config.edge().public_url.to_string(),
-        frontend_url: config.edge().frontend_url.to_string(),
+        frontend_url: config.pages().frontend_url.to_string(),
         heartbeat_ms: millis(config.streams().heartbeat),
         client_stall_ms: millis(config.streams().client_stall),
         queue_deadline_ms: millis(config.limits().queue_deadline),

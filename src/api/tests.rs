@@ -6,6 +6,8 @@ mod cors;
 mod panic;
 mod stop;
 
+use std::sync::{Arc, Mutex};
+
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
@@ -462,6 +464,38 @@ fn a_byte_order_mark_is_skipped_once() {
     };
     assert_eq!(marked(1), "invalid_request", "it is read");
     assert_eq!(marked(2), "invalid_json");
+}
+
+/// The variables that answering `request` reads, where all of them are good.
+fn read_for(request: Request<Body>) -> Vec<String> {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&seen);
+    let noting = move |name: &str| {
+        sink.lock().unwrap().push(name.to_owned());
+        variables(name)
+    };
+    ask_with(noting, request);
+    let mut seen = std::mem::take(&mut *seen.lock().unwrap());
+    seen.sort();
+    seen
+}
+
+/// Each is a call of the host, and on Spin the dearest part of a short request.
+#[test]
+fn requests_read_what_they_need() {
+    assert_eq!(read_for(get("/health")), ["public_url"]);
+    let mut from_page = get("/health");
+    let origin = "https://dj.example".parse().unwrap();
+    from_page.headers_mut().insert("origin", origin);
+    assert_eq!(read_for(from_page), ["frontend_url", "public_url"]);
+    assert_eq!(read_for(get("/")), ["public_url"]);
+    // One that is refused: a good one would call the model.
+    let chat = read_for(post("{}"));
+    assert!(chat.contains(&"anthropic_model".into()), "{chat:?}");
+    for group in ["admin", "environment", "spotify", "deezer", "lastfm"] {
+        let read = chat.iter().find(|name| name.starts_with(group));
+        assert_eq!(read, None);
+    }
 }
 
 #[test]

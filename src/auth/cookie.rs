@@ -19,7 +19,8 @@ pub(crate) const LOGIN: Cookie = Cookie("__Host-spinlane-login");
 pub(crate) struct Cookie(&'static str);
 
 impl Cookie {
-    /// Its name.
+    /// Its name, for the document.
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) const fn name(self) -> &'static str {
         self.0
     }

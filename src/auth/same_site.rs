@@ -26,7 +26,7 @@ pub(crate) fn may_act(request: &Parts, config: &Config) -> bool {
     let known = |origin: &str| {
         let pages = [
             Some(&config.edge().public_url),
-            config.edge().frontend_url.origin(),
+            config.pages().frontend_url.origin(),
         ];
         pages
             .into_iter()

@@ -22,7 +22,8 @@ pub use thinking::{Effort, Thinking};
 use variables::Groups;
 pub use variables::{
     AnthropicConfig, CallersConfig, DeezerConfig, EdgeConfig, LastfmConfig, LimitsConfig,
-    LogConfig, OperatorConfig, SpotifyConfig, StreamsConfig, VARIABLES, Variable, Variables,
+    LogConfig, OperatorConfig, PagesConfig, SpotifyConfig, StreamsConfig, VARIABLES, Variable,
+    Variables,
 };
 
 /// Gives the value of a variable by its name, where it has one.

@@ -176,10 +176,14 @@ variables! {
         base_url: Origin = "lastfm_base_url" or "https://ws.audioscrobbler.com" as parse::origin,
     }
 
-    /// Where the application is reached, and by whose pages.
+    /// Where the application is reached.
     Edge edge: EdgeConfig {
         /// Where users reach the application; Spotify returns to it.
         public_url: Origin = "public_url" or "http://127.0.0.1:3000" as parse::origin,
+    }
+
+    /// Whose pages may use it.
+    Pages pages: PagesConfig {
         /// Whose pages may ask beside the application's own: `*`, every origin's, without
         /// credentials; one origin: its pages alone, with credentials; `same-origin`: nobody's. A
         /// page may send whatever header fields it asks for.

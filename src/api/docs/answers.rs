@@ -349,8 +349,10 @@ impl IntoResponses for NotAdmin {
 }
 
 /// What every route may answer, whatever it does.
+#[cfg(test)]
 pub(super) struct OfEveryRoute;
 
+#[cfg(test)]
 impl IntoResponses for OfEveryRoute {
     fn responses() -> Responses {
         let unset = [code::NOT_CONFIGURED, code::MISCONFIGURED];

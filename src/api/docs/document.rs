@@ -13,7 +13,7 @@ use crate::frames::Frame;
 use spinlane_http::problem;
 
 /// The name under which an operation names the operator's token.
-pub(in crate::api) const ADMIN_TOKEN: &str = "adminToken";
+const ADMIN_TOKEN: &str = "adminToken";
 /// The names under which operations name a session, written out in their
 /// attributes.
 const BEARER: &str = "bearer";
@@ -45,8 +45,7 @@ const COOKIE: &str = "cookie";
 )]
 struct Base;
 
-/// Makes the document. Takes a part of a millisecond, so only who asks for it
-/// pays for it.
+/// Makes the document.
 pub(super) fn document() -> OpenApi {
     let mut document = Base::openapi();
     document.merge(Documented::openapi());

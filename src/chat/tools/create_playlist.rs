@@ -41,7 +41,7 @@ async fn create(input: Input, context: &ToolContext<'_>) -> Outcome {
     let uris = uris(&input.track_ids)?;
     context.writes.playlist()?;
     let made = context
-        .spotify
+        .spotify()
         .create_playlist(&input.name, &input.description, context.public);
     let playlist = made.await.map_err(|error| {
         let NotChanged { error, perhaps } = NotChanged::from(&error);
@@ -58,7 +58,11 @@ async fn create(input: Input, context: &ToolContext<'_>) -> Outcome {
             .with("url", playlist_url(&playlist.id))
             .with("public", context.public)
     };
-    match context.spotify.add_tracks(&playlist.id, &uris, None).await {
+    match context
+        .spotify()
+        .add_tracks(&playlist.id, &uris, None)
+        .await
+    {
         Ok(_) => Ok(
             report(format!("Made the playlist \"{title}\" with {count} tracks"))
                 .with("added", count),

@@ -194,12 +194,12 @@ async fn seeds(wanted: &Wanted, context: &ToolContext<'_>) -> Result<Seeds, Erro
         return Err(unfit("give trackIds, a playlistId, artists or genres"));
     }
     let tracks = async {
-        let tracks = context.spotify.tracks(&ids).await?;
+        let tracks = context.spotify().tracks(&ids).await?;
         Ok::<_, UpstreamError>(tracks.into_iter().flatten().collect::<Vec<_>>())
     };
     let of_playlist = async {
         match playlist {
-            Some(id) => context.spotify.playlist_entries(id, 0..PLAYLIST).await,
+            Some(id) => context.spotify().playlist_entries(id, 0..PLAYLIST).await,
             None => Ok(Vec::new()),
         }
     };
@@ -230,7 +230,7 @@ async fn genres(tracks: &[Track], context: &ToolContext<'_>) -> Vec<String> {
         Some(artist.id.as_str()).filter(|id| !id.is_empty())
     };
     let ids: Vec<&str> = artists.iter().filter_map(id).collect();
-    let artists = context.spotify.artists(&ids).await.unwrap_or_default();
+    let artists = context.spotify().artists(&ids).await.unwrap_or_default();
     let genres = artists
         .into_iter()
         .flatten()
@@ -295,7 +295,10 @@ async fn search(
     context: &ToolContext<'_>,
 ) -> Result<Vec<Candidate>, ErrorObject> {
     let searches = queries.iter().map(|query| async move {
-        let found = context.spotify.search_tracks(&query.text, FOUND, 0).await?;
+        let found = context
+            .spotify()
+            .search_tracks(&query.text, FOUND, 0)
+            .await?;
         let candidate = |track| Candidate {
             found: plain(track),
             genre: query.genre.clone(),

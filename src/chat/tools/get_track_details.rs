@@ -28,7 +28,7 @@ pub(super) fn tool() -> Tool {
 
 async fn details(input: Input, context: &ToolContext<'_>) -> Outcome {
     let ids: Vec<&str> = input.track_ids.iter().map(|id| &**id).collect();
-    let found = context.spotify.tracks(&ids).await;
+    let found = context.spotify().tracks(&ids).await;
     let found = found.map_err(|error| error.object())?;
     let missing = found.iter().zip(&ids).filter(|(track, _)| track.is_none());
     let missing: Vec<_> = missing.map(|(_, id)| tracks::name(id)).collect();

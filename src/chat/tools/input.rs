@@ -4,12 +4,17 @@
 //! Their JSON Schemas are derived in tests, which hold `told.json` to them: a component
 //! that derived them itself would be larger by a twentieth.
 
+use std::borrow::Cow;
 use std::ops::Deref;
+use std::sync::LazyLock;
 
 use garde::Validate;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use serde_json::value::RawValue;
+#[cfg(test)]
+use serde_json::value::to_raw_value;
 
 use spinlane_http::json;
 
@@ -38,22 +43,33 @@ impl Deref for Name {
     }
 }
 
-/// What the model is told of each tool.
-pub(super) const TOLD: &str = include_str!("told.json");
+/// What the model is told of each tool: `told.json` without its line breaks, from
+/// `build.rs`.
+pub(super) const TOLD: &str = include_str!(concat!(env!("OUT_DIR"), "/told.json"));
+
+/// A JSON Schema as it is written: most runs only pass it on.
+pub(super) type Schema = Cow<'static, RawValue>;
 
 /// JSON Schema of `I`, the input of the tool that is called `name`.
-pub(super) fn schema<I: Input>(name: &str) -> Value {
+pub(super) fn schema<I: Input>(name: &str) -> Schema {
     #[cfg(test)]
-    return derived::schema::<I>(name);
+    return Cow::Owned(to_raw_value(&derived::schema::<I>(name)).unwrap());
     #[cfg(not(test))]
     told(name)
 }
 
 /// What stands in [`TOLD`]; a tool that was not there would have no input that fits.
-pub(super) fn told(name: &str) -> Value {
-    let all: Vec<Value> = serde_json::from_str(TOLD).unwrap_or_default();
-    let tool = all.into_iter().find(|tool| tool["name"] == name);
-    tool.map_or(Value::Null, |mut tool| tool["input_schema"].take())
+pub(super) fn told(name: &str) -> Schema {
+    #[derive(Deserialize)]
+    struct Told {
+        name: &'static str,
+        #[serde(borrow)]
+        input_schema: &'static RawValue,
+    }
+    static ALL: LazyLock<Vec<Told>> =
+        LazyLock::new(|| serde_json::from_str(TOLD).unwrap_or_default());
+    let told = ALL.iter().find(|told| told.name == name);
+    Cow::Borrowed(told.map_or(RawValue::NULL, |told| told.input_schema))
 }
 
 /// More faults than a model needs to do better.
@@ -171,7 +187,7 @@ mod tests {
     }
 
     fn faults(input: &Value) -> String {
-        let read = read::<Example>(&schema::<Example>(""), input);
+        let read = read::<Example>(&derived::schema::<Example>(""), input);
         read.map_or_else(|faults| faults, |_| String::new())
     }
 
@@ -194,7 +210,7 @@ mod tests {
             "required": ["query"],
             "additionalProperties": false,
         });
-        assert_eq!(schema::<Example>(""), expected);
+        assert_eq!(derived::schema::<Example>(""), expected);
     }
 
     #[test]

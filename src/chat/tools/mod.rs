@@ -16,7 +16,7 @@ mod writes;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use futures::future::try_join;
 use serde_json::Value;
@@ -28,7 +28,7 @@ use crate::enrich::{self, SkipReason};
 use crate::error::{ErrorObject, code};
 use crate::frames::{Output, Waits};
 use crate::music::{Playlist, Track};
-use input::Input;
+use input::{Input, Schema};
 use report::Report;
 use spinlane_client::UpstreamError;
 use spinlane_core::limit::Observer;
@@ -93,13 +93,13 @@ impl Tool {
         input: &Value,
         context: &'a ToolContext<'a>,
     ) -> Result<BoxFuture<'a, Outcome>, ErrorObject> {
-        let Spec { name, schema, .. } = &self.spec;
+        let Spec { name, .. } = &self.spec;
         let unfit = |faults| {
             unfit(format!(
                 "the input of {name} does not fit its schema: {faults}"
             ))
         };
-        (self.call)(schema, input, context).map_err(unfit)
+        (self.call)(&self.spec.schema(), input, context).map_err(unfit)
     }
 }
 
@@ -110,17 +110,27 @@ pub(super) struct Spec {
     /// What it does, when to use it, what it gives.
     description: &'static str,
     /// JSON Schema of its input, an object.
-    schema: Value,
+    schema: Schema,
     /// Whether it changes something: then calls of one turn run one after the
     /// other, in their order, and never again once they have worked.
     writes: bool,
+}
+
+impl Spec {
+    /// The schema, to be looked into.
+    fn schema(&self) -> Value {
+        serde_json::from_str(self.schema.get()).unwrap_or_default()
+    }
 }
 
 /// What the tools of one run have in common: whose access they have, and what they may
 /// change.
 pub(super) struct ToolContext<'a> {
     app: &'a AppState,
-    spotify: Spotify,
+    /// The account, or the application, as which the catalogue is asked.
+    access: Access,
+    /// See [`Self::spotify`].
+    spotify: OnceLock<Spotify>,
     /// Whether it is a user's own account.
     is_user: bool,
     observer: Arc<dyn Observer>,
@@ -149,7 +159,8 @@ impl<'a> ToolContext<'a> {
         Self {
             app,
             is_user: matches!(access, Access::User(_)),
-            spotify: Spotify::new(app, access, Arc::clone(&observer)),
+            access,
+            spotify: OnceLock::new(),
             observer,
             output,
             playlist,
@@ -157,6 +168,13 @@ impl<'a> ToolContext<'a> {
             public: false,
             writes: Writes::default(),
         }
+    }
+
+    /// The catalogue, made when a tool first asks it.
+    fn spotify(&self) -> &Spotify {
+        let Self { app, access, .. } = self;
+        let spotify = || Spotify::new(app, access.clone(), Arc::clone(&self.observer));
+        self.spotify.get_or_init(spotify)
     }
 
     /// What is made is for everybody to see, or not.
@@ -189,7 +207,7 @@ impl<'a> ToolContext<'a> {
         if known.is_some() {
             return Ok(known);
         }
-        let playlist = self.spotify.playlist(id).await?;
+        let playlist = self.spotify().playlist(id).await?;
         let snapshot = playlist.and_then(|playlist| playlist.snapshot_id);
         self.seen(id, snapshot.clone());
         Ok(snapshot)
@@ -209,8 +227,8 @@ impl<'a> ToolContext<'a> {
         id: &str,
         places: Range<u32>,
     ) -> Result<(Playlist, Vec<(u32, Track)>), ErrorObject> {
-        let playlist = self.spotify.playlist(id);
-        let entries = self.spotify.playlist_entries(id, places);
+        let playlist = self.spotify().playlist(id);
+        let entries = self.spotify().playlist_entries(id, places);
         let both = try_join(playlist, entries).await;
         let (playlist, entries) = both.map_err(|error| error.object())?;
         let playlist = playlist.ok_or_else(|| {
@@ -361,7 +379,8 @@ mod tests {
         let pinned: Vec<Value> = serde_json::from_str(input::TOLD).unwrap();
         assert_eq!(told, pinned, "{:#}", Value::from(told.clone()));
         for Tool { spec, .. } in tools {
-            assert_eq!(input::told(spec.name), spec.schema);
+            let schema: Value = serde_json::from_str(input::told(spec.name).get()).unwrap();
+            assert_eq!(schema, spec.schema());
         }
     }
 
@@ -381,9 +400,10 @@ mod tests {
         let all = [Mode::Create, Mode::Edit].map(|mode| for_mode(mode, true));
         for tool in all.into_iter().flatten() {
             let spec = tool.spec;
-            assert_eq!(spec.schema["type"], "object", "{}", spec.name);
-            assert_eq!(spec.schema["additionalProperties"], false, "{}", spec.name);
-            let properties = spec.schema["properties"].as_object().unwrap();
+            let schema = spec.schema();
+            assert_eq!(schema["type"], "object", "{}", spec.name);
+            assert_eq!(schema["additionalProperties"], false, "{}", spec.name);
+            let properties = schema["properties"].as_object().unwrap();
             for property in properties.values() {
                 let keywords = property.as_object().unwrap().keys();
                 let bounds = property["enum"].is_array()

@@ -97,7 +97,10 @@ fn stays_with(id: &str, asked: Option<&str>) -> Result<(), ErrorObject> {
 async fn add(id: &str, input: &Input, context: &ToolContext<'_>) -> Result<String, ErrorObject> {
     let uris = needed(input, "add")?;
     context.writes.change()?;
-    let added = context.spotify.add_tracks(id, &uris, input.position).await;
+    let added = context
+        .spotify()
+        .add_tracks(id, &uris, input.position)
+        .await;
     context.seen(id, added.map_err(|error| not_changed(&error))?);
     Ok(format!("Added {} tracks", uris.len()))
 }
@@ -106,7 +109,7 @@ async fn add(id: &str, input: &Input, context: &ToolContext<'_>) -> Result<Strin
 /// back: the playlist is read before.
 async fn remove(id: String, input: &Input, context: &ToolContext<'_>) -> Outcome {
     let wanted = needed(input, "remove")?;
-    let entries = context.spotify.playlist_entries(&id, 0..u32::MAX).await;
+    let entries = context.spotify().playlist_entries(&id, 0..u32::MAX).await;
     let entries = entries.map_err(|error| error.object())?;
     let uri = |track: &Track| format!("spotify:track:{}", track.id);
     let is_wanted = |(_, track): &(u32, Track)| wanted.contains(&uri(track));
@@ -127,7 +130,7 @@ async fn remove(id: String, input: &Input, context: &ToolContext<'_>) -> Outcome
         entry
     });
     let shown: Vec<_> = shown.collect();
-    let removed = context.spotify.remove_tracks(&id, &uris, snapshot).await;
+    let removed = context.spotify().remove_tracks(&id, &uris, snapshot).await;
     if let Err(error) = removed.map(|snapshot| context.seen(&id, snapshot)) {
         let NotChanged { error, perhaps } = NotChanged::from(&error);
         if perhaps {
@@ -162,7 +165,10 @@ async fn reorder(
     };
     let snapshot = snapshot(id, context).await?;
     context.writes.change()?;
-    let moved = context.spotify.reorder(id, step, snapshot.as_deref()).await;
+    let moved = context
+        .spotify()
+        .reorder(id, step, snapshot.as_deref())
+        .await;
     context.seen(id, moved.map_err(|error| not_changed(&error))?);
     Ok(format!(
         "Moved {length} tracks from position {start} to before {before}"
@@ -175,7 +181,7 @@ async fn rename(id: &str, input: &Input, context: &ToolContext<'_>) -> Result<St
         return Err(unfit("`rename` needs name, description or both"));
     }
     context.writes.change()?;
-    let renamed = context.spotify.rename(id, name, description);
+    let renamed = context.spotify().rename(id, name, description);
     renamed.await.map_err(|error| not_changed(&error))?;
     Ok("Renamed the playlist".into())
 }

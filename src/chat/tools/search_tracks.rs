@@ -35,7 +35,7 @@ pub(super) fn tool() -> Tool {
 }
 
 async fn search(Input { query, limit }: Input, context: &ToolContext<'_>) -> Outcome {
-    let found = context.spotify.search_tracks(&query, limit, 0).await;
+    let found = context.spotify().search_tracks(&query, limit, 0).await;
     let found = found.map_err(|error| error.object())?;
     let (shown, total) = (found.items.len(), found.total);
     let summary = match shown {

@@ -7,7 +7,8 @@ use tracing::{info, warn};
 use super::report::{LIMIT, SHOWN, Tier, size};
 use super::{Spec, Tool, ToolContext, unfit};
 use crate::chat::builder::ToolCall;
-use crate::error::{ErrorObject, code};
+use crate::config::Variables;
+use crate::error::{ErrorObject, code, misconfigured};
 use crate::frames::Frame;
 use spinlane_client::anthropic::{CacheControl, Part, ToolSpec};
 use spinlane_core::log::millis;
@@ -19,6 +20,9 @@ const MAX_SAME: u32 = 2;
 
 /// The most calls of one turn that are run.
 const MAX_CALLS: usize = 16;
+
+/// Whom tools ask. Most runs use none, and are not to pay for reading about them.
+const SERVICES: &[Variables] = &[Variables::Spotify, Variables::Deezer, Variables::Lastfm];
 
 /// The longest message of an error that the model is given, in characters.
 const MAX_ERROR: usize = 1_000;
@@ -147,6 +151,8 @@ impl Toolbox {
     }
 
     fn job(&mut self, call: &ToolCall, context: &ToolContext<'_>) -> Result<Job, ErrorObject> {
+        let checked = context.app.config.check(SERVICES);
+        checked.map_err(|errors| misconfigured(&errors))?;
         let known = self
             .tools
             .iter()
@@ -299,7 +305,8 @@ fn as_requested(
     playlist: Option<&str>,
 ) -> Map<String, Value> {
     input.remove(PUBLIC);
-    let required = spec.schema["required"].as_array().into_iter().flatten();
+    let schema = spec.schema();
+    let required = schema["required"].as_array().into_iter().flatten();
     let named = match input.get(PLAYLIST) {
         None | Some(Value::Null) => false,
         Some(Value::String(id)) => !id.trim().is_empty(),

@@ -30,7 +30,7 @@ fn starts_with_nothing_set() {
         config.check(Variables::ALL).unwrap();
         assert!(config.anthropic().api_key.is_none());
         assert_eq!(config.operator().environment, Environment::Production);
-        assert_eq!(config.edge().frontend_url, Frontend::Any);
+        assert_eq!(config.pages().frontend_url, Frontend::Any);
         assert_eq!(config.operator().admin_token, AdminToken::Unset);
         assert_eq!(
             config.anthropic().base_url.as_str(),
@@ -85,7 +85,7 @@ fn every_variable_is_read_once() {
 fn what_nobody_needs_is_not_read() {
     assert_eq!(read_by(|_| {}), Vec::<String>::new());
     let edge = |config: &Config| config.check(&[Variables::Edge]).unwrap();
-    assert_eq!(read_by(edge), ["frontend_url", "public_url"]);
+    assert_eq!(read_by(edge), ["public_url"]);
 }
 
 /// The names and values of a table of the manifest.

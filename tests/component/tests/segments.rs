@@ -20,7 +20,9 @@ fn is_whole(answer: &str) -> bool {
     !body.is_empty() && head.lines().any(|line| line == length)
 }
 
-#[tokio::test]
+/// On two threads: on one, a head and a body that is written after it would leave as one
+/// by accident.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_short_answer_is_one_read() {
     let host = dj_host("http://127.0.0.1:9").as_spin(true).start().await;
     let host = host.expect("the host starts");
@@ -34,7 +36,7 @@ async fn a_short_answer_is_one_read() {
     settled(&host).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_panic_is_answered_in_one_read() {
     let host = fixture_host().as_spin(true).start().await;
     let host = host.expect("the host starts");
@@ -47,7 +49,7 @@ async fn a_panic_is_answered_in_one_read() {
 }
 
 /// The upstream is never reached: the frames come from the application alone.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_head_of_a_stream_leaves_with_its_first_frames() {
     let upstreams = start_upstreams().await;
     let anthropic = upstreams.anthropic();

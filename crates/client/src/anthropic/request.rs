@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// `POST /v1/messages`.
 ///
@@ -186,14 +187,15 @@ pub enum CacheControl {
 /// assert_eq!(serde_json::to_value(&request)?["tools"][0]["name"], "search");
 /// # Ok::<(), serde_json::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct ToolSpec {
     /// Its name, which the model gives back.
     pub name: &'static str,
     /// When to use it, for the model.
     pub description: &'static str,
-    /// JSON Schema of its input, an object.
-    pub input_schema: Value,
+    /// JSON Schema of its input, an object. It is sent as it is written here: one that is
+    /// a part of the program need not be read.
+    pub input_schema: Cow<'static, RawValue>,
     /// A breakpoint after it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_control: Option<CacheControl>,
@@ -364,6 +366,7 @@ impl<'a> Part<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::value::to_raw_value;
     use serde_json::{json, to_value};
 
     #[test]
@@ -372,7 +375,7 @@ mod tests {
         let tools = [ToolSpec {
             name: "search",
             description: "Finds",
-            input_schema: json!({"type": "object"}),
+            input_schema: Cow::Owned(to_raw_value(&json!({"type": "object"})).unwrap()),
             cache_control,
         }];
         let mut result = Part::ToolResult {

@@ -234,7 +234,8 @@ impl Orchestrator {
     }
 
     /// All configured lanes and those that were used, in all instances as far
-    /// as the store knows. Costs a read and an increment for each lane.
+    /// as the store knows. Costs two reads for each lane, and an increment for each that
+    /// is in use.
     pub async fn status(&self) -> Vec<LaneStatus> {
         let mut all = Vec::new();
         for entry in self.0.gate.entries() {

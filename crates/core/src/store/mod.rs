@@ -281,6 +281,11 @@ impl Store {
         self.call(|| counters.increment(name, delta)).await
     }
 
+    async fn has_counter(&self, name: &str) -> Result<bool, StoreError> {
+        let counters = self.counters()?;
+        self.call(|| counters.exists(name)).await
+    }
+
     async fn remove(&self, name: &str) -> Result<(), StoreError> {
         let counters = self.counters()?;
         self.call(|| counters.remove(name)).await

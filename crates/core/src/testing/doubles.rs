@@ -169,6 +169,10 @@ impl Counters for StoreDouble {
         Box::pin(self.call(self.store.increment(name, delta)))
     }
 
+    fn exists<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<bool, StoreError>> {
+        Box::pin(self.call(self.store.exists(name)))
+    }
+
     fn remove<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(self.call(self.store.remove(name)))
     }

@@ -155,6 +155,10 @@ impl Counters for MemoryStore {
         })
     }
 
+    fn exists<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<bool, StoreError>> {
+        self.call(move |state| Ok(state.counters.contains_key(name)))
+    }
+
     fn remove<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
         self.call(move |state| {
             state.counters.remove(name);

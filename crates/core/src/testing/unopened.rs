@@ -36,6 +36,10 @@ impl Counters for Unopened {
         self.fail()
     }
 
+    fn exists<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<bool, StoreError>> {
+        self.fail()
+    }
+
     fn remove<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
         self.fail()
     }

@@ -27,11 +27,11 @@ use futures::future::{Either, select};
 use http_body::Body;
 use wasip2::http::types::OutgoingBody;
 use wasip2::io::streams::{OutputStream, StreamError};
-use wstd::runtime::AsyncPollable;
 
 use super::clock::sleep;
 use super::head::Head;
 use super::panic_hook::{self, BodyStream};
+use super::reactor::Registration;
 use super::timers::Timer;
 use spinlane_core::ports::ClientTimeouts;
 use spinlane_core::turn;
@@ -240,8 +240,7 @@ fn write_now(stream: &OutputStream, bytes: &[u8]) -> Result<usize, Incomplete> {
 }
 
 async fn wait_for_room(stream: &OutputStream, stall: Option<Duration>) -> Result<(), Incomplete> {
-    let pollable = AsyncPollable::new(stream.subscribe());
-    let room = pin!(pollable.wait_for());
+    let room = pin!(Registration::new(stream.subscribe()).ready());
     let Some(stall) = stall else {
         room.await;
         return Ok(());

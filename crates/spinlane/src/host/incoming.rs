@@ -17,9 +17,34 @@ use super::problem::problem;
 use spinlane_core::ports::HttpError;
 use spinlane_core::request_id;
 
-/// The body of a request, as it arrives.
+/// The body of a request, as it arrives. It is opened when it is first read: most
+/// requests have none.
 #[derive(Debug)]
-pub struct IncomingBody(BodyReader);
+pub struct IncomingBody(Source);
+
+#[derive(Debug)]
+enum Source {
+    Unopened(IncomingRequest),
+    Open(BodyReader),
+    /// It could not be opened.
+    Broken,
+}
+
+impl Source {
+    /// The reader; `None` when that has failed before.
+    fn open(&mut self) -> Result<Option<&mut BodyReader>, HttpError> {
+        if let Self::Unopened(request) = self {
+            let taken = |()| HttpError::Broken("the body is already taken".into());
+            let body = request.consume().map_err(taken);
+            *self = Self::Broken;
+            *self = Self::Open(BodyReader::new(body?, Duration::MAX)?);
+        }
+        Ok(match self {
+            Self::Open(reader) => Some(reader),
+            Self::Unopened(_) | Self::Broken => None,
+        })
+    }
+}
 
 impl http_body::Body for IncomingBody {
     type Data = Bytes;
@@ -29,30 +54,31 @@ impl http_body::Body for IncomingBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
-        let item = ready!(Pin::new(&mut self.0).poll_next(cx));
+        let reader = match self.0.open() {
+            Ok(Some(reader)) => reader,
+            Ok(None) => return Poll::Ready(None),
+            Err(error) => return Poll::Ready(Some(Err(error))),
+        };
+        let item = ready!(Pin::new(reader).poll_next(cx));
         Poll::Ready(item.map(|chunk| chunk.map(Frame::data)))
     }
 }
 
-/// Converts the head; the body is read when it is polled.
+/// Converts the head; the body is opened when it is polled.
 ///
 /// # Errors
 /// A ready 400 when the head cannot be expressed (an invalid target or header).
 pub(super) fn convert(
-    request: &IncomingRequest,
+    request: IncomingRequest,
 ) -> Result<http::Request<IncomingBody>, http::Response<Full<Bytes>>> {
-    head(request)
-        .and_then(|builder| {
-            let body = request
-                .consume()
-                .map_err(|()| "the body is already taken")?;
-            let body =
-                BodyReader::new(body, Duration::MAX).map_err(|_| "the body cannot be read")?;
-            builder
-                .body(IncomingBody(body))
-                .map_err(|_| "the request target or a header is not valid")
-        })
-        .map_err(|detail| bad_request(request, detail))
+    let head = head(&request).and_then(|builder| {
+        let head = builder.body(());
+        head.map_err(|_| "the request target or a header is not valid")
+    });
+    match head {
+        Ok(head) => Ok(head.map(|()| IncomingBody(Source::Unopened(request)))),
+        Err(detail) => Err(bad_request(&request, detail)),
+    }
 }
 
 fn head(request: &IncomingRequest) -> Result<http::request::Builder, &'static str> {

@@ -1,8 +1,8 @@
 //! The ports on WASI 0.2 and Spin: the only code that exists on wasm alone.
 //!
-//! [`serve`] is the way in. It runs one request on wstd's reactor (which,
-//! unlike the Spin SDK's executor, honours wake-ups from inside the guest),
-//! sends the response head as soon as the handler has returned, with what the body
+//! [`serve`] is the way in. It runs one request on a reactor of its own (the Spin SDK's
+//! executor leaves tasks asleep that were woken from inside the guest, and wstd's asks
+//! the host between all turns), sends the response head as soon as the handler has returned, with what the body
 //! has ready, pumps the rest onto `outgoing-body`, and returns when every spawned
 //! task has ended.
 //!
@@ -20,6 +20,7 @@ mod log;
 mod outgoing;
 mod panic_hook;
 mod problem;
+mod reactor;
 mod spawner;
 mod store;
 mod timers;
@@ -81,8 +82,8 @@ where
     panic_hook::install(outparam, slot.clone());
     log::install();
     spawner::response_begins();
-    wstd::runtime::block_on(spawner::counted(async move {
-        match incoming::convert(&request) {
+    reactor::run(async move {
+        match incoming::convert(request) {
             Ok(mut request) => {
                 request.extensions_mut().insert(slot);
                 respond(handler(request, ports()).await).await;
@@ -90,7 +91,7 @@ where
             Err(problem) => respond(problem).await,
         }
         spawner::response_ended();
-    }));
+    });
 }
 
 /// Sends the head and the body.

@@ -1,7 +1,7 @@
 //! [`HttpClient`] on `wasi:http/outgoing-handler`.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,9 +15,9 @@ use wasip2::http::types::{
 };
 use wasip2::io::error::Error as IoError;
 use wasip2::io::streams::{InputStream, StreamError};
-use wstd::runtime::{AsyncPollable, WaitFor};
 
 use super::body_pump::write_all;
+use super::reactor::Registration;
 use spinlane_core::ports::{BodyStream, BoxFuture, HttpClient, HttpError, TimeoutPhase, Timeouts};
 
 /// One read takes what the host has, up to this much.
@@ -119,7 +119,7 @@ async fn response_head(pending: FutureIncomingResponse) -> Result<IncomingRespon
             Some(Err(())) => {
                 return Err(HttpError::Broken("the response is already taken".into()));
             }
-            None => AsyncPollable::new(pending.subscribe()).wait_for().await,
+            None => Registration::new(pending.subscribe()).ready().await,
         }
     }
 }
@@ -147,8 +147,8 @@ fn convert(
 /// Fields are in the order in which they must be dropped: a WASI resource may
 /// not outlive its parent.
 pub(super) struct BodyReader {
-    waiting: Option<WaitFor>,
-    pollable: AsyncPollable,
+    /// Once it has waited.
+    registration: Option<Registration>,
     stream: InputStream,
     ended: bool,
     /// The longest silence that the host was asked to allow.
@@ -172,8 +172,7 @@ impl BodyReader {
             .stream()
             .map_err(|()| HttpError::Broken("the body is already taken".into()))?;
         Ok(Self {
-            waiting: None,
-            pollable: AsyncPollable::new(stream.subscribe()),
+            registration: None,
             stream,
             ended: false,
             idle,
@@ -186,39 +185,37 @@ impl BodyReader {
 impl Stream for BodyReader {
     type Item = Result<Bytes, HttpError>;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.ended {
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        if this.ended {
             return Poll::Ready(None);
         }
-        loop {
-            // Woken, or asked for another reason: reading tells, in one call.
-            match self.stream.read(READ_BYTES) {
-                Ok(bytes) if bytes.is_empty() => {
-                    self.silent_since.get_or_insert_with(monotonic_clock::now);
-                    let mut waiting = self.pollable.wait_for();
-                    let poll = Pin::new(&mut waiting).poll(cx);
-                    self.waiting = Some(waiting);
-                    ready!(poll);
-                }
-                Ok(bytes) => {
-                    self.waiting = None;
-                    self.silent_since = None;
-                    return Poll::Ready(Some(Ok(bytes.into())));
-                }
-                Err(StreamError::Closed) => {
-                    self.ended = true;
-                    return Poll::Ready(None);
-                }
-                Err(StreamError::LastOperationFailed(error)) => {
-                    self.ended = true;
-                    let silent = self.silent_since.is_some_and(|since| {
-                        let silence = monotonic_clock::now().saturating_sub(since);
-                        Duration::from_nanos(silence) >= self.idle
-                    });
-                    return Poll::Ready(Some(Err(from_io_error(&error, silent))));
-                }
+        // Woken, or asked for another reason: reading tells, in one call.
+        let error = match this.stream.read(READ_BYTES) {
+            Ok(bytes) if bytes.is_empty() => {
+                this.silent_since.get_or_insert_with(monotonic_clock::now);
+                let subscribe = || Registration::new(this.stream.subscribe());
+                let registration = this.registration.get_or_insert_with(subscribe);
+                registration.wake(cx.waker());
+                return Poll::Pending;
             }
-        }
+            Ok(bytes) => {
+                this.silent_since = None;
+                return Poll::Ready(Some(Ok(bytes.into())));
+            }
+            Err(error) => error,
+        };
+        this.ended = true;
+        Poll::Ready(match error {
+            StreamError::Closed => None,
+            StreamError::LastOperationFailed(error) => {
+                let silent = this.silent_since.is_some_and(|since| {
+                    let silence = monotonic_clock::now().saturating_sub(since);
+                    Duration::from_nanos(silence) >= this.idle
+                });
+                Some(Err(from_io_error(&error, silent)))
+            }
+        })
     }
 }
 

@@ -128,6 +128,10 @@ mod counters {
             .boxed()
         }
 
+        fn exists<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<bool, StoreError>> {
+            async move { self.bucket()?.exists(&key(name)).map_err(StoreError::from) }.boxed()
+        }
+
         fn remove<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
             async move { self.bucket()?.delete(&key(name)).map_err(StoreError::from) }.boxed()
         }

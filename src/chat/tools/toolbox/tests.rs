@@ -81,10 +81,14 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::configured(|_| None)
+    }
+
+    fn configured(variables: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
         let world = World::new();
         let runs = Runs::default();
         let fake = |name, writes| fake(name, writes, &world, &runs);
-        let config = Config::new(|_| None);
+        let config = Config::new(variables);
         Self {
             app: AppState::new(world.ports(), config),
             toolbox: Toolbox::new(vec![fake("look", false), fake("change", true)]),
@@ -246,6 +250,19 @@ fn a_change_is_made_once_unless_it_failed() {
     }
     assert!(bench.call(change("bad")).0.contains("same input 2 times"));
     assert_eq!(bench.runs(), 4);
+}
+
+/// A service that is named badly counts as not named: it must not be the real one that is
+/// asked in its place.
+#[test]
+fn nothing_is_asked_of_a_service_that_is_misconfigured() {
+    for name in ["spotify_api_url", "deezer_base_url", "lastfm_base_url"] {
+        let malformed = move |variable: &str| (variable == name).then(|| "nowhere".into());
+        let mut bench = Bench::configured(malformed);
+        let (content, is_error) = bench.call(look(1));
+        assert!(is_error && content.contains(name), "{content}");
+        assert_eq!(bench.runs(), 0);
+    }
 }
 
 #[test]

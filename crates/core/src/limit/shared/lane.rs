@@ -222,7 +222,7 @@ impl SharedLane {
     /// How many calls hold a slot, as far as the store knows: for a status
     /// page. `None` while the store is left alone.
     pub async fn held(&self, limit: u32) -> Option<u64> {
-        let look = self.leases.add(self.leases.period(), 0).await?;
+        let look = self.leases.look(self.leases.period()).await?;
         Some(look.tickets.saturating_sub(look.returns).min(limit.into()))
     }
 

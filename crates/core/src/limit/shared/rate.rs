@@ -274,7 +274,7 @@ impl SharedRate {
     /// # Errors
     /// When the store fails or is left alone.
     pub async fn window(&self) -> Result<Window, StoreError> {
-        let taken = self.counter.add(self.counter.present(), 0).await?;
+        let taken = self.counter.read(self.counter.present()).await?;
         Ok(Window {
             taken: taken.clamp(0, self.tickets.into()).unsigned_abs(),
             tickets: self.tickets,

@@ -141,6 +141,25 @@ fn a_lease_is_renewed_for_as_long_as_it_is_held() {
     world.drain();
 }
 
+/// Who looks at a lane that nobody uses leaves nothing behind.
+#[test]
+fn a_look_writes_nothing_where_nobody_has_counted() {
+    let world = World::new();
+    let lane = lane(&world, Duration::ZERO);
+    assert_eq!(world.run(lane.held(3)), Some(0));
+    world.drain();
+    let store = &world.store;
+    assert_eq!(
+        (store.increments(), store.counters_len(), store.len()),
+        (0, 0, 0)
+    );
+    world.run(async {
+        let lease = lane.acquire(3, None, |_| {}).await.unwrap();
+        assert_eq!(lane.held(3).await, Some(1));
+        drop(lease);
+    });
+}
+
 /// However many leases of a lane an instance has: one increment renews them.
 #[test]
 fn leases_are_renewed_together() {

@@ -58,6 +58,17 @@ fn half_a_burst_starts_at_once_and_the_rest_does_not_wait_for_more_than_it_needs
     }
 }
 
+/// Who looks at a rate that nobody uses leaves nothing behind.
+#[test]
+fn a_look_at_the_window_writes_nothing_where_nobody_has_counted() {
+    let world = World::new();
+    let store = instance(&world, Duration::ZERO);
+    let window = world.run(rate(&store, 40, 1).window()).unwrap();
+    assert_eq!(window.taken, 0);
+    world.drain();
+    assert_eq!((world.store.increments(), world.store.len()), (0, 0));
+}
+
 /// Windows far ahead are in use, and the present one still counts.
 #[test]
 fn a_long_line_does_not_make_newcomers_pass() {
