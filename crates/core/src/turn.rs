@@ -2,6 +2,11 @@
 
 use std::future::{Future, poll_fn};
 use std::task::Poll;
+use std::time::Duration;
+
+use futures::future::select;
+
+use super::ports::{Clock, Spawner};
 
 /// Resolves when all tasks that are ready now have had a turn.
 pub fn for_others() -> impl Future<Output = ()> + Send {
@@ -14,6 +19,12 @@ pub fn for_others() -> impl Future<Output = ()> + Send {
         cx.waker().wake_by_ref();
         Poll::Pending
     })
+}
+
+/// Resolves when nothing else is ready, whom the host has woken included, or after `most`:
+/// before a call that may hold the guest up, and does not matter at once.
+pub async fn when_idle(spawner: &dyn Spawner, clock: &dyn Clock, most: Duration) {
+    select(spawner.idle(), clock.sleep(most)).await;
 }
 
 #[cfg(test)]

@@ -89,7 +89,8 @@ impl LogReader {
         if read.is_none() {
             // Beyond the log: it is waited for where the log ends now.
             let newest = place.store.last_numbered(&place.prefix).await?;
-            number = newest.ok_or(Unreadable::Unknown)?;
+            // It may have come further meanwhile: nothing is to be passed over.
+            number = newest.ok_or(Unreadable::Unknown)?.min(number);
             read = place.read(number).await?;
         }
         if let Some(segment) = &read {

@@ -11,6 +11,7 @@ use super::{FRAMES, KEPT, LONGEST, Place, Readers, TOUCH, mark_of};
 use crate::ports::{Instant, StoreError};
 use crate::sse::{Recorded, Recording};
 use crate::store::Timestamp;
+use crate::turn;
 
 /// Between two write-outs, at least; and at least for so many times what the last took.
 const PACE: Duration = Duration::from_millis(250);
@@ -226,6 +227,8 @@ impl LogWriter {
             return Err(StoreError::Refused("the segment is too long".into()).into());
         };
         let store = &self.place.store;
+        // What has come meanwhile leaves first: the store may hold the guest up.
+        turn::when_idle(&**store.spawner(), &**store.clock(), PACE).await;
         let took = store
             .set_timed(&self.place.key(self.number), &bytes)
             .await?;

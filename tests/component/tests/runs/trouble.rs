@@ -48,7 +48,7 @@ async fn a_slow_store_delays_no_frame_by_more_than_a_call() {
     let spent = delay * u32::try_from(writes.count()).expect("few");
     assert!(spent <= took / 10, "{spent:?} of {took:?}");
     // A word may come while a call is made, of the log or of the look for a stop, which
-    // every run makes; the rest is the machine's.
+    // every run makes: the log adds one. The rest is the machine's.
     let content: Vec<_> = frames
         .iter()
         .filter(|frame| frame.kind == "content")

@@ -78,7 +78,8 @@ proptest! {
         let Stream { writer, body, recording } = stream(&ports);
         let log = world.run(logs_of(&ports).begin(ID, None)).unwrap();
         let watch = recording.watch();
-        drop(body);
+        // Its client stays: where the log ends, the stream goes on.
+        let _body = body;
         let (world, says) = (&world, &says);
         let reading = all(readers.iter().enumerate().map(|(n, (start, kills))| async move {
             world.clock.sleep(Duration::from_millis(*start)).await;
