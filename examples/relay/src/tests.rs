@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use spinlane::core::ports::HttpClient;
 use spinlane::core::testing::{ScriptedHttp, World};
 use spinlane::http::axum::body::{Bytes, to_bytes};
+use spinlane::http::axum::http::Error;
 
 use super::*;
 
@@ -44,12 +45,15 @@ fn world(model: &ScriptedHttp) -> World {
 
 /// The status and the body of what the application answers to a POST.
 fn post(world: &World, key: &str, path: &str, body: &'static str) -> (u16, String) {
+    send(world, key, Request::post(path).body(Body::from(body)))
+}
+
+/// The same of any request.
+fn send(world: &World, key: &str, request: Result<Request<Body>, Error>) -> (u16, String) {
     // Each request is an instance of its own.
     let instance = world.instance();
     let variable = |name: &str| (name == "anthropic_api_key").then(|| key.to_owned());
-    let request = Request::post(path)
-        .body(Body::from(body))
-        .expect("a request");
+    let request = request.expect("a request");
     let answer = instance.run(answer(request, instance.ports(), variable));
     let status = answer.status().as_u16();
     let body = instance.run(to_bytes(answer.into_body(), 1 << 20));
@@ -135,6 +139,34 @@ fn the_model_is_told_of_songs_and_the_catalogue_asked_once() {
 }
 
 #[test]
+fn the_same_prompt_with_the_same_key_is_one_run_that_can_be_read_again() {
+    let model = upstream(&[(200, HELLO)]);
+    let world = world(&model);
+    let ask = |prompt: &'static str| {
+        let request = Request::post("/").header("idempotency-key", "0123456789abcdef");
+        send(&world, "k", request.body(Body::from(prompt)))
+    };
+    let (status, first) = ask("hello");
+    assert!(
+        status == 200 && first.contains(r#""resumable":true"#),
+        "{first}"
+    );
+    assert_eq!(ask("hello"), (200, first.clone()));
+    assert_eq!(model.calls(), 1);
+    let (status, problem) = ask("something else");
+    assert!(status == 422 && problem.contains("key_reused"), "{problem}");
+    let (_, run) = first.split_once(r#""id":""#).expect("a run");
+    let read = |after: &str| {
+        let request = Request::get(format!("/{}", &run[..32])).header("last-event-id", after);
+        send(&world, "k", request.body(Body::empty()))
+    };
+    let (status, rest) = read("1");
+    assert!(status == 200 && rest.starts_with("id: 2\n"), "{rest}");
+    assert!(first.ends_with(&rest), "{rest}");
+    assert_eq!(read("99"), (204, String::new()));
+}
+
+#[test]
 fn what_went_wrong_is_told_in_one_error() {
     for (answer, code, calls) in [
         ((529, ""), "overloaded", 3),
@@ -158,7 +190,7 @@ fn what_is_no_prompt_is_refused_before_the_stream() {
     for (key, path, body, status, code) in [
         ("k", "/", " \n", 400, "invalid_request"),
         ("", "/", "hello", 503, "not_configured"),
-        ("k", "/x", "hello", 404, "not_found"),
+        ("k", "/x/y", "hello", 404, "not_found"),
         ("k", "/x/stop", "", 404, "not_found"),
     ] {
         let (answered, problem) = post(&world, key, path, body);

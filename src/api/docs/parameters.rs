@@ -6,6 +6,8 @@ use utoipa::openapi::Required;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
+use spinlane_http::run::MAX_NUMBER;
+
 /// The newest event that a client has, as clients of streams send it.
 pub(in crate::api) struct LastEventId;
 
@@ -55,7 +57,7 @@ fn number() -> Object {
     ObjectBuilder::new()
         .schema_type(Type::Integer)
         .minimum(Some(0))
-        .maximum(Some((1_i64 << 53) - 1))
+        .maximum(Some(MAX_NUMBER))
         .build()
 }
 

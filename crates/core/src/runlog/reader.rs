@@ -160,13 +160,10 @@ impl LogReader {
                 }
             };
             let now = self.clock().now();
-            let segment = match read {
-                Ok(segment) => segment,
+            let Ok(segment) = read else {
                 // Who cannot look cannot say that nothing has happened.
-                Err(_) => {
-                    self.since = now;
-                    return;
-                }
+                self.since = now;
+                return;
             };
             let Some(segment) = segment else {
                 return self.unchanged(now);

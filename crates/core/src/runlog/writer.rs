@@ -8,7 +8,7 @@ use futures::future::select;
 
 use super::segment::{After, Segment};
 use super::{FRAMES, KEPT, LONGEST, Place, Readers, TOUCH, mark_of};
-use crate::ports::{Instant, LEFT_ALONE, StoreError};
+use crate::ports::{Instant, StoreError};
 use crate::sse::{Recorded, Recording};
 use crate::store::Timestamp;
 
@@ -189,12 +189,16 @@ impl LogWriter {
             return self.write(After::More).await;
         }
         self.until = self.until.min(self.place.now().plus(KEPT));
-        self.write(After::End).await?;
+        if let Err(GaveUp::Store(error)) = self.write(After::End).await {
+            return Err(error.into());
+        }
+        // It is whole, however slow that was.
         if self.number > 0 {
-            // Who begins at the beginning is not to find half of it when it is over.
+            // Who begins at the beginning is not to find half of it when it is over. Where
+            // this fails it does, later.
             self.frames = BytesMut::from(&self.first[..]);
             self.number = 0;
-            self.write(After::More).await?;
+            let _ = self.write(After::More).await;
         }
         Ok(())
     }
@@ -228,34 +232,46 @@ impl LogWriter {
         self.cost.add(took, store.clock().now() - self.begun)
     }
 
-    /// Says that there is no more to read; or else removes what there is, which takes no
-    /// room.
+    /// Says that there is no more to read, when the store is asked again; or else
+    /// removes what there is, which takes no room.
     async fn give_up(mut self) {
         self.frames.clear();
         let newest = self.number;
         for _ in 0..TRIES {
-            // Who reads it looks at the newest, who begins at the first.
-            self.number = newest;
-            let mut said = self.write(After::Nothing).await;
-            if newest > 0 && !matches!(said, Err(GaveUp::Store(_))) {
-                self.number = 0;
-                said = self.write(After::Nothing).await;
+            self.until_asked_again().await;
+            if self.say_nothing_follows(newest).await.is_ok() {
+                return;
             }
-            match said {
-                Err(GaveUp::Store(StoreError::Refused(_))) => return self.remove(newest).await,
-                Err(GaveUp::Store(_)) => {}
-                // However slow it was.
-                Ok(()) | Err(_) => return,
+            self.until_asked_again().await;
+            if self.remove(newest).await.is_ok() {
+                return;
             }
-            self.place.store.clock().sleep(LEFT_ALONE).await;
         }
     }
 
-    async fn remove(&self, newest: u64) {
-        for number in (0..=newest).rev() {
-            // What is left is removed when it is over.
-            let _ = self.place.store.delete(&self.place.key(number)).await;
+    async fn until_asked_again(&self) {
+        let store = &self.place.store;
+        if let Some(wait) = store.left_alone() {
+            store.clock().sleep(wait).await;
         }
+    }
+
+    /// Who reads the log looks at the newest segment, who begins at the first.
+    async fn say_nothing_follows(&mut self, newest: u64) -> Result<(), StoreError> {
+        for number in [newest, 0].into_iter().skip(usize::from(newest == 0)) {
+            self.number = number;
+            if let Err(GaveUp::Store(error)) = self.write(After::Nothing).await {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    async fn remove(&self, newest: u64) -> Result<(), StoreError> {
+        for number in (0..=newest).rev() {
+            self.place.store.delete(&self.place.key(number)).await?;
+        }
+        Ok(())
     }
 }
 

@@ -45,7 +45,7 @@ use spinlane_core::{hex, log, scope};
 pub use frames::{Cut, Frames, Said};
 pub use new::NewRun;
 pub use output::{Closed, Held, MAX_FRAMES, Output};
-pub use read::{After, read};
+pub use read::{After, MAX_NUMBER, read};
 pub use resume::Attempt;
 use resume::Log;
 pub use serve::serve;

@@ -24,8 +24,9 @@ use spinlane_core::sse::{self, Event, Writer, WriterConfig};
 /// The parameter of the query that says what the client has.
 const AFTER: &str = "after";
 
-/// The largest number that all clients can write.
-const MAX_NUMBER: u64 = (1 << 53) - 1;
+/// The largest number that is read, as documents of 32 bits have it: a run's frames are
+/// far fewer.
+pub const MAX_NUMBER: u32 = i32::MAX.cast_unsigned();
 
 /// The number of the newest frame that a reader has: by `Last-Event-ID`, else by the
 /// query's `after`, else 0.
@@ -65,7 +66,7 @@ pub(super) fn number_in(text: &[u8]) -> Option<u64> {
         return None;
     }
     let number = std::str::from_utf8(text).ok()?.parse().ok()?;
-    Some(number).filter(|number| *number <= MAX_NUMBER)
+    Some(number).filter(|number| *number <= u64::from(MAX_NUMBER))
 }
 
 /// 422: `name` is no number.

@@ -7,7 +7,7 @@ use reqwest::Client;
 use serde_json::json;
 use spinlane_component_tests::browser::Browser;
 use spinlane_component_tests::runs::{again, prompt, read, refused, run_of, sent};
-use spinlane_component_tests::{Dj, get, settled};
+use spinlane_component_tests::{Dj, PATIENCE, get, settled};
 use spinlane_upstreams::anthropic::Script;
 
 #[tokio::test]
@@ -63,6 +63,10 @@ async fn readers_are_counted_apart_from_prompts() {
     let sixth = refused(again(&origin, &run, 0)).await;
     assert_eq!(sixth, (429, "too_many_readers".into()));
     drop(readers);
+    let run_alone = dj
+        .host
+        .wait_for_instances(PATIENCE, |instances| instances.live == 1);
+    run_alone.await.expect("that readers have gone is noticed");
     // Another prompt may be sent, and no third.
     let second = sent(prompt(&origin, &body)).await;
     assert_eq!(second.status(), 200);

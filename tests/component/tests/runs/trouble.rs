@@ -47,8 +47,8 @@ async fn a_slow_store_delays_no_frame_by_more_than_a_call() {
         .filter(|call| call.function == "set" && call.key.starts_with("run:"));
     let spent = delay * u32::try_from(writes.count()).expect("few");
     assert!(spent <= took / 10, "{spent:?} of {took:?}");
-    // Each word comes when it is said, or a call later, and is not held up by the one
-    // before; the rest is the machine's.
+    // A word may come while a call is made, of the log or of the look for a stop, which
+    // every run makes; the rest is the machine's.
     let content: Vec<_> = frames
         .iter()
         .filter(|frame| frame.kind == "content")
@@ -57,7 +57,7 @@ async fn a_slow_store_delays_no_frame_by_more_than_a_call() {
     let latest = latest.expect("words");
     println!("{spent:?} of {took:?} for the log; {latest:?} at most between two words");
     assert!(
-        latest <= PACE + delay + Duration::from_millis(150),
+        latest <= PACE + 2 * delay + Duration::from_millis(150),
         "{latest:?}"
     );
     store.delay(None);

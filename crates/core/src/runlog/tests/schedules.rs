@@ -44,8 +44,8 @@ fn machine(world: &World, manner: Manner, seed: u64, ahead: u64) -> Ports {
 type Says = Vec<(u64, u64, usize)>;
 
 fn says() -> impl Strategy<Value = Says> {
-    let burst = prop_oneof![9 => 1..5_u64, 1 => 60..200_u64];
-    prop::collection::vec((0..3_000_u64, burst, 1..2_000_usize), 1..15)
+    let burst = prop_oneof![9 => 1..5_u64, 1 => 60..150_u64];
+    prop::collection::vec((0..3_000_u64, burst, 1..100_usize), 1..10)
 }
 
 /// Says all of it, and returns it as it was on the wire.
