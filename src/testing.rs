@@ -165,7 +165,6 @@ impl Stage {
     pub(crate) fn api(&self) -> App {
         App {
             state: self.app.clone(),
-            router: Arc::default(),
         }
     }
 

@@ -10,6 +10,7 @@ pub(super) mod answers;
 mod document;
 #[cfg_attr(not(test), allow(dead_code, reason = "the document has it"))]
 mod event;
+#[cfg_attr(not(test), allow(dead_code, reason = "the document has them"))]
 pub(super) mod parameters;
 
 use axum::response::{IntoResponse, Response};
