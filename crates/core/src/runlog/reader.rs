@@ -50,8 +50,8 @@ pub struct LogReader {
     /// How long the last look took.
     took: Duration,
     ended: Option<Piece>,
-    /// Whether it has looked, so that the next look has time.
-    is_begun: bool,
+    /// When to look next.
+    due: Instant,
 }
 
 impl fmt::Debug for LogReader {
@@ -114,7 +114,7 @@ impl LogReader {
             noted: None,
             took: Duration::ZERO,
             ended: None,
-            is_begun: false,
+            due: now,
         })
     }
 
@@ -133,12 +133,10 @@ impl LogReader {
             if let Some(ended) = &self.ended {
                 return ended.clone();
             }
-            if self.is_begun {
-                self.clock().sleep(self.pause()).await;
-            }
-            self.is_begun = true;
+            self.clock().sleep_until(self.due).await;
             self.note().await;
             self.look().await;
+            self.due = self.clock().now() + self.pause();
         }
     }
 

@@ -502,11 +502,12 @@ fn what_a_run_and_a_reader_cost() {
         #[expect(clippy::cast_precision_loss, reason = "few")]
         let rate = |calls: u64| calls as f64 / 60.0;
         let wrote = rate(world.store.calls() - before);
-        // Of 50 frames a second, each 64 are a segment more.
+        // Of 50 frames a second, each 64 are a segment more, to write and to read.
         let segments = if pause < 1_000 { 50.0 / 64.0 } else { 0.0 };
         assert!(wrote <= run + segments, "{wrote} a second");
         let reads = reads_a_second(pause);
-        assert!(reads <= reader, "{reads} a second");
+        let most = reader + segments;
+        assert!((0.5..=most).contains(&reads), "{reads} a second");
         println!("a frame each {pause} ms: a run {wrote:.2}, a reader {reads:.2} calls/s");
     }
 }
