@@ -68,7 +68,7 @@ pub(crate) enum Frame<'a> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Dj;
 
-pub(crate) type Ending = run::Ending<Dj>;
+pub(crate) type RunEnd = run::RunEnd<Dj>;
 pub(crate) type Output = run::Output<Dj>;
 pub(crate) type Waits = run::Waits<Dj>;
 

@@ -7,7 +7,7 @@ use futures::FutureExt;
 
 use crate::AppState;
 use crate::enrich::{self, Report, enrich_until};
-use crate::frames::{Dj, Ending, Frame, Output, Reason, UsageReport, Waits};
+use crate::frames::{Dj, Frame, Output, Reason, RunEnd, UsageReport, Waits};
 use crate::music::Track;
 use spinlane_core::limit::Observer;
 use spinlane_core::ports::{BoxFuture, Instant};
@@ -51,14 +51,14 @@ impl Enrichment {
 }
 
 impl Work<Dj> for Enrichment {
-    fn work<'a>(&'a mut self, output: &'a Output, waits: &'a Arc<Waits>) -> BoxFuture<'a, Ending> {
+    fn work<'a>(&'a mut self, output: &'a Output, waits: &'a Arc<Waits>) -> BoxFuture<'a, RunEnd> {
         async move {
             let progress = |done, total, label: &str| output.progress(done, total, label);
             let report = self.report(waits, &progress).await;
             match output.feed(&Frame::Result(&report)).await {
-                Err(_) => Ending::Gone,
-                Ok(()) if report.ended_early() => Ending::Incomplete(Reason::Deadline),
-                Ok(()) => Ending::Whole,
+                Err(_) => RunEnd::Gone,
+                Ok(()) if report.ended_early() => RunEnd::Incomplete(Reason::Deadline),
+                Ok(()) => RunEnd::Whole,
             }
         }
         .boxed()

@@ -12,7 +12,7 @@ use super::silence;
 use super::tools::{ToolContext, Toolbox};
 use super::usage::Progress;
 use crate::error::{ErrorObject, code};
-use crate::frames::{Ending, Output, Reason};
+use crate::frames::{Output, Reason, RunEnd};
 use spinlane_client::anthropic::{
     CacheControl, Client, Part, Request, StopReason, SystemText, ToolChoice,
 };
@@ -44,7 +44,7 @@ pub(super) struct Agent<'a> {
 enum Next {
     /// The model is asked again.
     Again,
-    End(Ending),
+    End(RunEnd),
 }
 
 impl Agent<'_> {
@@ -55,7 +55,7 @@ impl Agent<'_> {
         mut conversation: Conversation<'_>,
         context: &ToolContext<'_>,
         progress: &mut Progress,
-    ) -> Ending {
+    ) -> RunEnd {
         loop {
             let answer = match self.ask(&mut conversation, progress).await {
                 Ok(answer) => answer,
@@ -70,7 +70,7 @@ impl Agent<'_> {
                     false => "Reading what the tools found",
                 }),
                 Ok(Next::End(ending)) => return ending,
-                Err(Closed) => return Ending::Gone,
+                Err(Closed) => return RunEnd::Gone,
             }
         }
     }
@@ -117,13 +117,13 @@ impl Agent<'_> {
             "the model has answered"
         );
         if let Some(reason) = stopped_short(stop_reason) {
-            return Ok(Next::End(Ending::Incomplete(reason)));
+            return Ok(Next::End(RunEnd::Incomplete(reason)));
         }
         let is_paused = stop_reason == Some(StopReason::PauseTurn);
         let said = match builder.finish(&mut self.ids) {
             Ok(said) => said,
             // Nothing of it is needed any more.
-            Err(TooLong { tools: false }) if !is_paused => return Ok(Next::End(Ending::Whole)),
+            Err(TooLong { tools: false }) if !is_paused => return Ok(Next::End(RunEnd::Whole)),
             Err(_) => return Ok(Next::End(too_long(progress))),
         };
         if said.is_empty() {
@@ -131,10 +131,10 @@ impl Agent<'_> {
         }
         self.was_silent = false;
         if said.calls.is_empty() && !is_paused {
-            return Ok(Next::End(Ending::Whole));
+            return Ok(Next::End(RunEnd::Whole));
         }
         if progress.turns >= MAX_TURNS {
-            return Ok(Next::End(Ending::Incomplete(Reason::TurnLimit)));
+            return Ok(Next::End(RunEnd::Incomplete(Reason::TurnLimit)));
         }
         self.go_on(said, conversation, context, progress).await?;
         Ok(Next::Again)
@@ -175,7 +175,7 @@ impl Agent<'_> {
     fn silent(&mut self, conversation: &mut Conversation<'_>, progress: &Progress) -> Next {
         warn!(turn = progress.turns, "the model's answer is empty");
         if self.was_silent || progress.turns >= MAX_TURNS {
-            return Next::End(Ending::Failed(silence::empty()));
+            return Next::End(RunEnd::Failed(silence::empty()));
         }
         self.was_silent = true;
         conversation.user(vec![Part::text(GO_ON)]);
@@ -192,25 +192,25 @@ fn stopped_short(stop_reason: Option<StopReason>) -> Option<Reason> {
     }
 }
 
-fn failed(error: &RelayError, progress: &Progress) -> Ending {
+fn failed(error: &RelayError, progress: &Progress) -> RunEnd {
     match error {
-        RelayError::Closed => Ending::Gone,
+        RelayError::Closed => RunEnd::Gone,
         RelayError::Upstream(error) => {
             let (turn, said) = (progress.turns, progress.said);
             warn!(%error, turn, said, "the model's answer failed");
             match said {
-                true => Ending::Incomplete(Reason::UpstreamCut),
-                false => Ending::Failed(error.object()),
+                true => RunEnd::Incomplete(Reason::UpstreamCut),
+                false => RunEnd::Failed(error.object()),
             }
         }
     }
 }
 
-fn too_long(progress: &Progress) -> Ending {
+fn too_long(progress: &Progress) -> RunEnd {
     warn!("the model's answer is longer than is kept");
     let message = "the model's answer is far too long to go on with: ask again, for less at once";
     match progress.said {
-        true => Ending::Incomplete(Reason::UpstreamCut),
-        false => Ending::Failed(ErrorObject::new(code::UPSTREAM_PROTOCOL, message)),
+        true => RunEnd::Incomplete(Reason::UpstreamCut),
+        false => RunEnd::Failed(ErrorObject::new(code::UPSTREAM_PROTOCOL, message)),
     }
 }

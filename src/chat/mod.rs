@@ -23,7 +23,7 @@ use super::AppState;
 use super::clients::spotify::{Access, PlaylistId};
 use super::config::Secret;
 use super::error::ErrorObject;
-use crate::frames::{Dj, Ending, Output, Reason, UsageReport, Waits};
+use crate::frames::{Dj, Output, Reason, RunEnd, UsageReport, Waits};
 use agent::Agent;
 use conversation::Conversation;
 use ids::Ids;
@@ -59,7 +59,7 @@ impl Chat {
         }
     }
 
-    async fn answer(&mut self, output: &Output, waits: &Arc<Waits>) -> Ending {
+    async fn answer(&mut self, output: &Output, waits: &Arc<Waits>) -> RunEnd {
         let Self {
             app,
             prompt,
@@ -101,7 +101,7 @@ impl Work<Dj> for Chat {
         Some("Asking the model")
     }
 
-    fn work<'a>(&'a mut self, output: &'a Output, waits: &'a Arc<Waits>) -> BoxFuture<'a, Ending> {
+    fn work<'a>(&'a mut self, output: &'a Output, waits: &'a Arc<Waits>) -> BoxFuture<'a, RunEnd> {
         self.answer(output, waits).boxed()
     }
 

@@ -22,7 +22,7 @@ pub use spinlane_http::quota::{SPIN_CLIENT_ADDR, caller_of};
 pub use spinlane_http::run::plain::{Plain, Reason};
 pub use spinlane_http::run::resume::Attempted;
 pub use spinlane_http::run::{
-    self, After, Attempt, Ending, NewRun, Output, Run, Runs, Waits, stop,
+    self, After, Attempt, NewRun, Output, Run, RunEnd, Runs, Waits, stop,
 };
 pub use spinlane_http::stack::{self, Stack};
 pub use spinlane_http::text::Text;

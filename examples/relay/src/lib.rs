@@ -134,7 +134,7 @@ async fn relay(
     catalogue: Api,
     prompt: String,
     output: Output<Plain>,
-) -> Result<(), Ending<Plain>> {
+) -> Result<(), RunEnd<Plain>> {
     let key = Key::exact([&app.model, &prompt]);
     if let Cached::Hit(known) = app.answers.get(&key).await {
         return Ok(output.say(&known).await?);
@@ -153,7 +153,7 @@ async fn relay(
         text += &piece;
     }
     if let Some(reason) = answer.cut_short() {
-        return Err(Ending::Incomplete(Reason::new(reason)));
+        return Err(RunEnd::Incomplete(Reason::new(reason)));
     }
     app.answers.put(&key, Some(&text)).await;
     Ok(())

@@ -124,13 +124,13 @@ pub enum Said<'a, F: Frames> {
 ///
 /// ```
 /// use spinlane_http::run::plain::Reason;
-/// use spinlane_http::run::{Cut, Ending};
+/// use spinlane_http::run::{Cut, RunEnd};
 /// # use spinlane_http::run::plain::Plain;
 ///
 /// let reason = Reason::from(Cut::Deadline);
 /// assert_eq!(<&str>::from(reason), "deadline");
-/// let ending = Ending::Incomplete(reason);
-/// # let _: Ending<Plain> = ending;
+/// let ending = RunEnd::Incomplete(reason);
+/// # let _: RunEnd<Plain> = ending;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {

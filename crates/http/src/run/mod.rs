@@ -201,7 +201,7 @@ impl Run {
 /// use futures::FutureExt;
 /// use spinlane_core::ports::BoxFuture;
 /// use spinlane_http::run::plain::{Plain, Usage};
-/// use spinlane_http::run::{Ending, Output, Waits, Work};
+/// use spinlane_http::run::{RunEnd, Output, Waits, Work};
 /// # use axum::body::to_bytes;
 /// # use spinlane_core::abort::AbortHandle;
 /// # use spinlane_core::limit::Budget;
@@ -223,10 +223,10 @@ impl Run {
 ///         &'a mut self,
 ///         output: &'a Output<Plain>,
 ///         _: &'a Arc<Waits<Plain>>,
-///     ) -> BoxFuture<'a, Ending<Plain>> {
+///     ) -> BoxFuture<'a, RunEnd<Plain>> {
 ///         async move {
 ///             let said = output.say(&format!("Hello, {}!", self.name)).await;
-///             said.map_or_else(Ending::from, |()| Ending::Whole)
+///             said.map_or_else(RunEnd::from, |()| RunEnd::Whole)
 ///         }
 ///         .boxed()
 ///     }
@@ -260,7 +260,7 @@ pub trait Work<F: Frames>: Send + 'static {
         &'a mut self,
         output: &'a Output<F>,
         waits: &'a Arc<Waits<F>>,
-    ) -> BoxFuture<'a, Ending<F>>;
+    ) -> BoxFuture<'a, RunEnd<F>>;
 
     /// Adds what only the work itself knows to `report`.
     fn report(&self, report: &mut F::Usage);
@@ -278,19 +278,19 @@ pub trait Work<F: Frames>: Send + 'static {
 /// ```
 /// use spinlane_core::error::{ErrorObject, code};
 /// use spinlane_core::sse::Closed;
-/// use spinlane_http::run::Ending;
+/// use spinlane_http::run::RunEnd;
 /// use spinlane_http::run::plain::{Plain, Reason};
 ///
 /// // What `?` makes of errors.
-/// assert_eq!(Ending::<Plain>::from(Closed), Ending::Gone);
+/// assert_eq!(RunEnd::<Plain>::from(Closed), RunEnd::Gone);
 /// let busy = ErrorObject::new(code::BUSY, "try again in 2 s");
-/// assert_eq!(Ending::<Plain>::from(busy.clone()), Ending::Failed(busy));
+/// assert_eq!(RunEnd::<Plain>::from(busy.clone()), RunEnd::Failed(busy));
 /// // And what the application knows by itself.
-/// let cut = Ending::<Plain>::Incomplete(Reason::new("max_tokens"));
-/// assert_ne!(cut, Ending::Whole);
+/// let cut = RunEnd::<Plain>::Incomplete(Reason::new("max_tokens"));
+/// assert_ne!(cut, RunEnd::Whole);
 /// ```
 #[derive(Clone, Debug, PartialEq)]
-pub enum Ending<F: Frames> {
+pub enum RunEnd<F: Frames> {
     /// The answer is whole.
     Whole,
     /// A part of it was said.
@@ -301,13 +301,13 @@ pub enum Ending<F: Frames> {
     Gone,
 }
 
-impl<F: Frames> From<Closed> for Ending<F> {
+impl<F: Frames> From<Closed> for RunEnd<F> {
     fn from(_: Closed) -> Self {
         Self::Gone
     }
 }
 
-impl<F: Frames> From<ErrorObject> for Ending<F> {
+impl<F: Frames> From<ErrorObject> for RunEnd<F> {
     fn from(error: ErrorObject) -> Self {
         Self::Failed(error)
     }
@@ -406,9 +406,9 @@ impl<F: Frames> Life<F> {
         // Who wanted the end needs no answer, and who has gone has none.
         let unwanted = [Cut::Stopped, Cut::Abandoned].map(F::Reason::from);
         let ending = match ending {
-            Ending::Incomplete(reason) if !unwanted.contains(&reason) => work
+            RunEnd::Incomplete(reason) if !unwanted.contains(&reason) => work
                 .silence(reason)
-                .map_or(Ending::Incomplete(reason), Ending::Failed),
+                .map_or(RunEnd::Incomplete(reason), RunEnd::Failed),
             ending => ending,
         };
         let took = self.runs.clock.now() - self.started;
@@ -422,8 +422,8 @@ impl<F: Frames> Life<F> {
     }
 
     /// Does the work until it ends, or something else ends it.
-    async fn ending(&self, work: &mut impl Work<F>, waits: &Arc<Waits<F>>) -> Ending<F> {
-        let cut = |cut: Cut| Ending::Incomplete(cut.into());
+    async fn ending(&self, work: &mut impl Work<F>, waits: &Arc<Waits<F>>) -> RunEnd<F> {
+        let cut = |cut: Cut| RunEnd::Incomplete(cut.into());
         let deadline = match self.runs.deadline {
             Some(deadline) => self.runs.clock.sleep_until(self.started + deadline),
             None => futures::future::pending().boxed(),
@@ -431,13 +431,13 @@ impl<F: Frames> Life<F> {
         let work = select(work.work(&self.output, waits), deadline);
         match self.until(work).await {
             // It went on until there was no room for more.
-            Ok(Either::Left((Ending::Gone, _))) if self.output.is_full() => cut(Cut::Upstream),
+            Ok(Either::Left((RunEnd::Gone, _))) if self.output.is_full() => cut(Cut::Upstream),
             Ok(Either::Left((ending, _))) => ending,
             Ok(Either::Right(_)) => cut(Cut::Deadline),
             Err(AbortReason::Deadline) => cut(Cut::Deadline),
             Err(AbortReason::Stopped) => cut(Cut::Stopped),
             Err(AbortReason::Abandoned) => cut(Cut::Abandoned),
-            Err(AbortReason::ClientGone) => Ending::Gone,
+            Err(AbortReason::ClientGone) => RunEnd::Gone,
         }
     }
 
@@ -482,17 +482,17 @@ impl<F: Frames> Life<F> {
 async fn finish<F: Frames>(
     output: &Output<F>,
     usage: &F::Usage,
-    ending: &Ending<F>,
+    ending: &RunEnd<F>,
     took: Duration,
 ) {
     let (outcome, terminal) = match ending {
-        Ending::Whole => ("done", Said::Done(None)),
-        Ending::Incomplete(reason) => ((*reason).into(), Said::Done(Some(*reason))),
-        Ending::Failed(error) => (error.code.as_str(), Said::Error(error)),
-        Ending::Gone => ("client_gone", Said::Done(None)),
+        RunEnd::Whole => ("done", Said::Done(None)),
+        RunEnd::Incomplete(reason) => ((*reason).into(), Said::Done(Some(*reason))),
+        RunEnd::Failed(error) => (error.code.as_str(), Said::Error(error)),
+        RunEnd::Gone => ("client_gone", Said::Done(None)),
     };
     F::ended(outcome, took, usage);
-    if !matches!(ending, Ending::Gone) {
+    if !matches!(ending, RunEnd::Gone) {
         // A client that goes at the very end misses only the end.
         let _ = output.end(usage, terminal).await;
     }

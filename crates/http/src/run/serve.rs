@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::response::Response;
 use futures::FutureExt;
 
-use super::{Ending, Frames, Output, Run, Runs, Waits, Work, start};
+use super::{Frames, Output, Run, RunEnd, Runs, Waits, Work, start};
 use crate::context::RequestContext;
 use spinlane_core::ports::BoxFuture;
 
@@ -31,10 +31,10 @@ use spinlane_core::ports::BoxFuture;
 /// use spinlane_core::testing::World;
 /// use spinlane_http::context::RequestContext;
 /// use spinlane_http::run::plain::Plain;
-/// use spinlane_http::run::{self, Ending, Output, Run, Runs};
+/// use spinlane_http::run::{self, RunEnd, Output, Run, Runs};
 /// use spinlane_http::stack::{self, Stack};
 ///
-/// async fn count(output: Output<Plain>) -> Result<(), Ending<Plain>> {
+/// async fn count(output: Output<Plain>) -> Result<(), RunEnd<Plain>> {
 ///     for number in 1..=3 {
 ///         output.say(&number.to_string()).await?;
 ///     }
@@ -62,7 +62,7 @@ pub fn serve<F, W, D>(runs: &Runs, context: &RequestContext, run: Run, work: W) 
 where
     F: Frames,
     W: FnOnce(Output<F>, Arc<Waits<F>>) -> D + Send + 'static,
-    D: Future<Output = Result<(), Ending<F>>> + Send + 'static,
+    D: Future<Output = Result<(), RunEnd<F>>> + Send + 'static,
 {
     start(runs, context, run, Once(Some(work)), None)
 }
@@ -74,18 +74,18 @@ impl<F, W, D> Work<F> for Once<W>
 where
     F: Frames,
     W: FnOnce(Output<F>, Arc<Waits<F>>) -> D + Send + 'static,
-    D: Future<Output = Result<(), Ending<F>>> + Send + 'static,
+    D: Future<Output = Result<(), RunEnd<F>>> + Send + 'static,
 {
     fn work<'a>(
         &'a mut self,
         output: &'a Output<F>,
         waits: &'a Arc<Waits<F>>,
-    ) -> BoxFuture<'a, Ending<F>> {
+    ) -> BoxFuture<'a, RunEnd<F>> {
         let Some(work) = self.0.take() else {
-            return futures::future::ready(Ending::Whole).boxed();
+            return futures::future::ready(RunEnd::Whole).boxed();
         };
         let work = work(output.clone(), Arc::clone(waits));
-        work.map(|ended| ended.err().unwrap_or(Ending::Whole))
+        work.map(|ended| ended.err().unwrap_or(RunEnd::Whole))
             .boxed()
     }
 

@@ -1,4 +1,4 @@
-//! Ending a run from another request, which is another instance.
+//! RunEnd a run from another request, which is another instance.
 //!
 //! Whoever knows a run's id raises a signal; the run looks for it. Losing the
 //! client is something else: it is noticed by the response itself, and ends a

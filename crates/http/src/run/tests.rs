@@ -18,7 +18,7 @@ use crate::context::AnswerHead;
 /// Says these, each after a second, and then goes on for ever or ends.
 struct Words {
     said: Vec<&'static str>,
-    ending: Option<Ending<Plain>>,
+    ending: Option<RunEnd<Plain>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -31,16 +31,16 @@ impl Work<Plain> for Words {
         &'a mut self,
         output: &'a Output<Plain>,
         _: &'a Arc<Waits<Plain>>,
-    ) -> BoxFuture<'a, Ending<Plain>> {
+    ) -> BoxFuture<'a, RunEnd<Plain>> {
         async move {
             for word in &self.said {
                 self.clock.sleep(Duration::from_secs(1)).await;
                 let mut held = Held::default();
                 if output.content(word, &mut held).is_err() {
-                    return Ending::Gone;
+                    return RunEnd::Gone;
                 }
                 if output.release(held).await.is_err() {
-                    return Ending::Gone;
+                    return RunEnd::Gone;
                 }
             }
             match self.ending.take() {
@@ -75,7 +75,7 @@ fn named() -> Run {
 }
 
 /// Every frame of a run that says "a" and "b" and ends so, set up by `set`.
-fn frames(world: &World, ending: Option<Ending<Plain>>, set: impl FnOnce(&mut Runs)) -> Vec<Value> {
+fn frames(world: &World, ending: Option<RunEnd<Plain>>, set: impl FnOnce(&mut Runs)) -> Vec<Value> {
     let ports = world.ports();
     let mut runs = Runs::new(&ports.clock, &ports.spawner);
     set(&mut runs);
@@ -118,15 +118,15 @@ fn last(frames: &[Value]) -> &Value {
 #[test]
 fn a_run_ends_in_one_terminal_frame() {
     let error = ErrorObject::new(spinlane_core::error::code::BUSY, "later");
-    let cut = Ending::Incomplete(plain::Reason::new("max_tokens"));
+    let cut = RunEnd::Incomplete(plain::Reason::new("max_tokens"));
     for (ending, expected) in [
-        (Ending::Whole, json!({"type": "done", "data": null})),
+        (RunEnd::Whole, json!({"type": "done", "data": null})),
         (
             cut,
             json!({"type": "done", "data": {"incomplete": true, "reason": "max_tokens"}}),
         ),
         (
-            Ending::Failed(error),
+            RunEnd::Failed(error),
             json!({"type": "error", "data": {"code": "busy", "message": "later"}}),
         ),
     ] {
@@ -177,7 +177,7 @@ fn a_client_that_goes_ends_the_work() {
 }
 
 /// Says something, and ends so.
-async fn say(output: Output<Plain>, error: Option<ErrorObject>) -> Result<(), Ending<Plain>> {
+async fn say(output: Output<Plain>, error: Option<ErrorObject>) -> Result<(), RunEnd<Plain>> {
     output.say("a").await?;
     error.map_or(Ok(()), |error| Err(error.into()))
 }
@@ -220,7 +220,7 @@ fn a_panic_ends_the_stream_in_an_error() {
         run,
         |output: Output<Plain>, _| async move {
             say(output, None).await?;
-            futures::future::pending::<Result<(), Ending<Plain>>>().await
+            futures::future::pending::<Result<(), RunEnd<Plain>>>().await
         },
     );
     let panic_tail = response.extensions().get::<PanicTail>().cloned();

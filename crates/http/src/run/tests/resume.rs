@@ -34,7 +34,7 @@ fn begun(
     world: &World,
     runs: &Runs,
     said: &[&'static str],
-    ending: Option<Ending<Plain>>,
+    ending: Option<RunEnd<Plain>>,
 ) -> Response {
     let begin = begin(world, runs, &[]);
     let run = world.run(begin.resumable(runs, named(), None)).unwrap();
@@ -82,7 +82,7 @@ fn code_of(problem: &Problem) -> (u16, &'static str) {
 #[test]
 fn a_client_that_goes_takes_nothing_with_it() {
     let world = World::new();
-    let answer = begun(&world, &runs(&world), &["a", "b", "c"], Some(Ending::Whole));
+    let answer = begun(&world, &runs(&world), &["a", "b", "c"], Some(RunEnd::Whole));
     let mut body = answer.into_body();
     let first = world
         .run(body.frame())
@@ -123,7 +123,7 @@ fn a_client_that_goes_takes_nothing_with_it() {
 #[test]
 fn who_reads_to_the_end_has_the_same() {
     let world = World::new();
-    let answer = begun(&world, &runs(&world), &["a", "b"], Some(Ending::Whole));
+    let answer = begun(&world, &runs(&world), &["a", "b"], Some(RunEnd::Whole));
     let attached = text(&world, answer);
     world.drain();
     assert_eq!(text(&world, read_again(&world, 0).unwrap()), attached);
@@ -188,7 +188,7 @@ fn what_is_begun_by_a_key_is_begun_once() {
     let run = world.run(run.resumable(&runs, named(), None)).unwrap();
     let work = Words {
         said: vec!["a"],
-        ending: Some(Ending::Whole),
+        ending: Some(RunEnd::Whole),
         clock: world.ports().clock,
     };
     let answer = text(&world, start(&runs, &context(), run, work, None));
