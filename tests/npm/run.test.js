@@ -72,15 +72,15 @@ async function pass(ms) {
   await settled();
 }
 
-/** A run of `turn`, followed: `{run, turn, frames, aways, how}`; `how` once it is over. */
+/** A run of `turn`, followed: `{run, turn, frames, notices, how}`; `how` once it is over. */
 function follow(turn, begin) {
-  const followed = { turn, frames: [], aways: [], how: null, error: null };
+  const followed = { turn, frames: [], notices: [], how: null, error: null };
   followed.run = new Run(turn, {
     onFrame: (frame) => {
       followed.frames.push(frame);
       apply(turn, frame, 0);
     },
-    onAway: (how) => followed.aways.push(how),
+    onAway: (how) => followed.notices.push(how),
     silenceMs: () => SILENCE_MS,
   });
   begin(followed.run).then((how) => (followed.how = how), (error) => (followed.error = error.error));
@@ -95,7 +95,7 @@ const wake = (place, type) => place.dispatchEvent(new Event(type));
 
 test('a run that is cut is read on, each frame once, after 0.5, 1, 2, 4 and then 8 s', async () => {
   answers = [stream(run(1), content(2), content(3)), unreachable, unreachable, unreachable, unreachable, unreachable];
-  const { turn, aways, ...followed } = ask();
+  const { turn, notices, ...followed } = ask();
   await settled();
   asked[0].stream.error(new TypeError('network error'));
   await settled();
@@ -112,7 +112,7 @@ test('a run that is cut is read on, each frame once, after 0.5, 1, 2, 4 and then
   await pass(8000);
   const { path, method, headers } = asked.at(-1);
   assert.deepEqual([path, method, headers['last-event-id']], [`/api/chat-stream/${ID}`, 'GET', '3']);
-  assert.equal(aways.at(-1), null);
+  assert.equal(notices.at(-1), null);
   assert.equal(turn.text, '2 3 4 ');
   // What was new has set the waits back.
   answers = [stream(content(4), content(5), done(6))];
@@ -160,7 +160,7 @@ test('a page that goes out of sight tries nothing', async () => {
 
 test('after a long sleep the connection is another, without a word', async () => {
   answers = [stream(content(4)), stream(content(5))];
-  const { turn, aways } = readOn();
+  const { turn, notices } = readOn();
   await settled();
   // It was heard of a moment ago.
   wake(document, 'resume');
@@ -171,7 +171,7 @@ test('after a long sleep the connection is another, without a word', async () =>
   await settled();
   assert.equal(asked.length, 2);
   assert.equal(turn.text, '2 3 4 5 ');
-  assert.deepEqual(aways, [null, null]);
+  assert.deepEqual(notices, [null, null]);
 });
 
 test('a stream that says nothing is another one, and so is a server that does not', async () => {
@@ -223,17 +223,17 @@ test('who is asked to wait, waits, whatever comes back; others in between pass',
   const busy = refuse(503, { code: 'store_unavailable', message: 'm' }, { 'retry-after': '5' });
   const page = () => new Response('<h1>Log in to the airport</h1>', { headers: { 'content-type': 'text/html' } });
   answers = [busy, page, refuse(502), () => new Response('not here', { status: 404 }), stream(content(4), done(5))];
-  const { turn, aways, run: one } = readOn();
+  const { turn, notices, run: one } = readOn();
   await settled();
   wake(surroundings, 'online');
   await pass(4999);
   assert.equal(asked.length, 1);
-  assert.equal(aways[0].error.code, 'store_unavailable');
-  assert.equal(aways[0].waitMs, 5000);
+  assert.equal(notices[0].error.code, 'store_unavailable');
+  assert.equal(notices[0].waitMs, 5000);
   await pass(1);
   assert.equal(asked.length, 2);
   for (const ms of [1000, 2000, 4000]) await pass(ms);
-  assert.deepEqual(aways.slice(1).map((how) => how?.error ?? null), [null, null, null, null]);
+  assert.deepEqual(notices.slice(1).map((how) => how?.error ?? null), [null, null, null, null]);
   assert.equal(turn.text, '2 3 4 ');
   await one.stop();
 });
