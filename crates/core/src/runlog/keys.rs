@@ -59,6 +59,21 @@ impl fmt::Debug for Keys {
 }
 
 /// Whose a key is.
+///
+/// ```
+/// use spinlane_core::runlog::{Keyed, Keys};
+/// use spinlane_core::store::Store;
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let keys = Keys::new(&Store::open(&world.ports()), "run-key");
+/// let first = world.run(keys.claim("me", "a key", b"{}"))?;
+/// assert!(matches!(first, Keyed::Ours(_)));
+/// // Its run has not begun.
+/// let second = world.run(keys.claim("me", "a key", b"{}"))?;
+/// assert!(matches!(second, Keyed::Pending));
+/// # Ok::<(), spinlane_core::ports::StoreError>(())
+/// ```
 #[derive(Debug)]
 pub enum Keyed {
     /// Nobody has used it: a run may begin.
@@ -70,6 +85,18 @@ pub enum Keyed {
 }
 
 /// What a key stands for.
+///
+/// ```
+/// use spinlane_core::runlog::Known;
+///
+/// // What a request is answered that comes with a key that is known.
+/// let answer = |known: &Known| match known {
+///     Known::Run(id) => format!("200, run {id}"),
+///     Known::Other => "422".to_owned(),
+/// };
+/// assert_eq!(answer(&Known::Run("7".to_owned())), "200, run 7");
+/// assert_eq!(answer(&Known::Other), "422");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Known {
     /// The run of this id, for which the same was asked.
@@ -79,6 +106,23 @@ pub enum Known {
 }
 
 /// The right to begin the run of a key.
+///
+/// ```
+/// use spinlane_core::runlog::{Keyed, Keys};
+/// use spinlane_core::store::Store;
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let keys = Keys::new(&Store::open(&world.ports()), "run-key");
+/// world.run(async {
+///     let Keyed::Ours(claim) = keys.claim("me", "a key", b"{}").await? else { panic!() };
+///     // The caller has no quota left: the key is free again.
+///     claim.release().await;
+///     assert!(matches!(keys.claim("me", "a key", b"{}").await?, Keyed::Ours(_)));
+///     Ok::<(), spinlane_core::ports::StoreError>(())
+/// })?;
+/// # Ok::<(), spinlane_core::ports::StoreError>(())
+/// ```
 pub struct KeyClaim {
     keys: Keys,
     claim: Claim,

@@ -98,6 +98,23 @@ impl fmt::Debug for RunLogs {
 }
 
 /// Why there is nothing to read.
+///
+/// ```
+/// use spinlane_core::runlog::{RunLogs, Unreadable};
+/// use spinlane_core::store::Store;
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let logs = RunLogs::new(&Store::open(&world.ports()), "run").expect("there are counters");
+/// let log = world.run(logs.begin("its id", Some("me")))?;
+/// let open = |id, reader| world.run(logs.open(id, reader, 0)).map(drop);
+/// assert_eq!(open("its id", Some("me")), Ok(()));
+/// // Others do not learn that it is there.
+/// assert_eq!(open("its id", Some("you")), Err(Unreadable::Unknown));
+/// assert_eq!(open("another", Some("me")), Err(Unreadable::Unknown));
+/// # drop(log);
+/// # Ok::<(), spinlane_core::ports::StoreError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unreadable {

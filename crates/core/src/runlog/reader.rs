@@ -20,6 +20,19 @@ const PART: u32 = 8;
 const LONGEST_LOOK: Duration = Duration::from_secs(1);
 
 /// What comes of a log.
+///
+/// ```
+/// use spinlane_core::runlog::Piece;
+///
+/// // What a reader is sent.
+/// let sent = |piece: Piece| match piece {
+///     Piece::Frames(frames) => String::from_utf8_lossy(&frames).into_owned(),
+///     Piece::Ended => String::new(),
+///     Piece::Lost => "data: the run was lost\n\n".to_owned(),
+/// };
+/// assert_eq!(sent(Piece::Frames("id: 1\ndata: a\n\n".into())), "id: 1\ndata: a\n\n");
+/// assert_eq!(sent(Piece::Ended), "");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece {
     /// Frames, as they were on the wire.
@@ -31,6 +44,26 @@ pub enum Piece {
 }
 
 /// Reads a run's log, from a frame on.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use spinlane_core::ports::Clock;
+/// use spinlane_core::runlog::{Piece, RunLogs};
+/// use spinlane_core::store::Store;
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let logs = RunLogs::new(&Store::open(&world.ports()), "run").expect("there are counters");
+/// world.run(async {
+///     // An instance that dies at once: nobody keeps the log.
+///     drop(logs.begin("its id", None).await.unwrap());
+///     let begun = world.clock.now();
+///     let mut reader = logs.open("its id", None, 0).await.unwrap();
+///     assert_eq!(reader.next().await, Piece::Lost);
+///     assert!(world.clock.now() - begun >= Duration::from_secs(20));
+/// });
+/// ```
 pub struct LogReader {
     place: Place,
     /// The number of the newest frame that was given.
@@ -225,6 +258,24 @@ impl LogReader {
 }
 
 /// Whether anybody reads a run.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use spinlane_core::ports::Clock;
+/// use spinlane_core::runlog::RunLogs;
+/// use spinlane_core::store::Store;
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let logs = RunLogs::new(&Store::open(&world.ports()), "run").expect("there are counters");
+/// world.run(async {
+///     let log = logs.begin("its id", None).await.unwrap();
+///     let begun = world.clock.now();
+///     log.readers().none_for(Duration::from_secs(60)).await;
+///     assert_eq!(world.clock.now() - begun, Duration::from_secs(60));
+/// });
+/// ```
 pub struct Readers {
     place: Place,
 }

@@ -36,6 +36,29 @@ const SHARE: u32 = 10;
 const TRIES: u32 = 3;
 
 /// Keeps what a run says.
+///
+/// ```
+/// use spinlane_core::runlog::RunLogs;
+/// use spinlane_core::sse::{self, Event, WriterConfig};
+/// use spinlane_core::store::Store;
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let logs = RunLogs::new(&Store::open(&world.ports()), "run").expect("there are counters");
+/// let numbered = WriterConfig::default().numbered(true);
+/// let (writer, body) = sse::channel(world.ports().clock, numbered, None);
+/// let recording = writer.record();
+/// world.run(async {
+///     let log = logs.begin("its id", None).await.unwrap();
+///     writer.feed(Event::data("hello")).await.unwrap();
+///     drop((writer, body));
+///     // Beside the work, to the stream's end.
+///     log.keep(recording).await;
+/// });
+/// let dump = world.store.dump();
+/// let is_kept = |key: &str| key.starts_with("run:");
+/// assert!(dump.keys().any(|key| is_kept(key)));
+/// ```
 pub struct LogWriter {
     place: Place,
     owner: Option<String>,

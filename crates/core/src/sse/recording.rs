@@ -38,10 +38,42 @@ impl Kept {
 
 /// The log's end of a stream: every frame, in the order and the very bytes of the wire
 /// (heartbeats left out). What the log has not taken is held in memory.
+///
+/// ```
+/// use spinlane_core::sse::{self, Event, WriterConfig};
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let (writer, body) = sse::channel(world.ports().clock, WriterConfig::default(), None);
+/// let recording = writer.record();
+/// // Its client goes, and it goes on.
+/// drop(body);
+/// world.run(writer.feed(Event::data("hello")))?;
+/// assert_eq!(recording.take().frames, "data: hello\n\n");
+/// // Nobody keeps it any more.
+/// recording.stop();
+/// assert!(writer.is_closed());
+/// # Ok::<(), spinlane_core::sse::Closed>(())
+/// ```
 #[derive(Debug)]
 pub struct Recording(Arc<SharedQueue>);
 
 /// Frames of a stream.
+///
+/// ```
+/// use spinlane_core::sse::{self, Event, WriterConfig};
+/// use spinlane_core::testing::World;
+///
+/// let world = World::new();
+/// let (writer, _body) = sse::channel(world.ports().clock, WriterConfig::default(), None);
+/// let recording = writer.record();
+/// world.run(writer.feed(Event::data("a")))?;
+/// world.run(writer.feed(Event::data("bc")))?;
+/// let recorded = recording.take();
+/// assert_eq!(recorded.lengths, ["data: a\n\n".len(), "data: bc\n\n".len()]);
+/// assert!(!recorded.is_last);
+/// # Ok::<(), spinlane_core::sse::Closed>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recorded {
     /// One after the other.

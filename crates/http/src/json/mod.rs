@@ -95,6 +95,23 @@ pub struct Valid<T>(pub T);
 
 /// As [`Valid`], with the body as it came: for who has to know whether another is the
 /// same.
+///
+/// ```
+/// use garde::Validate;
+/// use serde::Deserialize;
+/// use spinlane_http::json::Received;
+///
+/// #[derive(Deserialize, Validate)]
+/// struct Ask {
+///     #[garde(length(min = 1))]
+///     words: String,
+/// }
+///
+/// /// A handler gets it as an argument, and reads it as it reads any other.
+/// async fn length(Received { value, body }: Received<Ask>) -> String {
+///     format!("{} bytes for {} words", body.len(), value.words.split(' ').count())
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Received<T> {
     /// What was read of it.

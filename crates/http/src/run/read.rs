@@ -32,6 +32,22 @@ pub const MAX_NUMBER: u32 = i32::MAX.cast_unsigned();
 /// query's `after`, else 0.
 ///
 /// As an extractor it answers 422 where the one that counts is no number.
+///
+/// ```
+/// use axum::extract::FromRequestParts;
+/// use http::Request;
+/// use spinlane_core::testing::World;
+/// use spinlane_http::run::After;
+///
+/// let after = |request: http::request::Builder| {
+///     let (mut parts, ()) = request.body(()).unwrap().into_parts();
+///     World::new().run(After::from_request_parts(&mut parts, &()))
+/// };
+/// let get = || Request::get("/runs/x?after=3");
+/// assert_eq!(after(get()).unwrap(), After(3));
+/// assert_eq!(after(get().header("last-event-id", "7")).unwrap(), After(7));
+/// assert_eq!(after(get().header("last-event-id", "x")).unwrap_err().status(), 422);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct After(pub u64);
 

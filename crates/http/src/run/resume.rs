@@ -69,6 +69,32 @@ impl Log {
 ///
 /// As an extractor it reads `Idempotency-Key` and `Last-Event-ID`, and answers 422 where
 /// one of them is malformed.
+///
+/// ```
+/// use axum::extract::FromRequestParts;
+/// use http::Request;
+/// use spinlane_core::store::Store;
+/// use spinlane_core::testing::World;
+/// use spinlane_http::run::Runs;
+/// use spinlane_http::run::resume::{Attempt, Attempted};
+///
+/// let world = World::new();
+/// let ports = world.ports();
+/// let runs = Runs::new(&ports.clock, &ports.spawner).resumed_in(&Store::open(&ports));
+/// let attempt = |request: http::request::Builder| {
+///     let (mut parts, ()) = request.body(()).unwrap().into_parts();
+///     world.run(Attempt::from_request_parts(&mut parts, &()))
+/// };
+/// let short = attempt(Request::post("/").header("idempotency-key", "short"));
+/// assert_eq!(short.unwrap_err().status(), 422);
+/// // A client that connects again by itself is told where to read on.
+/// let again = attempt(Request::post("/").header("last-event-id", "7")).unwrap();
+/// let refused = world.run(again.claim(&runs, "me", b"hello", "/{run}"));
+/// assert_eq!(refused.unwrap_err().status(), 409);
+/// let first = attempt(Request::post("/")).unwrap();
+/// let claimed = world.run(first.claim(&runs, "me", b"hello", "/{run}"));
+/// assert!(matches!(claimed, Ok(Attempted::New(_))));
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Attempt {
     key: Option<String>,
@@ -109,6 +135,33 @@ fn bad_key() -> Problem {
 }
 
 /// What becomes of an [`Attempt`].
+///
+/// ```
+/// use axum::response::Response;
+/// use spinlane_http::context::RequestContext;
+/// use spinlane_http::problem::Problem;
+/// use spinlane_http::run::plain::Plain;
+/// use spinlane_http::run::resume::{Attempt, Attempted};
+/// use spinlane_http::run::{self, Output, Run, Runs};
+///
+/// async fn greet(
+///     attempt: Attempt,
+///     runs: &Runs,
+///     context: &RequestContext,
+///     run: Run,
+///     name: String,
+/// ) -> Result<Response, Problem> {
+///     match attempt.claim(runs, "me", name.as_bytes(), "/{run}").await? {
+///         Attempted::Again(known) => known.read::<Plain>(runs, context, None).await,
+///         Attempted::New(begin) => {
+///             let run = begin.resumable(runs, run, None).await?;
+///             Ok(run::serve(runs, context, run, |output: Output<Plain>, _| async move {
+///                 Ok(output.say(&name).await?)
+///             }))
+///         }
+///     }
+/// }
+/// ```
 #[derive(Debug)]
 pub enum Attempted {
     /// A run may begin.
@@ -118,6 +171,20 @@ pub enum Attempted {
 }
 
 /// A run that is there already.
+///
+/// ```
+/// use axum::response::Response;
+/// use spinlane_http::context::RequestContext;
+/// use spinlane_http::problem::Problem;
+/// use spinlane_http::run::Runs;
+/// use spinlane_http::run::plain::Plain;
+/// use spinlane_http::run::resume::Again;
+///
+/// /// To nobody but its owner.
+/// async fn answer(known: Again, runs: &Runs, context: &RequestContext) -> Result<Response, Problem> {
+///     known.read::<Plain>(runs, context, Some("me")).await
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Again {
     id: String,
@@ -125,6 +192,23 @@ pub struct Again {
 }
 
 /// A run that may begin.
+///
+/// ```
+/// use spinlane_http::problem::Problem;
+/// use spinlane_http::run::resume::Begin;
+/// use spinlane_http::run::{Run, Runs};
+///
+/// /// Where the quota refuses, the key is free again.
+/// async fn begin(
+///     begin: Begin,
+///     quota: impl Future<Output = Result<(), Problem>>,
+///     runs: &Runs,
+///     run: Run,
+/// ) -> Result<Run, Problem> {
+///     let (begin, ()) = begin.unless(quota).await?;
+///     begin.resumable(runs, run, None).await
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Begin(Option<KeyClaim>);
 
