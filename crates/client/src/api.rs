@@ -77,6 +77,29 @@ pub struct Api {
 }
 
 /// A good answer, read whole.
+///
+/// ```
+/// use spinlane_client::{Api, ApiRequest, ApiSpec, Failure, Service, Transport};
+/// # use spinlane_core::limit::{LaneConfig, Limits};
+/// # use spinlane_core::resources::Resources;
+/// # use spinlane_core::testing::{ScriptedHttp, World};
+///
+/// static SONGS: Service = Service::new("songs", "The song service", "songs_base_url");
+/// static SONGS_API: ApiSpec = ApiSpec::new(&SONGS);
+///
+/// # let world = World::with_http(ScriptedHttp::in_turn([http::Response::new("[1,2]".into())]));
+/// # let ports = world.ports();
+/// # let limits = Limits::default().with_lane("songs", LaneConfig::new(5));
+/// # let transport = Transport::new(&ports, &Resources::open(&ports, limits).upstreams);
+/// # let url = "https://songs.example";
+/// # let api = Api::from_variables(&transport, &SONGS_API, url, |_| None).unwrap();
+/// let answer = world.run(api.must(&ApiRequest::get("get a song", "/songs/1")))?;
+/// assert_eq!(answer.body, "[1,2]");
+/// // It is no object, which the service has promised.
+/// let error = answer.json::<serde_json::Value>().unwrap_err();
+/// assert!(matches!(error.failure, Failure::Protocol(_)));
+/// # Ok::<(), spinlane_client::UpstreamError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct ApiAnswer {
     spec: &'static ApiSpec,

@@ -75,6 +75,20 @@ impl Service {
 }
 
 /// A refusal (403) that a service gives a reason for.
+///
+/// ```
+/// use spinlane_client::{Failure, Refusal, Service, UpstreamError};
+/// use spinlane_core::error::code;
+///
+/// static SONGS: Service = Service::new("songs", "The song service", "songs_base_url");
+/// static NOT_INVITED: Refusal = Refusal {
+///     code: code::UPSTREAM_REJECTED,
+///     message: "The song service does not know you yet: ask for an invitation",
+/// };
+///
+/// let told = UpstreamError::new(&SONGS, Failure::Refused(&NOT_INVITED)).object();
+/// assert_eq!((&*told.message, told.status), (NOT_INVITED.message, Some(403)));
+/// ```
 #[derive(Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// What it means, for programs.
@@ -84,6 +98,19 @@ pub struct Refusal {
 }
 
 /// What happened.
+///
+/// ```
+/// use spinlane_client::{Failure, Service, UpstreamError};
+/// use spinlane_core::ports::{HttpError, TimeoutPhase};
+///
+/// static SONGS: Service = Service::new("songs", "The song service", "songs_base_url");
+///
+/// let told = |failure| UpstreamError::new(&SONGS, failure).object().message;
+/// let silent = Failure::Http(HttpError::Timeout(TimeoutPhase::FirstByte));
+/// assert!(told(silent).ends_with("try again in a moment"));
+/// let keyless = Failure::NotConfigured("songs_api_key");
+/// assert!(told(keyless).ends_with("set the variable `songs_api_key`"));
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Failure {

@@ -74,6 +74,23 @@ impl ApiSpec {
 }
 
 /// What a service says about an error of its own.
+///
+/// ```
+/// use spinlane_client::{ApiSpec, Meaning, Service, ServiceError};
+///
+/// /// `{"fault":"…"}`.
+/// fn fault(body: &[u8]) -> Option<ServiceError> {
+///     let body: serde_json::Value = serde_json::from_slice(body).ok()?;
+///     let fault = body.get("fault")?.as_str()?;
+///     let meaning = (fault == "no such song").then_some(Meaning::Absent);
+///     Some(ServiceError::new(meaning, fault.to_owned()))
+/// }
+///
+/// static SONGS: Service = Service::new("songs", "The song service", "songs_base_url");
+/// static SONGS_API: ApiSpec = ApiSpec::new(&SONGS).read_error(fault);
+/// let error = (SONGS_API.read_error)(br#"{"fault":"no such song"}"#);
+/// assert_eq!(error.and_then(|error| error.meaning), Some(Meaning::Absent));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServiceError {
@@ -91,6 +108,31 @@ impl ServiceError {
 }
 
 /// What an error means, whatever its status.
+///
+/// ```
+/// use spinlane_client::{Api, ApiRequest, ApiSpec, Meaning, Service, ServiceError, Transport};
+/// # use spinlane_core::limit::{LaneConfig, Limits};
+/// # use spinlane_core::resources::Resources;
+/// # use spinlane_core::testing::{ScriptedHttp, World};
+///
+/// static SONGS: Service = Service::new("songs", "The song service", "songs_base_url");
+/// // Where others say 404, it says 400, and why.
+/// static SONGS_API: ApiSpec = ApiSpec::new(&SONGS).read_error(|body| {
+///     let is_absent = body == b"no such song";
+///     is_absent.then(|| ServiceError::new(Some(Meaning::Absent), String::new()))
+/// });
+///
+/// # let answer = http::Response::builder().status(400).body("no such song".into()).unwrap();
+/// # let world = World::with_http(ScriptedHttp::in_turn([answer]));
+/// # let ports = world.ports();
+/// # let limits = Limits::default().with_lane("songs", LaneConfig::new(5));
+/// # let transport = Transport::new(&ports, &Resources::open(&ports, limits).upstreams);
+/// # let url = "https://songs.example";
+/// # let api = Api::from_variables(&transport, &SONGS_API, url, |_| None).unwrap();
+/// let song = world.run(api.ask(&ApiRequest::get("get a song", "/songs/1")))?;
+/// assert!(song.is_none());
+/// # Ok::<(), spinlane_client::UpstreamError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Meaning {

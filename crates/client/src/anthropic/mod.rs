@@ -65,6 +65,28 @@ static SPEC: ApiSpec = ApiSpec::new(&SERVICE)
 const PROGRESS: Duration = Duration::from_secs(120);
 
 /// The Messages API with a key.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use spinlane_client::Transport;
+/// use spinlane_client::anthropic::Client;
+/// use spinlane_core::error::code;
+/// use spinlane_core::limit::{LaneConfig, Limits};
+/// use spinlane_core::resources::Resources;
+/// use spinlane_core::testing::World;
+///
+/// let ports = World::new().ports();
+/// let limits = Limits::default().with_lane("anthropic", LaneConfig::new(2));
+/// let transport = Transport::new(&ports, &Resources::open(&ports, limits).upstreams);
+/// let error = Client::from_variables(&transport, |_| None).unwrap_err();
+/// assert_eq!(error.code, code::NOT_CONFIGURED);
+///
+/// let variable = |name: &str| (name == "anthropic_api_key").then(|| "sk-1".to_owned());
+/// let client = Client::from_variables(&transport, variable)?.progress(Duration::from_secs(30));
+/// assert!(!format!("{client:?}").contains("sk-1"));
+/// # Ok::<(), spinlane_core::error::ErrorObject>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Client {
     api: Api,

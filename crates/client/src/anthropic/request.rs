@@ -74,6 +74,18 @@ impl<'a> Request<'a> {
 }
 
 /// Whether the model reasons before it answers.
+///
+/// ```
+/// use spinlane_client::anthropic::{Message, Request, Thinking};
+///
+/// let messages = [Message::user("How many prime numbers are there?")];
+/// let mut request = Request::new("claude-sonnet-4-5", 4096, &messages);
+/// // Some of which are left for the answer.
+/// request.thinking = Some(Thinking::Enabled { budget_tokens: 2048 });
+/// let expected = serde_json::json!({"type": "enabled", "budget_tokens": 2048});
+/// assert_eq!(serde_json::to_value(&request)?["thinking"], expected);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Thinking {
@@ -89,6 +101,17 @@ pub enum Thinking {
 }
 
 /// How the model is to go about its answer.
+///
+/// ```
+/// use spinlane_client::anthropic::{Message, OutputConfig, Request, Thinking};
+///
+/// let messages = [Message::user("Greet me")];
+/// let mut request = Request::new("claude-sonnet-4-6", 1024, &messages);
+/// request.thinking = Some(Thinking::Adaptive);
+/// request.output_config = Some(OutputConfig { effort: "low" });
+/// assert_eq!(serde_json::to_value(&request)?["output_config"]["effort"], "low");
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct OutputConfig {
     /// `low`, `medium` or `high`.
@@ -96,6 +119,24 @@ pub struct OutputConfig {
 }
 
 /// Which of the tools it may ask for; without it, any.
+///
+/// ```
+/// use spinlane_client::anthropic::{Message, Request, ToolChoice, ToolSpec};
+///
+/// let tools = [ToolSpec {
+///     name: "now",
+///     description: "Tells the time.",
+///     input_schema: serde_json::from_str(r#"{"type":"object"}"#)?,
+///     cache_control: None,
+/// }];
+/// let messages = [Message::user("What time is it?")];
+/// let mut request = Request::new("claude-sonnet-4-6", 1024, &messages);
+/// request.tools = &tools;
+/// // It has asked often enough.
+/// request.tool_choice = Some(ToolChoice::None);
+/// assert_eq!(serde_json::to_value(&request)?["tool_choice"]["type"], "none");
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ToolChoice {
@@ -105,6 +146,20 @@ pub enum ToolChoice {
 }
 
 /// A breakpoint: what comes up to here is worth keeping for the next request.
+///
+/// ```
+/// use spinlane_client::anthropic::{CacheControl, Message, Request, SystemText};
+///
+/// let messages = [Message::user("Greet me")];
+/// let mut request = Request::new("claude-sonnet-4-6", 1024, &messages);
+/// request.system.push(SystemText {
+///     text: "A long text, the same in each request.",
+///     cache_control: Some(CacheControl::Ephemeral),
+/// });
+/// let json = serde_json::to_value(&request)?;
+/// assert_eq!(json["system"][0]["cache_control"]["type"], "ephemeral");
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum CacheControl {
@@ -113,6 +168,24 @@ pub enum CacheControl {
 }
 
 /// A tool that the model may ask for.
+///
+/// ```
+/// use spinlane_client::anthropic::{Message, Request, ToolSpec};
+///
+/// let search = ToolSpec {
+///     name: "search",
+///     description: "Searches songs. Use it when the user asks for music.",
+///     input_schema: serde_json::from_str(
+///         r#"{"type":"object","properties":{"query":{"type":"string"}}}"#,
+///     )?,
+///     cache_control: None,
+/// };
+/// let (tools, messages) = ([search], [Message::user("Songs of rain")]);
+/// let mut request = Request::new("claude-sonnet-4-6", 1024, &messages);
+/// request.tools = &tools;
+/// assert_eq!(serde_json::to_value(&request)?["tools"][0]["name"], "search");
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ToolSpec {
     /// Its name, which the model gives back.
@@ -127,6 +200,17 @@ pub struct ToolSpec {
 }
 
 /// What the model is told before the conversation.
+///
+/// ```
+/// use spinlane_client::anthropic::{CacheControl, SystemText};
+///
+/// // What is the same for everybody comes first, and is cached.
+/// let everybody = SystemText { text: "Be brief.", cache_control: Some(CacheControl::Ephemeral) };
+/// let today = SystemText { text: "It is Monday.", cache_control: None };
+/// let json = serde_json::to_value([everybody, today])?;
+/// assert_eq!(json[1], serde_json::json!({"type": "text", "text": "It is Monday."}));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename = "text")]
 pub struct SystemText<'a> {
@@ -138,6 +222,16 @@ pub struct SystemText<'a> {
 }
 
 /// One turn of the conversation.
+///
+/// ```
+/// use spinlane_client::anthropic::{Message, Part, Role};
+///
+/// let hello = Message { role: Role::Assistant, content: vec![Part::text("Hello!")] };
+/// let conversation = [Message::user("Greet me"), hello, Message::user("In Italian")];
+/// let json = serde_json::to_value(&conversation)?;
+/// assert_eq!(json[1]["content"][0]["text"], "Hello!");
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Message<'a> {
     /// Who speaks.
@@ -157,6 +251,21 @@ impl<'a> Message<'a> {
 }
 
 /// Who speaks.
+///
+/// ```
+/// use spinlane_client::anthropic::{Message, Part, Role};
+///
+/// // What a tool has said is the user's turn.
+/// let content = vec![Part::ToolResult {
+///     tool_use_id: "toolu_1".into(),
+///     content: "no songs".into(),
+///     is_error: false,
+///     cache_control: None,
+/// }];
+/// let turn = Message { role: Role::User, content };
+/// assert_eq!(serde_json::to_value(&turn)?["role"], "user");
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
@@ -167,6 +276,18 @@ pub enum Role {
 }
 
 /// A piece of a turn.
+///
+/// ```
+/// use spinlane_client::anthropic::Part;
+///
+/// let mut parts = [Part::text("Here is what I have "), Part::text("found: \n")];
+/// // The service refuses an answer that is to be continued after white space.
+/// Part::trim_last(&mut parts);
+/// assert_eq!(parts[1], Part::text("found:"));
+/// parts[1].set_breakpoint(true);
+/// assert_eq!(serde_json::to_value(&parts)?[1]["cache_control"]["type"], "ephemeral");
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Part<'a> {

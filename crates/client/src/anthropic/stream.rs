@@ -26,6 +26,44 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An answer of the Messages API. Dropping it cancels the call.
+///
+/// ```
+/// use spinlane_client::anthropic::{Client, Delta, Message, Request, StreamEvent};
+/// # use spinlane_client::{Transport, UpstreamError};
+/// # use spinlane_core::limit::{LaneConfig, Limits};
+/// # use spinlane_core::resources::Resources;
+/// # use spinlane_core::testing::{ScriptedHttp, World};
+/// # let answer = concat!(
+/// #     r#"data: {"type":"content_block_delta","delta":{"type":"text_delta","text":"Hello"}}"#,
+/// #     "\n\n",
+/// #     r#"data: {"type":"message_delta","delta":{"stop_reason":"end_turn"}}"#,
+/// #     "\n\n",
+/// #     r#"data: {"type":"message_stop"}"#,
+/// #     "\n\n",
+/// # );
+/// # let head = http::Response::builder().header("content-type", "text/event-stream");
+/// # let world = World::with_http(ScriptedHttp::in_turn([head.body(answer.into()).unwrap()]));
+/// # let ports = world.ports();
+/// # let limits = Limits::default().with_lane("anthropic", LaneConfig::new(2));
+/// # let transport = Transport::new(&ports, &Resources::open(&ports, limits).upstreams);
+/// # let variable = |name: &str| (name == "anthropic_api_key").then(|| "sk-…".to_owned());
+/// # let client = Client::from_variables(&transport, variable).unwrap();
+///
+/// async fn text_of(client: &Client, request: &Request<'_>) -> Result<String, UpstreamError> {
+///     let (mut stream, mut text) = (client.stream(request).await?, String::new());
+///     let mut note = |event: StreamEvent<'_>| match event {
+///         StreamEvent::BlockDelta { delta: Delta::Text(piece), .. } => text += &piece,
+///         _ => {}
+///     };
+///     while stream.read(&mut note).await? {}
+///     Ok(text)
+/// }
+///
+/// let messages = [Message::user("Greet me")];
+/// let request = Request::new("claude-sonnet-4-6", 1024, &messages);
+/// assert_eq!(world.run(text_of(&client, &request))?, "Hello");
+/// # Ok::<(), UpstreamError>(())
+/// ```
 pub struct MessageStream {
     body: BodyStream,
     decoder: Decoder,

@@ -10,6 +10,22 @@ use super::reported::ApiError;
 ///
 /// An index is `None` where the event does not say whose it is: then it is of
 /// the newest block.
+///
+/// ```
+/// use spinlane_client::anthropic::{StopReason, StreamEvent, Usage};
+///
+/// /// Why the model has stopped.
+/// fn end(event: &StreamEvent<'_>) -> Option<StopReason> {
+///     match event {
+///         StreamEvent::MessageDelta { stop_reason, .. } => *stop_reason,
+///         _ => None,
+///     }
+/// }
+///
+/// let (stop_reason, usage) = (Some(StopReason::EndTurn), Usage::default());
+/// assert_eq!(end(&StreamEvent::MessageDelta { stop_reason, usage }), stop_reason);
+/// assert_eq!(end(&StreamEvent::Ping), None);
+/// ```
 #[derive(Debug, PartialEq)]
 pub enum StreamEvent<'a> {
     /// The answer begins.
@@ -56,6 +72,22 @@ pub enum StreamEvent<'a> {
 }
 
 /// What a content block begins with.
+///
+/// ```
+/// use serde_json::json;
+/// use spinlane_client::anthropic::{Block, Part};
+///
+/// let (id, name) = ("toolu_1".to_owned(), "search".to_owned());
+/// let begun = Block::ToolUse { id, name, input: json!({}) };
+/// // Given back with the input that came in deltas.
+/// let part = match begun {
+///     Block::ToolUse { id, name, .. } => Part::ToolUse { id, name, input: json!({"q": "rain"}) },
+///     Block::Text(text) => Part::text(text),
+///     other => panic!("{other:?}"),
+/// };
+/// assert_eq!(serde_json::to_value(part)?["type"], "tool_use");
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, PartialEq)]
 pub enum Block {
     /// Text; what it begins with is nearly always empty.
@@ -87,6 +119,16 @@ pub enum Block {
 }
 
 /// More of a content block. Borrows from the event where it can.
+///
+/// ```
+/// use spinlane_client::anthropic::Delta;
+///
+/// let deltas = [r#"{"q":"#, r#""rain"}"#].map(|piece| Delta::InputJson(piece.into()));
+/// let input: String = deltas.iter().filter_map(Delta::piece).map(|piece| &**piece).collect();
+/// let input: serde_json::Value = serde_json::from_str(&input)?;
+/// assert_eq!(input["q"], "rain");
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, PartialEq, Eq)]
 pub enum Delta<'a> {
     /// More of the text.
@@ -102,6 +144,14 @@ pub enum Delta<'a> {
 }
 
 /// Why the model stopped.
+///
+/// ```
+/// use spinlane_client::anthropic::StopReason;
+///
+/// assert_eq!(StopReason::EndTurn.cut_short(), None);
+/// // For who reads the answer.
+/// assert_eq!(StopReason::MaxTokens.cut_short(), Some("max_tokens"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopReason {
     /// It has said all that it wanted to.
@@ -138,6 +188,17 @@ impl StopReason {
 }
 
 /// Tokens. Absent is not zero: it means that the event says nothing about it.
+///
+/// ```
+/// use spinlane_client::anthropic::Usage;
+///
+/// let begin = Usage { input_tokens: Some(40), output_tokens: Some(1), ..Usage::default() };
+/// let later = Usage { output_tokens: Some(12), ..Usage::default() };
+/// // What an event says nothing about stays.
+/// let read = later.input_tokens.or(begin.input_tokens);
+/// let written = later.output_tokens.or(begin.output_tokens);
+/// assert_eq!((read, written), (Some(40), Some(12)));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Tokens that were read, those of the cache left out.
