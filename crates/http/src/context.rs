@@ -39,6 +39,27 @@ pub struct RequestContext {
 }
 
 /// Header fields that an answer gets, whatever it is.
+///
+/// ```
+/// use axum::Extension;
+/// use axum::body::Body;
+/// use axum::routing::get;
+/// use http::{HeaderName, HeaderValue, Request};
+/// use spinlane_core::testing::World;
+/// use spinlane_http::context::RequestContext;
+/// use spinlane_http::stack::{self, Stack};
+///
+/// async fn handler(Extension(context): Extension<RequestContext>) {
+///     let field = HeaderName::from_static("x-songs");
+///     context.answer.append(field, HeaderValue::from_static("3"));
+/// }
+///
+/// let world = World::new();
+/// let routes = stack::routes().route("/", get(handler));
+/// let request = Request::get("/").body(Body::empty()).unwrap();
+/// let answer = world.run(Stack::new(&world.ports(), 50, |_| None).answer(routes, request));
+/// assert_eq!(answer.headers()["x-songs"], "3");
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct AnswerHead(Arc<Mutex<HeaderMap>>);
 

@@ -20,6 +20,26 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, Any, CorsLayer};
 const MAX_AGE: Duration = Duration::from_secs(7_200);
 
 /// Whose pages may ask.
+///
+/// ```
+/// use axum::body::Body;
+/// use http::{HeaderValue, Request};
+/// use spinlane_core::testing::World;
+/// use spinlane_http::cors::{Cors, Pages};
+/// use spinlane_http::stack::{self, Stack};
+///
+/// let world = World::new();
+/// let answer = |origin: &'static str| {
+///     let mut stack = Stack::new(&world.ports(), 50, |_| None);
+///     let ours = HeaderValue::from_static("https://app.example");
+///     stack.cors = Cors::new(Pages::Of(ours), |_| true);
+///     let request = Request::get("/").header("origin", origin).body(Body::empty()).unwrap();
+///     world.run(stack.answer(stack::routes(), request))
+/// };
+/// let allows = |origin| answer(origin).headers().contains_key("access-control-allow-origin");
+/// assert!(allows("https://app.example"));
+/// assert!(!allows("https://another.example"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Pages {

@@ -21,6 +21,24 @@ pub const MEDIA_TYPE: &str = "application/problem+json";
 const STORE_PAUSE_MS: u64 = 5_000;
 
 /// One field of a request that is not as it must be.
+///
+/// ```
+/// use garde::Validate;
+/// use serde::Deserialize;
+/// use serde_json::json;
+/// use spinlane_http::json::fit;
+/// use spinlane_http::problem::{FieldError, Problem};
+///
+/// #[derive(Deserialize, Validate)]
+/// struct Ask {
+///     #[garde(range(max = 10))]
+///     limit: u32,
+/// }
+///
+/// let errors: Vec<FieldError> = fit::<Ask>(&json!({"limit": 50})).err().unwrap_or_default();
+/// assert_eq!(errors[0].pointer, "/limit");
+/// assert_eq!(Problem::invalid(errors).status(), 422);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct FieldError {
@@ -144,6 +162,20 @@ impl Problem {
 
 /// Why there is no other answer (RFC 9457), with the members of the error object
 /// that streams have.
+///
+/// ```
+/// use bytes::Bytes;
+/// use http::{Response, StatusCode};
+/// use spinlane_core::error::{ErrorObject, code};
+/// use spinlane_http::problem::Problem;
+///
+/// let error = ErrorObject::new(code::NOT_FOUND, "there is no such song");
+/// let response = Response::<Bytes>::from(&Problem::new(StatusCode::NOT_FOUND, error));
+/// let document: serde_json::Value = serde_json::from_slice(response.body())?;
+/// assert_eq!((&document["code"], &document["status"]), (&"not_found".into(), &404.into()));
+/// assert_eq!(document["type"], "/problems/not_found");
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]

@@ -26,6 +26,26 @@ const UNKNOWN: &str = "unknown";
 const RUNS_RETRY: Duration = Duration::from_secs(2);
 
 /// What a request has left, for its answer's head.
+///
+/// ```
+/// use std::num::NonZeroU32;
+/// use std::time::Duration;
+///
+/// use http::HeaderMap;
+/// use spinlane_core::limit::{CallerLimit, Quota};
+/// use spinlane_core::store::Store;
+/// use spinlane_core::testing::World;
+/// use spinlane_http::quota;
+///
+/// let world = World::new();
+/// let one_a_minute = Quota::new(NonZeroU32::MIN, Duration::from_secs(60));
+/// let limit = CallerLimit::new(&Store::open(&world.ports()), "asks", one_a_minute);
+/// let limit = limit.expect("this host has counters");
+/// let check = || world.run(quota::check(&limit, "asks", "192.0.2.7", 1));
+/// let head: HeaderMap = check().unwrap().headers().collect();
+/// assert_eq!(head["ratelimit-policy"], "\"asks\";q=1;w=60");
+/// assert_eq!(check().unwrap_err().status(), 429);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Allowance {
     /// What is counted, as the quota is called.

@@ -26,6 +26,16 @@ use spinlane_core::ports::Clock;
 pub const MAX_BODY: usize = 512 * 1024;
 
 /// A JSON answer.
+///
+/// ```
+/// use axum::response::IntoResponse;
+/// use spinlane_http::json::Json;
+///
+/// let response = Json(["rain", "sun"]).into_response();
+/// assert_eq!(response.headers()["content-type"], "application/json");
+/// assert_eq!(response.headers()["content-length"], "14");
+/// assert_eq!(response.headers()["cache-control"], "no-store");
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Json<T>(pub T);
 
@@ -47,6 +57,38 @@ impl<T: Serialize> IntoResponse for Json<T> {
 /// Anything else is answered with 415 (media type, encoding), 413 (size), 408 (too slow),
 /// 400 (not JSON) or 422 (wrong type or range, every bad field named). The
 /// application's state gives the clock that "too slow" goes by.
+///
+/// ```
+/// use axum::Router;
+/// use axum::body::Body;
+/// use axum::routing::post;
+/// use garde::Validate;
+/// use http::Request;
+/// use serde::Deserialize;
+/// use spinlane_core::testing::World;
+/// use spinlane_http::json::Valid;
+/// use tower::ServiceExt;
+///
+/// #[derive(Deserialize, Validate)]
+/// struct Ask {
+///     #[garde(length(min = 1))]
+///     words: String,
+/// }
+///
+/// async fn shout(Valid(ask): Valid<Ask>) -> String {
+///     ask.words.to_uppercase()
+/// }
+///
+/// let world = World::new();
+/// let status = |body: &'static str| {
+///     let routes: Router = Router::new().route("/", post(shout)).with_state(world.ports().clock);
+///     let request = Request::post("/").header("content-type", "application/json");
+///     let answer = world.run(routes.oneshot(request.body(Body::from(body)).unwrap()));
+///     answer.unwrap().status()
+/// };
+/// assert_eq!(status(r#"{"words":"hello"}"#), 200);
+/// assert_eq!(status(r#"{"words":""}"#), 422);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Valid<T>(pub T);
 
