@@ -118,6 +118,16 @@ impl fmt::Debug for Runs {
 }
 
 /// Names a run.
+///
+/// ```
+/// use spinlane_core::testing::World;
+/// use spinlane_http::run::{Run, stop};
+///
+/// let mut run = Run::new(&*World::new().ports().entropy);
+/// assert!(stop::is_run_id(&run.id));
+/// // For who asks for the request's log.
+/// run.debug = true;
+/// ```
 #[derive(Clone, Debug)]
 pub struct Run {
     /// 128 random bits: who knows it may stop the run.
@@ -139,6 +149,59 @@ impl Run {
 }
 
 /// What a run does.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use futures::FutureExt;
+/// use spinlane_core::ports::BoxFuture;
+/// use spinlane_http::run::plain::{Plain, Usage};
+/// use spinlane_http::run::{Ending, Output, Waits, Work};
+/// # use axum::body::to_bytes;
+/// # use spinlane_core::abort::AbortHandle;
+/// # use spinlane_core::limit::Budget;
+/// # use spinlane_core::scope::Scope;
+/// # use spinlane_core::testing::World;
+/// # use spinlane_http::context::RequestContext;
+/// # use spinlane_http::run::{self, Run, Runs};
+///
+/// struct Greet {
+///     name: String,
+/// }
+///
+/// impl Work<Plain> for Greet {
+///     fn opening(&self) -> Option<&'static str> {
+///         Some("Looking for the words")
+///     }
+///
+///     fn work<'a>(
+///         &'a mut self,
+///         output: &'a Output<Plain>,
+///         _: &'a Arc<Waits<Plain>>,
+///     ) -> BoxFuture<'a, Ending<Plain>> {
+///         async move {
+///             let said = output.say(&format!("Hello, {}!", self.name)).await;
+///             said.map_or_else(Ending::from, |()| Ending::Whole)
+///         }
+///         .boxed()
+///     }
+///
+///     fn report(&self, _: &mut Usage) {}
+/// }
+/// # let world = World::new();
+/// # let ports = world.ports();
+/// # let abort = AbortHandle::new();
+/// # let scope = Arc::new(Scope::new("request-1", Budget::new(50), abort.signal()));
+/// # let context = RequestContext { scope, abort, answer: Default::default() };
+/// # let runs = Runs::new(&ports.clock, &ports.spawner);
+///
+/// let work = Greet { name: "Ada".into() };
+/// let answer = run::start(&runs, &context, Run::new(&*ports.entropy), work, None);
+/// # let bytes = world.run(to_bytes(answer.into_body(), usize::MAX)).unwrap();
+/// # let stream = String::from_utf8_lossy(&bytes);
+/// assert!(stream.contains(r#"{"type":"content","data":"Hello, Ada!"}"#));
+/// assert!(stream.ends_with("data: {\"type\":\"done\",\"data\":null}\n\n"));
+/// ```
 pub trait Work<F: Frames>: Send + 'static {
     /// The line of progress that leaves with the head.
     fn opening(&self) -> Option<&'static str> {
@@ -166,6 +229,21 @@ pub trait Work<F: Frames>: Send + 'static {
 }
 
 /// How a run ends.
+///
+/// ```
+/// use spinlane_core::error::{ErrorObject, code};
+/// use spinlane_core::sse::Closed;
+/// use spinlane_http::run::Ending;
+/// use spinlane_http::run::plain::{Plain, Reason};
+///
+/// // What `?` makes of errors.
+/// assert_eq!(Ending::<Plain>::from(Closed), Ending::Gone);
+/// let busy = ErrorObject::new(code::BUSY, "try again in 2 s");
+/// assert_eq!(Ending::<Plain>::from(busy.clone()), Ending::Failed(busy));
+/// // And what the application knows by itself.
+/// let cut = Ending::<Plain>::Incomplete(Reason::new("max_tokens"));
+/// assert_ne!(cut, Ending::Whole);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ending<F: Frames> {
     /// The answer is whole.

@@ -28,6 +28,25 @@ const ESCAPED: usize = 6;
 ///
 /// Once they have taken [`MAX_FRAMES`] it answers [`Closed`], as it does when the
 /// client has gone, and [`is_full`](Self::is_full) tells the one from the other.
+///
+/// ```
+/// use http_body_util::BodyExt;
+/// use spinlane_core::sse::{self, WriterConfig};
+/// use spinlane_core::testing::World;
+/// use spinlane_http::run::Output;
+/// use spinlane_http::run::plain::Plain;
+///
+/// // A run has one; this is for a test of what a run does.
+/// let world = World::new();
+/// let (writer, body) = sse::channel(world.ports().clock, WriterConfig::default(), None);
+/// let output: Output<Plain> = Output::new(writer);
+/// output.progress(1, 3, "songs");
+/// world.run(output.say("Rain"))?;
+/// drop(output);
+/// let stream = world.run(body.collect()).unwrap().to_bytes();
+/// assert!(stream.ends_with(b"data: {\"type\":\"content\",\"data\":\"Rain\"}\n\n"));
+/// # Ok::<(), spinlane_http::run::Closed>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Output<F> {
     writer: Writer,
@@ -36,6 +55,28 @@ pub struct Output<F> {
 }
 
 /// Content of one upstream read that found the queue full, and its length in bytes.
+///
+/// ```
+/// use http_body_util::BodyExt;
+/// use spinlane_core::sse::{self, WriterConfig};
+/// use spinlane_core::testing::World;
+/// use spinlane_http::run::plain::Plain;
+/// use spinlane_http::run::{Held, Output};
+///
+/// let world = World::new();
+/// let (writer, mut body) = sse::channel(world.ports().clock, WriterConfig::default(), None);
+/// let output: Output<Plain> = Output::new(writer);
+/// // What one read of an upstream has brought, and then the wait for room.
+/// let mut held = Held::default();
+/// for piece in ["Rain", " and ", "sun"] {
+///     output.content(piece, &mut held)?;
+/// }
+/// world.run(output.release(held))?;
+/// let frame = world.run(body.frame()).unwrap().unwrap().into_data().unwrap();
+/// let pieces = frame.windows(6).filter(|window| window == b"data: ").count();
+/// assert_eq!(pieces, 3, "all leave in one write");
+/// # Ok::<(), spinlane_http::run::Closed>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct Held(Vec<Event>, usize);
 

@@ -9,6 +9,18 @@ use spinlane_core::{cache, scope};
 
 /// `data: {"type":T,"data":D}`, and an `id` that counts from 1: `run`, `content`,
 /// `thinking`, `progress`, `log`, `usage`, and one of `done` and `error`.
+///
+/// ```
+/// use spinlane_core::error::{ErrorObject, code};
+/// use spinlane_http::run::plain::Plain;
+/// use spinlane_http::run::{Frames, Said};
+///
+/// let error = ErrorObject::new(code::BUSY, "try again in 2 s");
+/// let last: <Plain as Frames>::Frame<'_> = Said::<Plain>::Error(&error).into();
+/// let json = serde_json::to_value(last)?;
+/// assert_eq!((&json["type"], &json["data"]["code"]), (&"error".into(), &"busy".into()));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Plain;
 
@@ -31,6 +43,17 @@ impl Frames for Plain {
 }
 
 /// Why an answer is not whole.
+///
+/// ```
+/// use spinlane_http::run::plain::{Frame, Plain, Reason};
+/// use spinlane_http::run::Said;
+///
+/// const MAX_TOKENS: Reason = Reason::new("max_tokens");
+///
+/// let last = Frame::from(Said::<Plain>::Done(Some(MAX_TOKENS)));
+/// assert_eq!(serde_json::to_value(last)?["data"]["reason"], "max_tokens");
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reason(&'static str);
 
@@ -58,6 +81,22 @@ impl From<Reason> for &'static str {
 }
 
 /// What a run has used.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use futures::executor::block_on;
+/// use spinlane_core::abort::AbortSignal;
+/// use spinlane_core::limit::Budget;
+/// use spinlane_core::scope::{self, Scope};
+/// use spinlane_http::run::Frames;
+/// use spinlane_http::run::plain::Plain;
+///
+/// let request = Scope::new("request-1", Budget::new(50), AbortSignal::never());
+/// assert!(request.budget.take(3).is_ok());
+/// let usage = block_on(scope::run(Arc::new(request), async { Plain::usage() }));
+/// assert_eq!(usage.upstream_calls, 3);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Usage {
@@ -72,6 +111,15 @@ pub struct Usage {
 }
 
 /// One frame's data.
+///
+/// ```
+/// use spinlane_http::run::plain::Frame;
+///
+/// let last = Frame::Done(None);
+/// let json = serde_json::json!({"type": "done", "data": null});
+/// assert_eq!(serde_json::to_value(last)?, json, "it is whole");
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
 pub enum Frame<'a> {
@@ -104,6 +152,15 @@ pub enum Frame<'a> {
 }
 
 /// `Done` with a part of the answer missing.
+///
+/// ```
+/// use spinlane_http::run::plain::{Frame, Incomplete};
+///
+/// let last = Frame::Done(Some(Incomplete { incomplete: true, reason: "deadline" }));
+/// let data = serde_json::json!({"incomplete": true, "reason": "deadline"});
+/// assert_eq!(serde_json::to_value(last)?["data"], data);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Incomplete {
     /// Always true: reads well in a condition.

@@ -7,6 +7,26 @@ use super::output::Output;
 use spinlane_core::limit::Observer;
 
 /// Tells the client of waits.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use http_body_util::BodyExt;
+/// use spinlane_core::limit::Observer;
+/// use spinlane_core::sse::{self, WriterConfig};
+/// use spinlane_core::testing::World;
+/// use spinlane_http::run::plain::Plain;
+/// use spinlane_http::run::{Output, Waits};
+///
+/// let world = World::new();
+/// let (writer, mut body) = sse::channel(world.ports().clock, WriterConfig::default(), None);
+/// let waits = Waits::new(Output::<Plain>::new(writer), |_| "the song service");
+/// // What a call does that has it for an observer.
+/// waits.waiting("songs", Duration::from_secs(6));
+/// let frame = world.run(body.frame()).unwrap().unwrap().into_data().unwrap();
+/// let line = "Waiting for a free slot at the song service, 6 s";
+/// assert_eq!(frame, format!("data: {{\"type\":\"thinking\",\"data\":\"{line}\"}}\n\n"));
+/// ```
 #[derive(Debug)]
 pub struct Waits<F> {
     /// `None`: nobody sees it.
@@ -15,6 +35,20 @@ pub struct Waits<F> {
 }
 
 /// Names who is behind a lane, for a person.
+///
+/// ```
+/// use spinlane_core::testing::World;
+/// use spinlane_http::run::{Runs, Whose};
+///
+/// let whose: Whose = |lane| match lane {
+///     "songs" => "the song service",
+///     other => other,
+/// };
+/// let ports = World::new().ports();
+/// let mut runs = Runs::new(&ports.clock, &ports.spawner);
+/// runs.whose = whose;
+/// assert_eq!((runs.whose)("songs"), "the song service");
+/// ```
 pub type Whose = fn(&str) -> &str;
 
 impl<F: Frames> Waits<F> {
