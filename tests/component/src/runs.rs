@@ -20,11 +20,12 @@ pub struct Text {
 impl Text {
     /// The number of the newest frame.
     pub fn newest(&self) -> u64 {
-        let ids = self
+        let mut ids = self
             .frames
             .lines()
             .filter_map(|line| line.strip_prefix("id: "));
-        ids.last().map_or(0, |id| id.parse().expect("a number"))
+        ids.next_back()
+            .map_or(0, |id| id.parse().expect("a number"))
     }
 
     /// The data of the last frame.
@@ -32,11 +33,11 @@ impl Text {
     /// # Panics
     /// When there is none.
     pub fn last(&self) -> Value {
-        let data = self
+        let mut data = self
             .frames
             .lines()
             .filter_map(|line| line.strip_prefix("data: "));
-        serde_json::from_str(data.last().expect("a frame")).expect("JSON")
+        serde_json::from_str(data.next_back().expect("a frame")).expect("JSON")
     }
 }
 

@@ -122,13 +122,12 @@ pub struct OutputConfig {
 /// Which of the tools it may ask for; without it, any.
 ///
 /// ```
-/// use serde_json::json;
 /// use spinlane_client::anthropic::{Message, Request, ToolChoice, ToolSpec};
 ///
 /// let tools = [ToolSpec {
 ///     name: "now",
 ///     description: "Tells the time.",
-///     input_schema: json!({"type": "object"}),
+///     input_schema: serde_json::from_str(r#"{"type":"object"}"#)?,
 ///     cache_control: None,
 /// }];
 /// let messages = [Message::user("What time is it?")];
@@ -136,7 +135,7 @@ pub struct OutputConfig {
 /// request.tools = &tools;
 /// // It has asked often enough.
 /// request.tool_choice = Some(ToolChoice::None);
-/// assert_eq!(serde_json::to_value(&request)?["tool_choice"], json!({"type": "none"}));
+/// assert_eq!(serde_json::to_value(&request)?["tool_choice"]["type"], "none");
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -172,13 +171,14 @@ pub enum CacheControl {
 /// A tool that the model may ask for.
 ///
 /// ```
-/// use serde_json::json;
 /// use spinlane_client::anthropic::{Message, Request, ToolSpec};
 ///
 /// let search = ToolSpec {
 ///     name: "search",
 ///     description: "Searches songs. Use it when the user asks for music.",
-///     input_schema: json!({"type": "object", "properties": {"query": {"type": "string"}}}),
+///     input_schema: serde_json::from_str(
+///         r#"{"type":"object","properties":{"query":{"type":"string"}}}"#,
+///     )?,
 ///     cache_control: None,
 /// };
 /// let (tools, messages) = ([search], [Message::user("Songs of rain")]);

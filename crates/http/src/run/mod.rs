@@ -163,11 +163,10 @@ impl fmt::Debug for Runs {
 /// use spinlane_core::testing::World;
 /// use spinlane_http::run::{Run, stop};
 ///
-/// let run = Run::new(&*World::new().ports().entropy);
+/// let mut run = Run::new(&*World::new().ports().entropy);
 /// assert!(stop::is_run_id(&run.id));
 /// // For who asks for the request's log.
-/// let run = Run { debug: true, ..run };
-/// # let _ = run;
+/// run.debug = true;
 /// ```
 #[derive(Debug)]
 pub struct Run {
@@ -201,7 +200,7 @@ impl Run {
 /// use futures::FutureExt;
 /// use spinlane_core::ports::BoxFuture;
 /// use spinlane_http::run::plain::{Plain, Usage};
-/// use spinlane_http::run::{RunEnd, Output, Waits, Work};
+/// use spinlane_http::run::{Output, RunEnd, Waits, Work};
 /// # use axum::body::to_bytes;
 /// # use spinlane_core::abort::AbortHandle;
 /// # use spinlane_core::limit::Budget;

@@ -19,6 +19,19 @@ use spinlane_core::request_id;
 
 /// The body of a request, as it arrives. It is opened when it is first read: most
 /// requests have none.
+///
+/// ```no_run
+/// use http::{Request, Response};
+/// use spinlane::core::ports::Ports;
+/// use spinlane::host::IncomingBody;
+///
+/// /// Sends back what comes, as it comes.
+/// async fn answer(request: Request<IncomingBody>, _: Ports) -> Response<IncomingBody> {
+///     Response::new(request.into_body())
+/// }
+///
+/// spinlane::export!(answer);
+/// ```
 #[derive(Debug)]
 pub struct IncomingBody(Source);
 
