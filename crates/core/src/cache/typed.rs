@@ -204,9 +204,9 @@ impl<T> Typed<T>
 where
     T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
 {
-    /// The same view, for a caller that has time until `deadline`: who waits for
-    /// the fetch of another waits no longer. A fetch of its own goes on for as
-    /// long as it takes, and for those who wait for it.
+    /// The same view, for a caller that has time until `deadline`: it waits no longer
+    /// for a fetch, be it another's or its own. That goes on for those who still wait
+    /// for it, and ends where nobody does.
     #[must_use]
     pub fn until(self, deadline: Option<Instant>) -> Self {
         Self { deadline, ..self }
