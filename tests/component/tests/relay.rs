@@ -193,8 +193,8 @@ async fn a_delta_leaves_before_the_next_one_comes_and_a_client_that_goes_ends_th
         let run = run_id(&response);
         let mut stream = response.bytes_stream();
         let expected = format!(
-            "id: 1\ndata: {{\"type\":\"run\",\"data\":{{\"id\":\"{run}\"}}}}\n\n\
-         id: 2\ndata: {{\"type\":\"content\",\"data\":\"first\"}}\n\n"
+            "id: 1\ndata: {{\"type\":\"run\",\"data\":{{\"id\":\"{run}\",\"resumable\":false}}}}\n\n\
+             id: 2\ndata: {{\"type\":\"content\",\"data\":\"first\"}}\n\n"
         );
         let mut came = Vec::new();
         while came.len() < expected.len() {
