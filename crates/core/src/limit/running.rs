@@ -133,8 +133,8 @@ struct Held {
 impl Held {
     /// Counts the run in each further period, until `end`, and then in none.
     async fn until(mut self, mut end: oneshot::Receiver<()>) {
+        let mut newest = self.periods.last().copied().unwrap_or_default();
         loop {
-            let newest = self.periods.last().copied().unwrap_or_default();
             let next = newest.saturating_add(1);
             let due = self.counter.begin_of(next).saturating_sub(OVERLAP);
             let wait = due.saturating_sub(self.store.unix());
@@ -142,12 +142,14 @@ impl Held {
                 Either::Left((_, not_yet)) => end = not_yet,
                 Either::Right(_) => break,
             }
+            // Who was held up, by a store that blocks or a machine that slept, has
+            // missed some: those are over.
+            let next = next.max(self.counter.present());
+            newest = next;
             // One that fails is not counted in this period: the store is in trouble,
-            // and refuses newcomers anyway.
+            // and refuses newcomers anyway. Nor is it taken off there.
             if self.counter.add(next, 1).await.is_ok() {
                 self.periods.push(next);
-            } else {
-                self.periods = vec![next];
             }
             let present = self.counter.present();
             self.periods.retain(|period| *period >= present);
@@ -202,6 +204,26 @@ mod tests {
             drop(two);
             world.clock.sleep(Duration::from_secs(1)).await;
             assert!(runs(&world).begin("a").await.unwrap().is_some());
+        });
+        world.drain();
+    }
+
+    /// A guest that was held up for longer than periods are, on a clock that has gone on,
+    /// counts its run in the present one: once.
+    #[test]
+    fn a_run_that_was_held_up_is_counted_again() {
+        let world = World::new();
+        world.run(async {
+            let _one = runs(&world).begin("a").await.unwrap().unwrap();
+            let _two = runs(&world).begin("a").await.unwrap().unwrap();
+            for held_up in [PERIOD, 3 * PERIOD, 100 * PERIOD] {
+                let before = world.store.increments();
+                world.clock.advance(held_up);
+                world.clock.sleep(Duration::from_secs(1)).await;
+                let increments = world.store.increments() - before;
+                assert!(increments <= 4, "{increments} increments");
+                assert!(runs(&world).begin("a").await.unwrap().is_none());
+            }
         });
         world.drain();
     }
