@@ -154,6 +154,32 @@ fn status_in(environment: &str, token: Option<&str>) -> Value {
     answer.json()
 }
 
+/// The manual for who runs it says of each line what to do.
+#[test]
+fn each_line_of_the_status_is_in_the_manual() {
+    let manual = include_str!("../../docs/operations.md");
+    let words: Vec<_> = manual.split(|char: char| !char.is_alphanumeric()).collect();
+    let document = ask(get("/api/openapi.json")).json();
+    let mut lines = 0;
+    let mut schemas = vec!["Status".to_owned()];
+    while let Some(schema) = schemas.pop() {
+        let schema = &document["components"]["schemas"][&schema];
+        // The members of what has names of its own are those of its schema.
+        let text = schema.to_string();
+        let others = text.split("#/components/schemas/").skip(1);
+        schemas.extend(others.filter_map(|rest| Some(rest.split('"').next()?.to_owned())));
+        for (line, _) in schema["properties"].as_object().into_iter().flatten() {
+            let upstream = ["anthropic", "spotify", "deezer", "lastfm"].contains(&line.as_str());
+            assert!(
+                upstream || words.contains(&line.as_str()),
+                "{line} is not in the manual"
+            );
+            lines += 1;
+        }
+    }
+    assert!(lines > 30, "only {lines}");
+}
+
 #[test]
 fn status_shows_the_set_up_without_secrets() {
     let status = status_in("development", None);

@@ -3,6 +3,7 @@
 mod agent;
 mod bounds;
 mod ends;
+mod faults;
 mod mutations;
 mod stalls;
 mod stop;
