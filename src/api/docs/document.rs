@@ -2,7 +2,7 @@
 
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{Components, OpenApi, PathItem};
+use utoipa::openapi::{Components, OpenApi, PathItem, RefOr, Schema};
 use utoipa::{IntoResponses, OpenApi as _, ToSchema};
 
 use super::super::routes::{self, Documented};
@@ -53,6 +53,7 @@ pub(super) fn document() -> OpenApi {
     // Ours as well as the library's.
     let codes = spinlane_core::error::code::schema_of(code::all());
     components.schemas.insert(Code::name().into(), codes.into());
+    components.schemas.values_mut().for_each(leave_code_out);
     for (name, scheme) in security_schemes() {
         components.add_security_scheme(name, scheme);
     }
@@ -70,6 +71,23 @@ pub(super) fn document() -> OpenApi {
         }
     }
     document
+}
+
+/// Of a type's documentation the examples are for who writes Rust, and who reads this
+/// need not.
+fn leave_code_out(schema: &mut RefOr<Schema>) {
+    let RefOr::T(schema) = schema else { return };
+    let description = match schema {
+        Schema::Object(object) => &mut object.description,
+        Schema::OneOf(one_of) => &mut one_of.description,
+        Schema::AllOf(all_of) => &mut all_of.description,
+        _ => return,
+    };
+    if let Some(text) = description
+        && let Some(begin) = text.find("```")
+    {
+        text.truncate(text[..begin].trim_end().len());
+    }
 }
 
 fn security_schemes() -> [(&'static str, SecurityScheme); 3] {
