@@ -22,7 +22,7 @@ use crate::waiters::Waiters;
 ///     Some(AbortReason::Stopped) => Some("stopped"),
 ///     Some(AbortReason::Deadline) => Some("out of time"),
 ///     // There is nobody to tell.
-///     Some(AbortReason::ClientGone) | None => None,
+///     Some(AbortReason::ClientGone | AbortReason::Abandoned) | None => None,
 /// };
 /// assert_eq!(last_word, Some("out of time"));
 /// ```
