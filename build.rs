@@ -17,8 +17,9 @@
 //!
 //! What the model is told of its tools is put on one line, as it is sent.
 //!
-//! Beside that it bounds the component's stack ([`STACK`]) and leaves the names of
-//! functions out of it, which only a profiler reads: `SPINLANE_NAMES=1` keeps them.
+//! Beside that it bounds the component's stack ([`STACK`]), gives it a heap to begin with
+//! ([`HEAP`]), and leaves the names of functions out of it, which only a profiler reads:
+//! `SPINLANE_NAMES=1` keeps them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -40,6 +41,11 @@ mod bundle;
 /// fiftieth. The stack comes first in memory: one that overflows traps.
 const STACK: usize = 256 << 10;
 
+/// What an instance has for allocations before it asks for more, in bytes: more than a
+/// short request needs. A host protects and unprotects what is grown, for every instance
+/// anew, and interrupts its other threads for it.
+const HEAP: usize = 128 << 10;
+
 const PREFIX: &str = "/assets/";
 
 /// The OpenAPI document.
@@ -59,6 +65,7 @@ fn main() {
     println!("cargo:rerun-if-env-changed=SPINLANE_NAMES");
     if env::var_os("CARGO_CFG_TARGET_FAMILY").is_some_and(|family| family == "wasm") {
         println!("cargo:rustc-link-arg-cdylib=-zstack-size={STACK}");
+        println!("cargo:rustc-link-arg-cdylib=--initial-heap={HEAP}");
         if env::var_os("SPINLANE_NAMES").is_none() {
             println!("cargo:rustc-link-arg-cdylib=--strip-all");
         }

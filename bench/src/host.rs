@@ -224,6 +224,8 @@ fn with_variables(mut command: Command, variables: &[(&str, String)]) -> Command
 fn variables(upstream: SocketAddr, setup: Setup) -> Vec<(&'static str, String)> {
     let mut variables = vec![
         ("anthropic_api_key", "bench".into()),
+        // An operator sets it, and by it whether answers ask for https.
+        ("public_url", "http://127.0.0.1:3000".into()),
         ("anthropic_base_url", format!("http://{upstream}")),
         ("lane_limits", "anthropic=100".into()),
         ("global_rps", "10000".into()),

@@ -113,6 +113,12 @@ fn place(path: &str) -> Option<usize> {
 }
 
 fn matches(template: &str, path: &str) -> bool {
+    let Some((literal, _)) = template.split_once('{') else {
+        return path == template;
+    };
+    if !path.starts_with(literal) {
+        return false;
+    }
     let mut given = path.split('/');
     for wanted in template.split('/') {
         let Some(given) = given.next() else {
