@@ -176,9 +176,9 @@ impl Load<'_> {
 
 impl Gone {
     fn what(&self) -> &'static str {
-        match self.within {
-            super::GONE => "call after its client had gone",
-            _ => "call after its client had gone, where it may come back",
+        match self.within == super::GONE {
+            true => "call after its client had gone",
+            false => "call after its client had gone, where it may come back",
         }
     }
 }

@@ -133,7 +133,7 @@ async fn the_store_fails_beside_them() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_where_upstreams_should_be() {
     let nowhere = format!("http://127.0.0.1:{}", hosts::free_port());
-    let mut variables = VARIABLES.to_vec();
+    let mut variables: Vec<(&str, &str)> = VARIABLES.to_vec();
     for upstream in ["anthropic_base_url", "deezer_base_url", "lastfm_base_url"] {
         variables.push((upstream, &nowhere));
     }
