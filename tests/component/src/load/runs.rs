@@ -192,9 +192,11 @@ pub(super) async fn replayed(asked: &Asked<'_>) -> Judged {
         trace: asked.chance.trace(),
     };
     match first {
-        Some(_) => lock(&asked.load.silent).push(second.trace.clone()),
-        // It may be that the first has never come.
-        None => {
+        Some(_) if !asked.load.is_in_trouble() => {
+            lock(&asked.load.silent).push(second.trace.clone());
+        }
+        // It may be that the first has never come, or that the store knows nothing of it.
+        _ => {
             let mut same = Conversation {
                 scripts,
                 ..Conversation::default()
@@ -207,7 +209,9 @@ pub(super) async fn replayed(asked: &Asked<'_>) -> Judged {
     };
     let ended = second.judged(&run, &again, &conversation.turns)?;
     second.is_whole(&ended, &again)?;
-    if let Some((first, heard)) = first {
+    if let Some((first, heard)) = first
+        && (run == first || !asked.load.is_in_trouble())
+    {
         ensure!(run == first, "one key has two runs: {first} and {run}");
         let begin = heard.frames();
         ensure!(
@@ -251,6 +255,11 @@ impl Asked<'_> {
             return Ok(());
         };
         self.status(response.status().as_u16());
+        if response.status() == 200 && self.load.is_in_trouble() {
+            // The store knows nothing of the key.
+            self.gone(ABANDONED);
+            return Ok(());
+        }
         let refused = judge::refused(response).await?;
         match (refused.status, refused.code.as_str()) {
             (422, "key_reused") => Ok(()),

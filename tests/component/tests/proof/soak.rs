@@ -98,6 +98,7 @@ async fn requests(load: &Load<'_>, first: u64, until: Instant) {
 /// What the process holds once all has ended.
 async fn at_rest(load: &Load<'_>, host: &Apart) -> (u64, usize) {
     rested(load, load.upstreams_are_at_rest().await);
+    rested(load, load.lanes_are_given_back().await);
     rested(load, load.swept().await);
     rested(load, host.may_have_logged(load));
     host.holds()
