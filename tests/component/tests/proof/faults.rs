@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::future::join;
 use spinlane_component_tests::load::chance::Chance;
 use spinlane_component_tests::load::{Load, VARIABLES};
-use spinlane_component_tests::{Dj, hosts};
+use spinlane_component_tests::{Dj, alone, hosts};
 
 use crate::{given, passed, rested, seed};
 
@@ -35,6 +35,7 @@ fn rounds(requests: u64, size: u64) -> impl Iterator<Item = Range<u64>> {
 /// 30 % of requests meet an upstream's fault, and 20 % of clients go.
 #[tokio::test(flavor = "multi_thread")]
 async fn upstreams_fail_and_clients_go() {
+    let _alone = alone().await;
     let dj = Dj::start_public(&VARIABLES).await;
     let load = Load::new(dj.origin(), &dj.upstreams, seed());
     rested(&load, load.open_sessions(8).await);
@@ -104,6 +105,7 @@ impl Trouble {
 /// moment of the requests on, for a while.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_store_fails_beside_them() {
+    let _alone = alone().await;
     let dj = Dj::start_public(&VARIABLES).await;
     let load = Load::new(dj.origin(), &dj.upstreams, seed() + 1);
     load.store_is_in_trouble(true);
@@ -137,6 +139,7 @@ async fn nobody_is_where_upstreams_should_be() {
     for upstream in ["anthropic_base_url", "deezer_base_url", "lastfm_base_url"] {
         variables.push((upstream, &nowhere));
     }
+    let _alone = alone().await;
     let dj = Dj::start_public(&variables).await;
     let load = Load::new(dj.origin(), &dj.upstreams, seed() + 2);
     load.upstreams_are_unreachable();

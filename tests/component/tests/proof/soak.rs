@@ -11,7 +11,7 @@ use spinlane_component_tests::hosts::{Process, free_port, start_logged};
 use spinlane_component_tests::load::judge::{Broken, Judged};
 use spinlane_component_tests::load::rest::{holds_only_what_lives, now};
 use spinlane_component_tests::load::{Load, VARIABLES};
-use spinlane_component_tests::{Dj, start_upstreams, variables_of};
+use spinlane_component_tests::{Dj, alone, start_upstreams, variables_of};
 use spinlane_upstreams::Upstreams;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{ChildStderr, Command};
@@ -106,6 +106,7 @@ async fn at_rest(load: &Load<'_>, host: &Apart) -> (u64, usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn load_leaves_nothing_behind() {
+    let _alone = alone().await;
     let folder = tempfile::tempdir().expect("a folder");
     let store = folder.path().join("store.db");
     let upstreams = start_upstreams().await;
