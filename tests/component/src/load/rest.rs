@@ -263,7 +263,7 @@ fn counter_lives(name: &str, value: &[u8], now: Duration) -> Judged {
     if name.starts_with("runs:") && is_present {
         let count = <[u8; 8]>::try_from(value).map(i64::from_le_bytes);
         ensure!(
-            count == Ok(0),
+            matches!(count, Ok(0)),
             "runs are counted that have ended: {name} is {value:?}"
         );
     }
