@@ -8,7 +8,7 @@ use super::chance::Chance;
 
 /// One of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Which {
+pub(super) enum Which {
     /// Spotify's catalogue and playlists.
     Spotify,
     /// Its accounts service.
@@ -21,7 +21,7 @@ pub enum Which {
 
 impl Which {
     /// Its stand-in.
-    pub fn of(self, upstreams: &Upstreams) -> &Service {
+    pub(super) fn of(self, upstreams: &Upstreams) -> &Service {
         match self {
             Self::Spotify => upstreams.spotify(),
             Self::Accounts => upstreams.spotify_accounts(),
@@ -70,7 +70,12 @@ const FAULTS: [&str; 15] = [
 
 /// Lets something go wrong with the calls of one trace, once, a few times or always, and
 /// says what.
-pub fn go_wrong(which: Which, upstreams: &Upstreams, trace: &str, chance: &Chance) -> String {
+pub(super) fn go_wrong(
+    which: Which,
+    upstreams: &Upstreams,
+    trace: &str,
+    chance: &Chance,
+) -> String {
     const ALWAYS: usize = 4;
     let name = chance.pick(&FAULTS);
     let fault = fault(name, which, chance).of_trace(trace);

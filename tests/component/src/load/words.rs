@@ -25,7 +25,7 @@ pub struct Turn {
 
 /// A conversation: scripts for the model, and what they say.
 #[derive(Debug, Default)]
-pub struct Conversation {
+pub(super) struct Conversation {
     /// One after the other, the last one for all further calls.
     pub scripts: Vec<Script>,
     /// What they say.
@@ -36,7 +36,7 @@ pub struct Conversation {
 
 /// The tool that the first turn asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tool {
+pub(super) enum Tool {
     /// None.
     Nothing,
     /// One that only reads.
@@ -72,7 +72,7 @@ const FAULTS: [&str; 19] = [
 
 impl Conversation {
     /// The conversation of request `number`; `goes_wrong`: with a fault of the model's own.
-    pub fn new(number: u64, tool: Tool, goes_wrong: bool, chance: &Chance) -> Self {
+    pub(super) fn new(number: u64, tool: Tool, goes_wrong: bool, chance: &Chance) -> Self {
         let mut conversation = Self::default();
         if tool != Tool::Nothing {
             let words = words(&format!("{number}.tool"), chance.below(6), chance);
@@ -90,7 +90,7 @@ impl Conversation {
     }
 
     /// One that takes so long that its client has time to go, and to be missed.
-    pub fn long(number: u64, chance: &Chance) -> Self {
+    pub(super) fn long(number: u64, chance: &Chance) -> Self {
         let mut conversation = Self::default();
         let words = words(&format!("{number}.long"), 300, chance);
         let script = Script::text(words.clone()).pace(Duration::from_millis(100));
@@ -161,7 +161,7 @@ impl Tool {
 }
 
 /// What request `number` calls its playlist.
-pub fn made(number: u64) -> String {
+pub(super) fn made(number: u64) -> String {
     format!("Proof {number}")
 }
 
