@@ -228,7 +228,9 @@ impl Asked<'_> {
     /// Sends a prompt again until there is a stream; `None` where a store in trouble has
     /// lost the run.
     async fn replay(&self, body: &Value, key: &str) -> Judged<Option<(String, Heard)>> {
-        for _ in 0..10 {
+        // What a store has lost of a key it holds on to: a second run is worse.
+        let trouble = self.load.is_in_trouble();
+        for _ in 0..if trouble { 1 } else { 10 } {
             let prompt = self.prompt(body).header("idempotency-key", key);
             let Some(response) = head(prompt, self.client).await? else {
                 return Ok(None);
@@ -241,7 +243,7 @@ impl Asked<'_> {
                 return Ok(Some((run, heard)));
             }
             let refused = judge::refused(response).await?;
-            if refused.code != "key_pending" {
+            if refused.code != "key_pending" || trouble {
                 self.is_explained(&refused)?;
                 return Ok(None);
             }

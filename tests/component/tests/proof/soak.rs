@@ -89,8 +89,9 @@ fn length() -> Duration {
     }
 }
 
-/// Requests until then, from number `first` on.
-async fn requests(load: &Load<'_>, first: u64, until: Instant) {
+/// Requests for so long, with numbers that there have not been.
+async fn requests(load: &Load<'_>, time: Duration) {
+    let (first, until) = (load.tally.all("requests"), Instant::now() + time);
     let numbers = (first..).take_while(|_| Instant::now() < until);
     passed(load, load.requests(numbers, AT_ONCE).await);
 }
@@ -114,14 +115,14 @@ async fn load_leaves_nothing_behind() {
     let load = Load::new(&host.process.origin, &upstreams, seed());
     rested(&load, load.open_sessions(8).await);
 
-    let begin = Instant::now();
-    requests(&load, 0, begin + length() / 3).await;
+    let warming_up = length() / 3;
+    requests(&load, warming_up).await;
     let (warm, files) = at_rest(&load, &host).await;
     println!(
         "warm: {warm} KiB, {files} files, {} requests",
         load.tally.all("requests")
     );
-    requests(&load, load.tally.all("requests"), begin + length()).await;
+    requests(&load, length() - warming_up).await;
     let (end, files_at_end) = at_rest(&load, &host).await;
     println!(
         "at the end: {end} KiB, {files_at_end} files\n{}",
