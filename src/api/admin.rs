@@ -203,6 +203,26 @@ mod tests {
         }
     }
 
+    /// It has no end that the store knows of, and would count as another's.
+    #[test]
+    fn it_removes_what_is_left_of_a_pause() {
+        let world = World::new();
+        let store = Store::open(&world.ports());
+        let begun = world.ports().clock.unix().as_millis();
+        let pause = format!("{begun},1000");
+        world
+            .run(store.set("~pause:spotify", pause.as_bytes()))
+            .unwrap();
+        world.clock.advance(std::time::Duration::from_secs(60));
+        let (status, report) = sweep(&world, true, Some(RIGHT));
+        assert_eq!(status, 200, "{report}");
+        assert_eq!(
+            (&report["foreign"], &report["pausesEnded"]),
+            (&0.into(), &0.into())
+        );
+        assert_eq!(world.run(store.get("~pause:spotify")), Ok(None));
+    }
+
     #[test]
     fn a_store_in_trouble_is_a_problem() {
         let world = World::new();

@@ -7,6 +7,7 @@ mod bench;
 mod browser;
 mod build;
 mod lint;
+mod proof;
 mod steps;
 mod supply;
 mod test;
@@ -32,6 +33,12 @@ enum Command {
         #[arg(long, value_name = "NAME")]
         filter: Option<String>,
     },
+    /// Keep it under load for a while, with upstreams that fail and clients that go: at the end
+    /// nothing is left.
+    Soak(proof::SoakOptions),
+    /// The long forms of what the tests run in short: faults, soak, crashes, fuzzing,
+    /// threads. Takes about an hour.
+    Proof(proof::ProofOptions),
     /// Measure what limits, and an application on each of its hosts, cost.
     Bench(BenchOptions),
     /// Formatting and lints, native and wasm, where warnings are errors; sources,
@@ -46,6 +53,8 @@ fn main() -> ExitCode {
         Command::Up(options) => up::run(&options),
         Command::Build => build::all(),
         Command::Test { filter } => test::run(filter.as_deref()),
+        Command::Soak(options) => proof::soak(&options),
+        Command::Proof(options) => proof::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Lint => lint::run(),
         Command::Notices => supply::write_notices(),
@@ -68,7 +77,7 @@ mod tests {
     #[test]
     fn every_command_has_its_help() {
         Command::command().debug_assert();
-        for command in ["up", "build", "test", "bench", "lint"] {
+        for command in ["up", "build", "test", "soak", "proof", "bench", "lint"] {
             let help = Command::try_parse_from(["xtask", command, "--help"]).unwrap_err();
             assert_eq!((help.kind(), help.exit_code()), (ErrorKind::DisplayHelp, 0));
             let usage = format!("cargo xtask {command}");

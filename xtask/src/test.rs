@@ -14,10 +14,7 @@ pub(crate) const PROFILE: &str = "tests";
 
 pub(crate) fn run(filter: Option<&str>) -> Result<()> {
     let mut not_run = Vec::new();
-    build::ensure_target()?;
-    beside(build::all, || {
-        step("build the Rust tests, and what they run", &mut native())
-    })?;
+    prepare()?;
     rust(filter, &mut not_run)?;
     match filter {
         None => {
@@ -28,6 +25,14 @@ pub(crate) fn run(filter: Option<&str>) -> Result<()> {
     }
     report(&not_run);
     Ok(())
+}
+
+/// Builds all that tests run.
+pub(crate) fn prepare() -> Result<()> {
+    build::ensure_target()?;
+    beside(build::all, || {
+        step("build the Rust tests, and what they run", &mut native())
+    })
 }
 
 /// Everything native in one go: of a package by itself cargo takes other features, and
@@ -46,10 +51,16 @@ pub(crate) fn built(name: &str) -> PathBuf {
 
 /// Unit tests, and component tests in real hosts.
 fn rust(filter: Option<&str>, not_run: &mut Vec<String>) -> Result<()> {
+    let mut tests = tests(not_run);
+    tests.args(filter);
+    step("Rust tests", &mut tests)
+}
+
+/// `cargo test` of everything, told where all is that tests run; what was not found is
+/// noted.
+pub(crate) fn tests(not_run: &mut Vec<String>) -> Command {
     let mut tests = locked("test");
-    tests
-        .args(["--profile", PROFILE, "--workspace"])
-        .args(filter);
+    tests.args(["--profile", PROFILE, "--workspace"]);
     tests.env("SPINLANE_COMPONENT", build::spin_component());
     tests.env("SPINLANE_WASI_COMPONENT", build::wasi_component());
     tests.env("SPINLANE_PLAIN_COMPONENT", build::plain_spin_component());
@@ -74,7 +85,7 @@ fn rust(filter: Option<&str>, not_run: &mut Vec<String>) -> Result<()> {
     ] {
         give(&mut tests, variable, found, what, not_run);
     }
-    step("Rust tests", &mut tests)
+    tests
 }
 
 /// The npm peers: the official Anthropic SDK, the reference SSE parser.
@@ -124,7 +135,7 @@ fn give(
     }
 }
 
-fn report(not_run: &[String]) {
+pub(crate) fn report(not_run: &[String]) {
     if not_run.is_empty() {
         eprintln!("==> all tests were run");
         return;

@@ -23,6 +23,9 @@ pub(crate) enum Piece {
     Hang,
     /// The connection breaks off.
     Cut,
+    /// The same before anything of an answer, its head included, was written: to be
+    /// first.
+    Reset,
 }
 
 /// A time as scripts and faults have it.
@@ -47,9 +50,11 @@ pub(crate) fn body(pieces: VecDeque<Piece>, guard: Guard) -> Body {
                     return Some((Ok(bytes), (pieces, guard)));
                 }
                 Some(Piece::Hang) => futures::future::pending().await,
-                Some(Piece::Cut) => {
-                    // hyper writes what it has when the body has nothing.
-                    tokio::task::yield_now().await;
+                Some(end @ (Piece::Cut | Piece::Reset)) => {
+                    if matches!(end, Piece::Cut) {
+                        // hyper writes what it has when the body has nothing.
+                        tokio::task::yield_now().await;
+                    }
                     guard.finish();
                     // hyper answers an error by closing the connection.
                     let cut = Err(io::Error::other("cut on purpose"));

@@ -1,6 +1,6 @@
 //! Every call that a stand-in has seen: counted, logged, waited for.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -70,6 +70,8 @@ struct State {
     /// Tells calls from before a reset apart.
     era: u64,
     log: VecDeque<Call>,
+    /// The traces of the calls under way, by the calls' numbers.
+    open: BTreeMap<u64, Option<String>>,
 }
 
 impl State {
@@ -98,6 +100,11 @@ pub(crate) fn traceparent(headers: &HeaderMap) -> Option<String> {
     Some(value.to_owned())
 }
 
+/// The trace that a `traceparent` names: its second field.
+pub(crate) fn trace(traceparent: &str) -> Option<&str> {
+    traceparent.split('-').nth(1)
+}
+
 /// The calls of one stand-in.
 #[derive(Clone, Debug)]
 pub(crate) struct Calls {
@@ -113,6 +120,7 @@ impl Calls {
             state: Arc::new(Mutex::new(State {
                 era: 0,
                 log: VecDeque::new(),
+                open: BTreeMap::new(),
             })),
             counts: watch::Sender::new(Counts::default()),
         }
@@ -129,6 +137,9 @@ impl Calls {
             state.log.pop_front();
         }
         let number = self.counts.borrow().started + 1;
+        let traceparent = request.traceparent.as_deref();
+        let of = traceparent.and_then(trace).map(str::to_owned);
+        state.open.insert(number, of);
         state.log.push_back(Call {
             number,
             method: request.method,
@@ -171,6 +182,7 @@ impl Calls {
         if state.era != guard.era {
             return;
         }
+        state.open.remove(&guard.number);
         let elapsed = self.begin.elapsed();
         if let Some(call) = state.call(guard.number) {
             call.ended = Some((elapsed, guard.outcome));
@@ -182,6 +194,11 @@ impl Calls {
                 Outcome::Cancelled => counts.cancelled += 1,
             }
         });
+    }
+
+    /// How long it has been since the time that calls' own are counted from.
+    pub(crate) fn now(&self) -> Duration {
+        self.begin.elapsed()
     }
 
     pub(crate) fn counts(&self) -> Counts {
@@ -196,6 +213,7 @@ impl Calls {
         let mut state = self.state();
         state.era += 1;
         state.log.clear();
+        state.open.clear();
         self.counts.send_replace(Counts::default());
     }
 
@@ -210,6 +228,21 @@ impl Calls {
             Ok(Ok(now)) => Ok(*now),
             _ => Err(self.counts()),
         }
+    }
+
+    /// How many calls of one trace are under way.
+    fn open_of(&self, of: &str) -> usize {
+        let state = self.state();
+        let open = state.open.values();
+        open.filter(|trace| trace.as_deref() == Some(of)).count()
+    }
+
+    /// Waits until no call of one trace is under way.
+    pub(crate) async fn wait_for_end_of(&self, trace: &str, within: Duration) -> Result<(), usize> {
+        let mut news = self.counts.subscribe();
+        let ended = async { while self.open_of(trace) > 0 && news.changed().await.is_ok() {} };
+        let ended = tokio::time::timeout(within, ended).await;
+        ended.map_err(|_| self.open_of(trace))
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Fault {
     pub(crate) path: Option<String>,
     /// Only calls with that method.
     pub(crate) method: Option<String>,
+    /// Only calls of that trace.
+    pub(crate) trace: Option<String>,
     /// The service's own answer for that status.
     pub(crate) status: Option<u16>,
     /// The service's own answer for that code, inside a 200: Deezer and
@@ -26,6 +28,8 @@ pub struct Fault {
     pub(crate) retry_after: Option<u64>,
     pub(crate) head_delay_ms: u64,
     pub(crate) silent: bool,
+    /// The connection breaks off in place of an answer.
+    pub(crate) reset: bool,
     /// A media type and a body instead of the answer, with a status of 200 or
     /// the given one.
     pub(crate) raw: Option<(String, String)>,
@@ -62,6 +66,15 @@ impl Fault {
     pub fn hang() -> Self {
         Self {
             silent: true,
+            ..Self::default()
+        }
+    }
+
+    /// Takes the request and closes the connection.
+    #[must_use]
+    pub fn reset() -> Self {
+        Self {
+            reset: true,
             ..Self::default()
         }
     }
@@ -139,6 +152,14 @@ impl Fault {
         self
     }
 
+    /// Only for calls of that trace (32 hexadecimal digits), as their `traceparent` says:
+    /// so for those that one request leads to.
+    #[must_use]
+    pub fn of_trace(mut self, trace: &str) -> Self {
+        self.trace = Some(trace.into());
+        self
+    }
+
     /// Adds `Retry-After`, in seconds.
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {
@@ -153,15 +174,19 @@ impl Fault {
         self
     }
 
-    fn is_for(&self, method: &str, path: &str) -> bool {
+    fn is_for(&self, method: &str, path: &str, trace: Option<&str>) -> bool {
         self.path
             .as_deref()
             .is_none_or(|start| path.starts_with(start))
             && self.method.as_deref().is_none_or(|name| name == method)
+            && (self.trace.is_none() || self.trace.as_deref() == trace)
     }
 
     /// The answer's body, with what is wrong with it.
     pub(crate) fn pieces(&self, body: &Bytes) -> VecDeque<Piece> {
+        if self.reset {
+            return VecDeque::from([Piece::Reset]);
+        }
         let end = self.cut.or(self.hang).unwrap_or(body.len()).min(body.len());
         let body = body.slice(..end);
         let mut pieces = VecDeque::new();
@@ -201,19 +226,19 @@ impl Faults {
     }
 
     /// What is wrong with a call that has come.
-    pub(crate) fn take(&mut self, method: &str, path: &str) -> Option<Fault> {
-        if let Some(at) = self
-            .next
-            .iter()
-            .position(|fault| fault.is_for(method, path))
-        {
+    pub(crate) fn take(&mut self, method: &str, path: &str, trace: Option<&str>) -> Option<Fault> {
+        let is_for = |fault: &Fault| fault.is_for(method, path, trace);
+        if let Some(at) = self.next.iter().position(is_for) {
             return Some(self.next.remove(at));
         }
-        let standing = self.standing.iter();
-        standing
-            .clone()
-            .find(|fault| fault.is_for(method, path))
-            .cloned()
+        self.standing.iter().find(|fault| is_for(fault)).cloned()
+    }
+
+    /// Ends those that were for one trace alone.
+    pub(crate) fn forget(&mut self, trace: &str) {
+        for faults in [&mut self.next, &mut self.standing] {
+            faults.retain(|fault| fault.trace.as_deref() != Some(trace));
+        }
     }
 }
 
@@ -226,11 +251,25 @@ mod tests {
         let mut faults = Faults::default();
         faults.stand(Fault::status(500).on("/v1/search"));
         faults.push(Fault::status(429).method("GET"));
-        let mut status = |method: &str, path: &str| faults.take(method, path)?.status;
+        let mut status = |method: &str, path: &str| faults.take(method, path, None)?.status;
         assert_eq!(status("POST", "/v1/me"), None);
         assert_eq!(status("GET", "/v1/search"), Some(429));
         assert_eq!(status("GET", "/v1/search"), Some(500));
         assert_eq!(status("GET", "/v1/me"), None);
+    }
+
+    #[test]
+    fn a_fault_of_one_trace_is_no_others() {
+        let mut faults = Faults::default();
+        faults.stand(Fault::status(500).of_trace("a"));
+        faults.push(Fault::status(429).of_trace("b"));
+        let status = |faults: &mut Faults, trace| faults.take("GET", "/", trace)?.status;
+        assert_eq!(status(&mut faults, None), None);
+        assert_eq!(status(&mut faults, Some("b")), Some(429));
+        assert_eq!(status(&mut faults, Some("b")), None);
+        assert_eq!(status(&mut faults, Some("a")), Some(500));
+        faults.forget("a");
+        assert_eq!(status(&mut faults, Some("a")), None);
     }
 
     #[test]

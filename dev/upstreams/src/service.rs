@@ -95,6 +95,19 @@ impl Service {
         *self.faults() = Faults::default();
     }
 
+    /// Ends the faults of one trace: see [`Fault::of_trace`].
+    pub fn forget(&self, trace: &str) {
+        self.faults().forget(trace);
+    }
+
+    /// Waits until no call of one trace is under way.
+    ///
+    /// # Errors
+    /// How many are when that took too long.
+    pub async fn wait_for_end_of(&self, trace: &str, within: Duration) -> Result<(), usize> {
+        self.0.calls.wait_for_end_of(trace, within).await
+    }
+
     /// How long every call takes to its head.
     pub fn latency(&self, time: Duration) {
         self.0.latency_ms.store(millis(time), Ordering::Relaxed);
@@ -105,6 +118,11 @@ impl Service {
         self.heal();
         self.latency(Duration::ZERO);
         self.0.calls.reset();
+    }
+
+    /// The time, as that of [calls](Call) is told.
+    pub fn now(&self) -> Duration {
+        self.0.calls.now()
     }
 
     /// How many calls there are and have been.
@@ -155,7 +173,10 @@ async fn watch(State(this): State<Service>, request: Request, next: Next) -> Res
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
     let guard = this.0.calls.begin(noted(&parts, &body));
-    let fault = this.faults().take(parts.method.as_str(), parts.uri.path());
+    let traceparent = calls::traceparent(&parts.headers);
+    let trace = traceparent.as_deref().and_then(calls::trace);
+    let (method, path) = (parts.method.as_str(), parts.uri.path());
+    let fault = this.faults().take(method, path, trace);
     let fault = fault.unwrap_or_default();
     tokio::time::sleep(this.pace() + Duration::from_millis(fault.head_delay_ms)).await;
     if fault.silent {

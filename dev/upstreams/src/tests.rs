@@ -254,6 +254,31 @@ async fn a_client_that_goes_is_noticed() {
     );
 }
 
+/// A call of `trace`; its error where there is no answer.
+async fn call_of(trace: &str, service: &Service) -> reqwest::Result<reqwest::Response> {
+    let request = reqwest::Client::new().get(format!("{}/search?q=jazz", service.origin()));
+    let request = request.header("traceparent", format!("00-{trace}-00f067aa0ba902b7-01"));
+    request.send().await
+}
+
+#[tokio::test]
+async fn one_trace_has_its_own_faults() {
+    let upstreams = upstreams().await;
+    let deezer = upstreams.deezer();
+    let (ill, well) = ("0".repeat(31) + "1", "0".repeat(31) + "2");
+    deezer.push(Fault::reset().of_trace(&ill));
+    deezer.push(Fault::hang_after(1).of_trace(&ill));
+    assert_eq!(call_of(&well, deezer).await.unwrap().status(), 200);
+    // Nothing of an answer comes, not even a head.
+    assert!(call_of(&ill, deezer).await.unwrap_err().is_request());
+    let hanging = call_of(&ill, deezer).await.unwrap();
+    assert_eq!(deezer.wait_for_end_of(&well, SOON).await, Ok(()));
+    let short = Duration::from_millis(1);
+    assert_eq!(deezer.wait_for_end_of(&ill, short).await, Err(1));
+    drop(hanging);
+    assert_eq!(deezer.wait_for_end_of(&ill, SOON).await, Ok(()));
+}
+
 #[tokio::test]
 async fn other_languages_have_control_too() {
     let upstreams = upstreams().await;

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::Instant;
 
 use tempfile::TempDir;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStderr, Command};
 
 use crate::{PATIENCE, repository};
 
@@ -43,10 +43,23 @@ pub fn free_port() -> u16 {
 /// # Panics
 /// When it does not.
 pub async fn start(command: &mut Command, port: u16) -> Process {
+    serve(command.stderr(Stdio::null()), port).await
+}
+
+/// The same with its log, which has to be read.
+///
+/// # Panics
+/// When it does not answer.
+pub async fn start_logged(command: &mut Command, port: u16) -> (Process, ChildStderr) {
+    let mut process = serve(command.stderr(Stdio::piped()), port).await;
+    let log = process.child.stderr.take().expect("its log");
+    (process, log)
+}
+
+async fn serve(command: &mut Command, port: u16) -> Process {
     let child = command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
@@ -85,6 +98,16 @@ pub async fn spin(manifest: &str, variables: &[(&str, &str)]) -> Option<(Process
         command.env(format!("SPIN_VARIABLE_{name}"), value);
     }
     Some((start(&mut command, port).await, state))
+}
+
+impl Process {
+    /// The process's number.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
 }
 
 impl Drop for Process {

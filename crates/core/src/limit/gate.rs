@@ -373,13 +373,14 @@ impl Entry {
         Ok(Some(lease))
     }
 
-    /// Ends the lane's pause, here and in the store; tells whether there was one.
+    /// Ends the lane's pause, here and in the store; tells whether there was one. What is
+    /// left of one that is over goes as well: nobody else removes it.
     pub(super) async fn end_pause(&self) -> bool {
         let paused = self.paused_until().await.is_some();
+        if let Some(shared) = &self.shared {
+            shared.pause.end().await;
+        }
         if paused {
-            if let Some(shared) = &self.shared {
-                shared.pause.end().await;
-            }
             self.lane.resume();
         }
         paused

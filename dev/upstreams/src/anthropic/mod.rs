@@ -72,8 +72,22 @@ const REMEMBERED: usize = 10_000;
 struct Scripts {
     /// Each for one call, in this order.
     next: VecDeque<Script>,
+    /// The same for calls of one trace, whose last script stays.
+    of_traces: HashMap<String, VecDeque<Script>>,
     /// For every other call.
     standing: Script,
+}
+
+impl Scripts {
+    fn take(&mut self, trace: Option<&str>) -> Script {
+        let of_trace = trace.and_then(|trace| self.of_traces.get_mut(trace));
+        let next = match of_trace {
+            Some(scripts) if scripts.len() == 1 => scripts.front().cloned(),
+            Some(scripts) => scripts.pop_front(),
+            None => self.next.pop_front(),
+        };
+        next.unwrap_or_else(|| self.standing.clone())
+    }
 }
 
 impl Anthropic {
@@ -122,11 +136,37 @@ impl Anthropic {
         self.scripts().next.extend(scripts);
     }
 
+    /// Answers the calls of one trace (32 hexadecimal digits, as their `traceparent` says)
+    /// with `scripts`, one after the other, and then always with the last. So many clients
+    /// at once may each have their own conversation.
+    pub fn converse_in(&self, trace: &str, scripts: impl IntoIterator<Item = Script>) {
+        let scripts = scripts.into_iter().collect();
+        self.scripts().of_traces.insert(trace.into(), scripts);
+    }
+
+    /// Ends what was said to one trace alone.
+    pub fn forget(&self, trace: &str) {
+        self.scripts().of_traces.remove(trace);
+    }
+
+    /// Waits until no call of one trace is under way.
+    ///
+    /// # Errors
+    /// How many are when that took too long.
+    pub async fn wait_for_end_of(&self, trace: &str, within: Duration) -> Result<(), usize> {
+        self.calls.wait_for_end_of(trace, within).await
+    }
+
     /// Back to the seeded answers, with nothing counted.
     pub fn reset(&self) {
         *self.scripts() = Scripts::default();
         *self.memory() = Memory::default();
         self.calls.reset();
+    }
+
+    /// The time, as that of [calls](Call) is told.
+    pub fn now(&self) -> Duration {
+        self.calls.now()
     }
 
     /// How many calls there are and have been.
@@ -187,10 +227,10 @@ impl Anthropic {
         }
     }
 
-    fn next_script(&self) -> Script {
-        let mut scripts = self.scripts();
-        let next = scripts.next.pop_front();
-        next.unwrap_or_else(|| scripts.standing.clone())
+    fn next_script(&self, headers: &HeaderMap) -> Script {
+        let traceparent = calls::traceparent(headers);
+        let trace = traceparent.as_deref().and_then(calls::trace);
+        self.scripts().take(trace)
     }
 }
 
@@ -213,10 +253,13 @@ async fn messages(State(this): State<Anthropic>, headers: HeaderMap, body: Bytes
         Ok(admitted) => admitted,
         Err(refusal) => return refuse(&refusal, None, guard),
     };
-    let script = this.next_script();
+    let script = this.next_script(&headers);
     tokio::time::sleep(script.delay()).await;
     if script.is_silent() {
         futures::future::pending::<()>().await;
+    }
+    if script.is_reset() {
+        return respond(StatusCode::OK, EVENTS, [Piece::Reset].into(), guard);
     }
     if let Some(refusal) = script.refusal() {
         return refuse(&refusal, script.retry_after_header(), guard);

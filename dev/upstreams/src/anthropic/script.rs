@@ -22,6 +22,8 @@ pub struct Script {
     pub(super) retry_after: Option<u64>,
     pub(super) head_delay_ms: u64,
     pub(super) silent: bool,
+    /// The connection breaks off in place of an answer.
+    pub(super) reset: bool,
     /// `None`: the seeded DJ.
     pub(super) deltas: Option<Vec<String>>,
     pub(super) thinking: Option<String>,
@@ -109,6 +111,7 @@ impl Default for Script {
             retry_after: None,
             head_delay_ms: 0,
             silent: false,
+            reset: false,
             deltas: None,
             thinking: None,
             redacted: None,
@@ -161,6 +164,15 @@ impl Script {
     pub fn hang() -> Self {
         Self {
             silent: true,
+            ..Self::default()
+        }
+    }
+
+    /// Takes the request and closes the connection.
+    #[must_use]
+    pub fn reset() -> Self {
+        Self {
+            reset: true,
             ..Self::default()
         }
     }
@@ -338,6 +350,10 @@ impl Script {
 
     pub(super) fn is_silent(&self) -> bool {
         self.silent
+    }
+
+    pub(super) fn is_reset(&self) -> bool {
+        self.reset
     }
 
     pub(super) fn retry_after_header(&self) -> Option<HeaderValue> {

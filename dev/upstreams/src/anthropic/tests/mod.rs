@@ -291,6 +291,29 @@ async fn bad_requests_are_refused_as_the_service_does() {
 }
 
 #[tokio::test]
+async fn one_trace_has_its_own_conversation() {
+    let upstreams = upstreams().await;
+    let anthropic = upstreams.anthropic();
+    let trace = "0".repeat(31) + "1";
+    anthropic.script(Script::text(["others"]));
+    anthropic.converse_in(&trace, [Script::reset(), Script::text(["x"])]);
+    let call = || {
+        let traceparent = format!("00-{trace}-00f067aa0ba902b7-01");
+        request(&upstreams, &prompt()).header("traceparent", traceparent)
+    };
+    assert!(call().send().await.unwrap_err().is_request());
+    assert_eq!(text(&stream(&upstreams).await), "others");
+    for _ in 0..2 {
+        let answer = call().send().await.unwrap().text().await.unwrap();
+        assert_eq!(text(&events(&answer)), "x");
+    }
+    assert_eq!(anthropic.wait_for_end_of(&trace, SOON).await, Ok(()));
+    anthropic.forget(&trace);
+    let answer = call().send().await.unwrap().text().await.unwrap();
+    assert_eq!(text(&events(&answer)), "others");
+}
+
+#[tokio::test]
 async fn scripts_come_over_http_too() {
     let upstreams = upstreams().await;
     let anthropic = upstreams.anthropic();
