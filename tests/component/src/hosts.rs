@@ -43,10 +43,18 @@ pub fn free_port() -> u16 {
 /// # Panics
 /// When it does not.
 pub async fn start(command: &mut Command, port: u16) -> Process {
+    start_logging(command, port, Stdio::null()).await
+}
+
+/// The same, with what it says on standard error in `log`.
+///
+/// # Panics
+/// When it does not answer.
+pub async fn start_logging(command: &mut Command, port: u16, log: impl Into<Stdio>) -> Process {
     let child = command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stderr(log)
         .process_group(0)
         .kill_on_drop(true)
         .spawn()

@@ -71,17 +71,25 @@ pub fn dj_host(anthropic: &str) -> Builder {
 
 /// The same, with all its upstreams simulated, and all keys set.
 pub fn with_upstreams(upstreams: &Upstreams) -> Builder {
-    dj_host(&upstreams.anthropic().origin())
-        .variable("spotify_client_id", "component-test")
-        .variable("spotify_client_secret", KEY)
-        .variable("spotify_api_url", upstreams.spotify().origin())
-        .variable(
+    let host = dj_host(&upstreams.anthropic().origin());
+    let variables = catalogue_variables(upstreams).into_iter();
+    variables.fold(host, |host, (name, value)| host.variable(name, value))
+}
+
+/// What leads to all upstreams but the model's service.
+pub fn catalogue_variables(upstreams: &Upstreams) -> [(&'static str, String); 7] {
+    [
+        ("spotify_client_id", "component-test".into()),
+        ("spotify_client_secret", KEY.into()),
+        ("spotify_api_url", upstreams.spotify().origin()),
+        (
             "spotify_accounts_url",
             upstreams.spotify_accounts().origin(),
-        )
-        .variable("deezer_base_url", upstreams.deezer().origin())
-        .variable("lastfm_api_key", KEY)
-        .variable("lastfm_base_url", upstreams.lastfm().origin())
+        ),
+        ("deezer_base_url", upstreams.deezer().origin()),
+        ("lastfm_api_key", KEY.into()),
+        ("lastfm_base_url", upstreams.lastfm().origin()),
+    ]
 }
 
 /// The same, under an address that Spotify may send users back to.
