@@ -80,7 +80,7 @@ impl Clients {
     }
 
     /// An address that nobody has had: nothing is counted under it that has died.
-    fn address(&self) -> String {
+    pub(super) fn address(&self) -> String {
         let number = self.addresses.get();
         self.addresses.set(number + 1);
         format!("2001:db8:{:x}:{:x}::1", number >> 16, number & 0xffff)
@@ -117,7 +117,9 @@ impl Clients {
             });
             let tracks: Vec<_> = tracks.collect();
             let request = Client::new().post(format!("{origin}/api/enrich"));
-            let request = request.header("accept", "application/json");
+            let request = request
+                .header("accept", "application/json")
+                .header("x-client", self.address());
             let found = sent(request.json(&json!({"tracks": tracks}))).await;
             let found: Value = found.json().await.expect("JSON");
             // What waits for slots of the dead may be skipped.
@@ -149,13 +151,13 @@ impl Clients {
             }
             assert_eq!(begun.status(), 200);
             let id = run_of(&begun);
+            let mut reader = self.reader(origin, &id).await;
             let at = self.runs.borrow().len();
             self.runs.borrow_mut().push(Run {
-                id: id.clone(),
+                id,
                 frames: String::new(),
                 has_ended: false,
             });
-            let mut reader = self.reader(origin, &id).await;
             let mut bytes = Vec::new();
             while let Some(text) = more(&mut reader, &mut bytes).await {
                 self.runs.borrow_mut()[at].frames = text;

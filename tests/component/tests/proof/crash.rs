@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use rusqlite::{Connection, OpenFlags};
-use serde_json::Value;
-use spinlane_component_tests::chat::prompt as chat;
+use serde_json::{Value, json};
+use spinlane_component_tests::chat::Chat;
 use spinlane_component_tests::hosts::{self, Process};
-use spinlane_component_tests::runs::sent;
+use spinlane_component_tests::runs::{prompt, sent};
 use spinlane_component_tests::{OPERATOR, PATIENCE, catalogue_variables, start_upstreams};
 use spinlane_core::testing::SeededEntropy;
 use spinlane_upstreams::Upstreams;
@@ -143,7 +143,7 @@ async fn what_was_acknowledged_is_there_after_every_crash() {
     futures::join!(
         clients.lost_runs_are_known(&host.origin),
         clients.the_busy_one_is_served(&host.origin, killed, RUNS_WHOLE),
-        lanes_are_whole(&site, &host.origin, killed),
+        lanes_are_whole(&site, &host.origin, &clients, killed),
     );
     drop(host);
     site.is_sound();
@@ -160,12 +160,14 @@ async fn held(origin: &str) -> Vec<(String, u64)> {
 }
 
 /// Every slot of the lane that was used most can be taken again.
-async fn lanes_are_whole(site: &Site, origin: &str, killed: Instant) {
+async fn lanes_are_whole(site: &Site, origin: &str, clients: &Clients, killed: Instant) {
     let anthropic = site.upstreams.anthropic();
     anthropic.reset();
     anthropic.script(Script::text(["x"]).hang_after(1));
     let holders = join_all((0..LANE).map(|_| async {
-        let mut holder = chat(origin).await;
+        let prompt = prompt(origin, &json!({"message": "hello"}));
+        let holder = sent(prompt.header("x-client", clients.address())).await;
+        let mut holder = Chat::read(holder);
         holder.next_of("content").await;
         holder
     }));
