@@ -31,7 +31,7 @@ pub(crate) async fn say(dj: &Dj, session: &str, body: &Value) -> (Text, u64) {
 pub(crate) fn keyed(origin: &str, session: &str) -> RequestBuilder {
     let request = prompt(origin, &json!({"message": "Count to a hundred."}));
     let request = request.bearer_auth(session);
-    request.header("idempotency-key", "the key of this prompt")
+    request.header("idempotency-key", "the-key-of-this-prompt")
 }
 
 /// What is found of `tracks`.
