@@ -18,6 +18,7 @@ pub mod oauth;
 pub mod peers;
 #[cfg(test)]
 mod seeded;
+pub mod segments;
 
 #[cfg(fuzzing)]
 #[doc(hidden)]

@@ -156,5 +156,5 @@ macro_rules! loops {
 }
 
 loops!(
-    anthropic, cookies, decoder, encoder, envelope, ids, json, oauth, peers
+    anthropic, cookies, decoder, encoder, envelope, ids, json, oauth, peers, segments
 );

@@ -99,24 +99,30 @@ fn npm(not_run: &mut Vec<String>) -> Result<()> {
         }
     };
     tools::npm_ci(&npm, "the npm peers", &folder)?;
-    let vectors = build::target_dir().join("sse_vectors.jsonl");
-    let output = program(built("examples/sse_vectors"))
-        .stderr(std::process::Stdio::inherit())
-        .output()?;
-    if !output.status.success() {
-        bail!("the example sse_vectors failed: {}", output.status);
-    }
-    std::fs::write(&vectors, output.stdout)?;
     let mut peers = program(node);
     peers
         .current_dir(&folder)
         .arg("--test")
-        .env("SSE_VECTORS", vectors)
+        .env("SSE_VECTORS", printed("sse_vectors")?)
+        .env("SSE_RANDOM", printed("sse_random")?)
         .env("SPINLANE_UPSTREAMS", built("spinlane-upstreams"));
     let description = tools::spotify_openapi(&npm);
     let what = "Spotify's OpenAPI description";
     give(&mut peers, "SPOTIFY_OPENAPI", description, what, not_run);
     step("npm peers", &mut peers)
+}
+
+/// A file of what an example prints.
+fn printed(example: &str) -> Result<PathBuf> {
+    let file = build::target_dir().join(format!("{example}.jsonl"));
+    let output = program(built(&format!("examples/{example}")))
+        .stderr(std::process::Stdio::inherit())
+        .output()?;
+    if !output.status.success() {
+        bail!("the example {example} failed: {}", output.status);
+    }
+    std::fs::write(&file, output.stdout)?;
+    Ok(file)
 }
 
 /// Tells `tests` where something is, or notes that what needs it is not run.

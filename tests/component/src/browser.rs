@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use reqwest::header::{HeaderMap, LOCATION, SET_COOKIE};
 use reqwest::{Client, Method, RequestBuilder, Response, redirect};
 use serde_json::Value;
+use spinlane_upstreams::Upstreams;
 use spinlane_upstreams::anthropic::Script;
 
 use crate::Dj;
@@ -17,8 +18,9 @@ pub const SESSION: &str = "__Host-spinlane-session";
 /// A browser: it keeps cookies and follows redirects one at a time.
 #[derive(Debug)]
 pub struct Browser<'a> {
-    /// Where it goes to.
-    pub dj: &'a Dj,
+    origin: String,
+    /// The services behind what it goes to.
+    pub upstreams: &'a Upstreams,
     client: Client,
     /// What it keeps, by name.
     pub cookies: BTreeMap<String, String>,
@@ -30,16 +32,26 @@ impl<'a> Browser<'a> {
     /// # Panics
     /// When there is no client.
     pub fn new(dj: &'a Dj) -> Self {
+        Self::at(dj.origin(), &dj.upstreams)
+    }
+
+    /// The same for a host that may be another process.
+    ///
+    /// # Panics
+    /// When there is no client.
+    pub fn at(origin: String, upstreams: &'a Upstreams) -> Self {
         let client = Client::builder().redirect(redirect::Policy::none());
         Self {
-            dj,
+            origin,
+            upstreams,
             client: client.build().expect("a client"),
             cookies: BTreeMap::new(),
         }
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, self.dj.host.url(path))
+        self.client
+            .request(method, format!("{}{path}", self.origin))
     }
 
     async fn send(&mut self, request: RequestBuilder) -> Response {
@@ -100,8 +112,9 @@ impl<'a> Browser<'a> {
         let form = page.replacen("/authorize?", "/authorize/answer?", 1);
         let form = self.client.post(form).body(format!("answer={answer}"));
         let back = location(&form.send().await.expect("the way back"));
-        let origin = self.dj.host.url("");
-        back.strip_prefix(&origin).expect("back to us").to_owned()
+        back.strip_prefix(&self.origin)
+            .expect("back to us")
+            .to_owned()
     }
 
     /// Connects Spotify: the session.
@@ -143,7 +156,7 @@ pub async fn use_tool(
     name: &str,
     input: Value,
 ) -> Vec<Frame> {
-    let anthropic = browser.dj.upstreams.anthropic();
+    let anthropic = browser.upstreams.anthropic();
     anthropic.reset();
     anthropic.push(Script::tools().use_tool(name, input));
     anthropic.push(Script::text(["Done."]));

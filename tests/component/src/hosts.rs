@@ -43,23 +43,18 @@ pub fn free_port() -> u16 {
 /// # Panics
 /// When it does not.
 pub async fn start(command: &mut Command, port: u16) -> Process {
-    serve(command.stderr(Stdio::null()), port).await
+    start_logging(command, port, Stdio::null()).await
 }
 
-/// The same with its log, which has to be read.
+/// The same, with what it says on standard error in `log`.
 ///
 /// # Panics
 /// When it does not answer.
-pub async fn start_logged(command: &mut Command, port: u16) -> (Process, ChildStderr) {
-    let mut process = serve(command.stderr(Stdio::piped()), port).await;
-    let log = process.child.stderr.take().expect("its log");
-    (process, log)
-}
-
-async fn serve(command: &mut Command, port: u16) -> Process {
+pub async fn start_logging(command: &mut Command, port: u16, log: impl Into<Stdio>) -> Process {
     let child = command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
+        .stderr(log)
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
@@ -101,6 +96,11 @@ pub async fn spin(manifest: &str, variables: &[(&str, &str)]) -> Option<(Process
 }
 
 impl Process {
+    /// Its log, where it was started with a pipe for one, which has to be read.
+    pub fn log(&mut self) -> Option<ChildStderr> {
+        self.child.stderr.take()
+    }
+
     /// The process's number.
     ///
     /// # Panics

@@ -73,12 +73,12 @@ pub fn dj_host(anthropic: &str) -> Builder {
 /// The same, with all its upstreams simulated, and all keys set.
 pub fn with_upstreams(upstreams: &Upstreams) -> Builder {
     let host = dj_host(&upstreams.anthropic().origin());
-    let variables = variables_of(upstreams).into_iter();
+    let variables = catalogue_variables(upstreams).into_iter();
     variables.fold(host, |host, (name, value)| host.variable(name, value))
 }
 
-/// The variables that lead to `upstreams`, and their keys; but for the model's.
-pub fn variables_of(upstreams: &Upstreams) -> [(&'static str, String); 7] {
+/// What leads to all upstreams but the model's service.
+pub fn catalogue_variables(upstreams: &Upstreams) -> [(&'static str, String); 7] {
     [
         ("spotify_client_id", "component-test".into()),
         ("spotify_client_secret", KEY.into()),

@@ -35,7 +35,7 @@ async fn bearer(dj: &Dj, token: &str) -> Response {
 
 /// A run in which the model creates a playlist.
 async fn create_playlist(browser: &mut Browser<'_>) -> Vec<Frame> {
-    let track = &browser.dj.upstreams.catalogue().tracks[0].id;
+    let track = &browser.upstreams.catalogue().tracks[0].id;
     let input = json!({"name": "Rain", "trackIds": [track]});
     let prompt = json!({"message": "Make a playlist", "mode": "create"});
     use_tool(browser, &prompt, "create_playlist", input).await

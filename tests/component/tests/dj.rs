@@ -8,6 +8,7 @@ mod auth;
 mod catalogues;
 mod clients;
 mod enrich;
+mod kept;
 mod logs;
 mod model;
 mod openapi;

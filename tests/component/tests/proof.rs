@@ -4,10 +4,16 @@
 //! Short in the test command; `cargo xtask proof` runs the long forms. What is random
 //! follows from `SPINLANE_PROOF_SEED`, which a failure names.
 
+#[path = "proof/crash.rs"]
+mod crash;
 #[path = "proof/faults.rs"]
 mod faults;
+#[path = "proof/outage.rs"]
+mod outage;
 #[path = "proof/soak.rs"]
 mod soak;
+#[path = "proof/survivor.rs"]
+mod survivor;
 
 use spinlane_component_tests::load::Load;
 use spinlane_component_tests::load::judge::{Broken, Judged};

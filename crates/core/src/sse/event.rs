@@ -103,7 +103,8 @@ impl Event {
         Ok(self)
     }
 
-    /// Sets the last event id. A writer that numbers its events leaves it.
+    /// Sets the last event id. A writer that numbers its events leaves it, and counts
+    /// the event all the same.
     ///
     /// # Errors
     /// [`EventError::LineBreak`], [`EventError::Nul`].
@@ -154,9 +155,14 @@ impl Event {
         self.lines.len() + 1
     }
 
-    /// Whether a numbering writer gives it an id.
-    pub(super) const fn wants_number(&self) -> bool {
-        self.dispatches && !self.has_id
+    /// Whether it has an id of its own, which a writer that numbers leaves.
+    pub(super) const fn has_id(&self) -> bool {
+        self.has_id
+    }
+
+    /// Whether a receiver hands it on.
+    pub(super) const fn is_dispatched(&self) -> bool {
+        self.dispatches
     }
 
     /// Appends the event, with the blank line that ends it.

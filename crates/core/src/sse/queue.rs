@@ -124,12 +124,15 @@ impl Queue {
     /// Queues `event` and returns its number.
     pub(super) fn push(&mut self, event: &Event) -> u64 {
         let before = self.buffer.len();
-        if self.numbered && event.wants_number() {
-            self.number();
+        match (self.numbered && event.is_dispatched(), event.has_id()) {
+            (true, false) => self.number(),
+            // Its number is taken by its own id: who counts events counts it.
+            (true, true) => self.next_id += 1,
+            (false, _) => {}
         }
         self.buffer.put_slice(event.lines());
         self.buffer.put_u8(b'\n');
-        self.count(before)
+        self.count(before, event.is_dispatched())
     }
 
     /// Queues an event with `value` as JSON, written straight into the queue.
@@ -154,7 +157,7 @@ impl Queue {
         match written {
             Err(error) => Some(Err(error)),
             Ok(()) if too_much => None,
-            Ok(()) => Some(Ok(self.count(before))),
+            Ok(()) => Some(Ok(self.count(before, true))),
         }
     }
 
@@ -174,13 +177,16 @@ impl Queue {
         self.next_id += 1;
     }
 
-    /// Counts the frame that has come after so many bytes of the buffer.
-    fn count(&mut self, before: usize) -> u64 {
+    /// Counts the frame that has come after so many bytes of the buffer. A log keeps
+    /// events alone: it finds a frame by its number, and a comment has none.
+    fn count(&mut self, before: usize, is_event: bool) -> u64 {
         self.queued += 1;
         self.stats.frames += 1;
         self.stats.queued += (self.buffer.len() - before) as u64;
         if let Some(kept) = &mut self.kept {
-            kept.add(&self.buffer[before..]);
+            if is_event {
+                kept.add(&self.buffer[before..]);
+            }
             if kept.is_unread {
                 // It has gone as far as it ever will.
                 self.buffer.truncate(before);

@@ -36,8 +36,8 @@ impl Kept {
     }
 }
 
-/// The log's end of a stream: every frame, in the order and the very bytes of the wire
-/// (heartbeats left out). What the log has not taken is held in memory.
+/// The log's end of a stream: every event, in the order and the very bytes of the wire
+/// (heartbeats and other comments left out). What the log has not taken is held in memory.
 ///
 /// ```
 /// use spinlane_core::sse::{self, Event, WriterConfig};
@@ -234,6 +234,28 @@ mod tests {
             assert_eq!(last.lengths, [TWO.len()]);
             let read = body.collect().await.unwrap().to_bytes();
             assert_eq!(read, format!("{ONE}{TWO}"));
+        });
+    }
+
+    /// A log finds a frame by its number, which is its place among those that were kept.
+    #[test]
+    fn each_frame_that_is_kept_has_its_number_as_its_place() {
+        let world = World::new();
+        let (writer, body, recording, _) = recorded(&world, 1 << 10);
+        world.run(async {
+            writer.feed(Event::data("one")).await.unwrap();
+            writer.feed(Event::comment("not an event")).await.unwrap();
+            let own = Event::data("two").id("its own").unwrap();
+            writer.feed(own).await.unwrap();
+            writer.feed(Event::data("three")).await.unwrap();
+            drop(writer);
+            let kept = recording.take();
+            let two = "id: its own\ndata: two\n\n";
+            let three = "id: 3\ndata: three\n\n";
+            assert_eq!(kept.frames, format!("{ONE}{two}{three}"));
+            assert_eq!(kept.lengths, [ONE.len(), two.len(), three.len()]);
+            let read = body.collect().await.unwrap().to_bytes();
+            assert_eq!(read, format!("{ONE}: not an event\n\n{two}{three}"));
         });
     }
 

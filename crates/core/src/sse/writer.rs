@@ -264,6 +264,7 @@ impl Writer {
 
     /// Keeps the stream for a log as well, from here on. It then goes on when its body
     /// is dropped, which aborts nothing: writers learn of it by the [`Recording`] alone.
+    /// Events are kept, comments are not: nobody who reads them again would see them.
     pub fn record(&self) -> Recording {
         Recording::of(&self.0.0)
     }

@@ -12,7 +12,7 @@ type Calls<'a> = &'a [(&'a str, Value)];
 
 /// A run whose model asks for this, a turn after another, and then answers.
 async fn run(browser: &mut Browser<'_>, prompt: &Value, turns: &[Calls<'_>]) -> Vec<Frame> {
-    let anthropic = browser.dj.upstreams.anthropic();
+    let anthropic = browser.upstreams.anthropic();
     anthropic.reset();
     for calls in turns {
         let asking =

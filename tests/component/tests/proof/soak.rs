@@ -4,14 +4,15 @@
 //! 20 seconds; minutes with `SPINLANE_SOAK_MINUTES=5`.
 
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use spinlane_component_tests::hosts::{Process, free_port, start_logged};
+use spinlane_component_tests::hosts::{Process, free_port, start_logging};
 use spinlane_component_tests::load::judge::{Broken, Judged};
 use spinlane_component_tests::load::rest::{holds_only_what_lives, now};
 use spinlane_component_tests::load::{Load, VARIABLES};
-use spinlane_component_tests::{Dj, alone, start_upstreams, variables_of};
+use spinlane_component_tests::{Dj, alone, catalogue_variables, start_upstreams};
 use spinlane_upstreams::Upstreams;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{ChildStderr, Command};
@@ -34,20 +35,21 @@ struct Apart {
 impl Apart {
     async fn start(upstreams: &Upstreams, store: &Path) -> Self {
         let port = free_port();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_host-apart"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_host-to-kill"));
         command
             .arg(format!("127.0.0.1:{port}"))
             .arg(store)
             .arg(upstreams.anthropic().origin())
             .arg(format!("public_url=http://127.0.0.1:{port}"));
-        let variables = variables_of(upstreams);
+        let variables = catalogue_variables(upstreams);
         let variables = variables
             .iter()
             .map(|(name, value)| (*name, value.as_str()));
         for (name, value) in variables.chain(VARIABLES) {
             command.arg(format!("{name}={value}"));
         }
-        let (process, log) = start_logged(&mut command, port).await;
+        let mut process = start_logging(&mut command, port, Stdio::piped()).await;
+        let log = process.log().expect("it was asked for");
         let lines = Arc::default();
         tokio::spawn(keep(log, Arc::clone(&lines)));
         Self {
