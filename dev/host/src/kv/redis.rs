@@ -2,12 +2,16 @@
 //! labels, counters as decimal text, no reading of many keys at once.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::Context;
-use redis::aio::ConnectionManager;
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{AsyncCommands, Client, Commands};
 
 use super::{Answer, Backend, Found};
+
+/// How long a Redis may take to accept a connection.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A connection that all instances share; it is made anew when it breaks.
 pub(crate) struct Redis {
@@ -20,7 +24,7 @@ impl Redis {
     pub(crate) async fn open(url: &str) -> anyhow::Result<Self> {
         // The address may hold a password: it is not repeated.
         let client = Client::open(url).context("--store: not a Redis address")?;
-        let connection = ConnectionManager::new(client.clone());
+        let connection = ConnectionManager::new_with_config(client.clone(), config());
         let connection = connection.await.context("--store: cannot reach Redis")?;
         Ok(Self { client, connection })
     }
@@ -32,6 +36,16 @@ impl Redis {
         let connection = self.connection.clone();
         Box::pin(async move { call(connection).await.map_err(|error| error.to_string()) })
     }
+}
+
+/// A call that finds no Redis fails at once, and the next one tries again: an application
+/// is held up by a call. By default, as in Spin, this client tries again after a second
+/// and then every minute (<https://github.com/redis-rs/redis-rs/issues/1830>), and calls
+/// wait for that.
+fn config() -> ConnectionManagerConfig {
+    ConnectionManagerConfig::new()
+        .set_number_of_retries(0)
+        .set_connection_timeout(CONNECTION_TIMEOUT)
 }
 
 impl Backend for Redis {

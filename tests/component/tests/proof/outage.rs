@@ -26,8 +26,9 @@ const ALONE: Duration = Duration::from_secs(5);
 /// What a client has seen of one request.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
-    /// When it was sent.
+    /// When it was sent, and when the answer was there.
     at: Instant,
+    answered: Instant,
     is_served: bool,
 }
 
@@ -63,16 +64,19 @@ impl Load<'_> {
                 // As a client that comes again, if sooner than it was told.
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
-            let is_served = status == 200;
-            self.seen.borrow_mut().push(Seen { at, is_served });
+            self.seen.borrow_mut().push(Seen {
+                at,
+                answered: Instant::now(),
+                is_served: status == 200,
+            });
         }
     }
 
-    /// How many that were sent from `begin` to `end` were served, and refused.
-    fn counted(&self, begin: Instant, end: Instant) -> (usize, usize) {
+    /// How many were served and refused of those that `which`.
+    fn counted(&self, which: impl Fn(&Seen) -> bool) -> (usize, usize) {
         let seen = self.seen.borrow();
-        let within = seen.iter().filter(|seen| begin <= seen.at && seen.at < end);
-        let (served, refused): (Vec<_>, Vec<_>) = within.partition(|seen| seen.is_served);
+        let within = seen.iter().filter(|seen| which(seen));
+        let (served, refused): (Vec<&Seen>, Vec<&Seen>) = within.partition(|seen| seen.is_served);
         (served.len(), refused.len())
     }
 }
@@ -133,7 +137,6 @@ async fn a_redis_that_comes_back_empty_does_no_harm() {
 }
 
 async fn goes_and_comes_back(mut redis: Redis, keeps: bool) {
-    let start = Instant::now();
     let dj = Dj::start_public_on(&redis.url, &VARIABLES).await;
     let anthropic = dj.upstreams.anthropic();
     let token = Browser::new(&dj).log_in().await;
@@ -158,8 +161,8 @@ async fn goes_and_comes_back(mut redis: Redis, keeps: bool) {
     let outage = async {
         let second = Duration::from_secs(1);
         tokio::time::sleep(second).await;
-        redis.kill().await;
         let gone = Instant::now();
+        redis.kill().await;
         tokio::time::sleep(second).await;
         for (path, status) in [("/health", 200), ("/ready", 503)] {
             assert_eq!(get(&dj.host, path).await.0, status, "{path}");
@@ -174,12 +177,10 @@ async fn goes_and_comes_back(mut redis: Redis, keeps: bool) {
     let clients = join_all((0..6).map(|number| load.client(number)));
     let (clients, (gone, back), rest) = futures::join!(clients, outage, begun.remaining());
     drop(clients);
-    let (before, during) = (load.counted(start, gone), load.counted(gone, back));
-    let after = back + ALONE;
-    let (soon, then) = (
-        load.counted(back, after),
-        load.counted(after, Instant::now()),
-    );
+    let before = load.counted(|seen| seen.answered < gone);
+    let during = load.counted(|seen| seen.at >= gone && seen.answered < back);
+    let soon = load.counted(|seen| seen.answered >= back && seen.at < back + ALONE);
+    let then = load.counted(|seen| seen.at >= back + ALONE);
     println!("served and refused: {before:?}, outage {during:?}, back {soon:?}, then {then:?}");
     assert!(before.0 > 0 && before.1 == 0, "{before:?}");
     assert!(during.1 > 0, "{during:?}");
