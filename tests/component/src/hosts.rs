@@ -1,14 +1,16 @@
 //! Hosts that are programs of their own: `wasmtime serve` and Spin.
 
+use std::ffi::OsStr;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Instant;
 
+use spinlane_upstreams::Upstreams;
 use tempfile::TempDir;
 use tokio::process::{Child, ChildStderr, Command};
 
-use crate::{PATIENCE, repository};
+use crate::{PATIENCE, catalogue_variables, repository};
 
 /// A host's process, which ends with this value, and so do its children: `spin
 /// up` serves by one.
@@ -36,6 +38,29 @@ pub fn program(variable: &str) -> Option<PathBuf> {
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     listener.local_addr().expect("its address").port()
+}
+
+/// The DJ in a process of its own, by this package's `host-to-kill` at `program`: on
+/// `port`, where users come back to from logins, with its store at `store` and variables
+/// beside those of `upstreams`.
+pub fn apart(
+    program: &str,
+    port: u16,
+    store: impl AsRef<OsStr>,
+    upstreams: &Upstreams,
+    variables: &[(&str, &str)],
+) -> Command {
+    let address = format!("127.0.0.1:{port}");
+    let mut command = Command::new(program);
+    command.arg(&address).arg(store);
+    command.arg(upstreams.anthropic().origin());
+    command.arg(format!("public_url=http://{address}"));
+    let catalogue = catalogue_variables(upstreams);
+    let catalogue = catalogue.iter().map(|(name, value)| (*name, &**value));
+    for (name, value) in catalogue.chain(variables.iter().copied()) {
+        command.arg(format!("{name}={value}"));
+    }
+    command
 }
 
 /// Starts `command` and waits until `/health` answers on `port`.

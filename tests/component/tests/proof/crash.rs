@@ -2,7 +2,7 @@
 //! told is so after each start.
 //!
 //! 5 times, more with `SPINLANE_CRASHES=50`; at other moments with
-//! `SPINLANE_CRASH_SEED`.
+//! `SPINLANE_PROOF_SEED`.
 
 mod clients;
 
@@ -16,13 +16,13 @@ use serde_json::{Value, json};
 use spinlane_component_tests::chat::Chat;
 use spinlane_component_tests::hosts::{self, Process};
 use spinlane_component_tests::runs::{prompt, sent};
-use spinlane_component_tests::{OPERATOR, PATIENCE, catalogue_variables, start_upstreams};
+use spinlane_component_tests::{OPERATOR, PATIENCE, start_upstreams};
 use spinlane_core::testing::SeededEntropy;
 use spinlane_upstreams::Upstreams;
 use spinlane_upstreams::anthropic::Script;
 use tempfile::TempDir;
-use tokio::process::Command;
 
+use crate::{given, seed};
 use clients::Clients;
 
 /// Wide enough for what one crash after the other leaves behind within a lease.
@@ -34,11 +34,6 @@ const LANES_WHOLE: Duration = Duration::from_secs(20);
 
 /// The same for the runs of a caller.
 const RUNS_WHOLE: Duration = Duration::from_secs(25);
-
-fn number(variable: &str, default: u64) -> u64 {
-    let set = std::env::var(variable).ok();
-    set.and_then(|text| text.parse().ok()).unwrap_or(default)
-}
 
 /// The host on one store, with its upstreams and what it has logged.
 struct Site {
@@ -59,18 +54,16 @@ impl Site {
     /// Starts the host anew.
     async fn start(&self) -> Process {
         let port = hosts::free_port();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_host-to-kill"));
-        command
-            .arg(format!("127.0.0.1:{port}"))
-            .arg(self.folder.path().join("store.db"))
-            .arg(self.upstreams.anthropic().origin())
-            .arg(format!("public_url=http://127.0.0.1:{port}"))
-            .arg(format!("lane_limits=anthropic={LANE}"))
-            .arg(format!("admin_token={OPERATOR}"))
-            .args(["caller_limit=100000/10m", "client_ip_header=x-client"]);
-        for (name, value) in catalogue_variables(&self.upstreams) {
-            command.arg(format!("{name}={value}"));
-        }
+        let lanes = format!("anthropic={LANE}");
+        let variables = [
+            ("lane_limits", lanes.as_str()),
+            ("admin_token", OPERATOR),
+            ("caller_limit", "100000/10m"),
+            ("client_ip_header", "x-client"),
+        ];
+        let program = env!("CARGO_BIN_EXE_host-to-kill");
+        let store = self.folder.path().join("store.db");
+        let mut command = hosts::apart(program, port, store, &self.upstreams, &variables);
         let log = File::options().create(true).append(true).open(self.log());
         hosts::start_logging(&mut command, port, log.expect("a log")).await
     }
@@ -112,10 +105,7 @@ fn values_are_whole(store: &Path) {
 
 #[tokio::test]
 async fn what_was_acknowledged_is_there_after_every_crash() {
-    let (crashes, seed) = (
-        number("SPINLANE_CRASHES", 5),
-        number("SPINLANE_CRASH_SEED", 18),
-    );
+    let (crashes, seed) = (given("SPINLANE_CRASHES", 5), seed());
     let (site, clients) = (Site::new().await, Clients::default());
     let mut host = site.start().await;
     let mut killed = Instant::now();

@@ -8,14 +8,14 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use spinlane_component_tests::hosts::{Process, free_port, start_logging};
+use spinlane_component_tests::hosts::{Process, apart, free_port, start_logging};
 use spinlane_component_tests::load::judge::{Broken, Judged};
 use spinlane_component_tests::load::rest::{holds_only_what_lives, now};
 use spinlane_component_tests::load::{Load, VARIABLES};
-use spinlane_component_tests::{Dj, alone, catalogue_variables, start_upstreams};
+use spinlane_component_tests::{Dj, alone, start_upstreams};
 use spinlane_upstreams::Upstreams;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{ChildStderr, Command};
+use tokio::process::ChildStderr;
 
 use crate::{given, passed, rested, seed};
 
@@ -35,19 +35,8 @@ struct Apart {
 impl Apart {
     async fn start(upstreams: &Upstreams, store: &Path) -> Self {
         let port = free_port();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_host-to-kill"));
-        command
-            .arg(format!("127.0.0.1:{port}"))
-            .arg(store)
-            .arg(upstreams.anthropic().origin())
-            .arg(format!("public_url=http://127.0.0.1:{port}"));
-        let variables = catalogue_variables(upstreams);
-        let variables = variables
-            .iter()
-            .map(|(name, value)| (*name, value.as_str()));
-        for (name, value) in variables.chain(VARIABLES) {
-            command.arg(format!("{name}={value}"));
-        }
+        let program = env!("CARGO_BIN_EXE_host-to-kill");
+        let mut command = apart(program, port, store, upstreams, &VARIABLES);
         let mut process = start_logging(&mut command, port, Stdio::piped()).await;
         let log = process.log().expect("it was asked for");
         let lines = Arc::default();

@@ -10,7 +10,6 @@ use spinlane_component_tests::redis::Redis;
 use spinlane_component_tests::runs::{prompt, refused, sent};
 use spinlane_component_tests::{PATIENCE, hosts, settled, start_upstreams, with_upstreams};
 use spinlane_upstreams::anthropic::Script;
-use tokio::process::Command;
 
 const VARIABLES: [(&str, &str); 3] = [
     ("caller_limit", "1000/10m"),
@@ -32,11 +31,8 @@ async fn what_a_killed_host_has_held_is_free_within_a_lease_and_the_other_goes_o
     let upstreams = start_upstreams().await;
     let anthropic = upstreams.anthropic();
     let port = hosts::free_port();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_host-to-kill"));
-    command
-        .arg(format!("127.0.0.1:{port}"))
-        .args([&redis.url, &anthropic.origin()])
-        .args(VARIABLES.map(|(name, value)| format!("{name}={value}")));
+    let program = env!("CARGO_BIN_EXE_host-to-kill");
+    let mut command = hosts::apart(program, port, &redis.url, &upstreams, &VARIABLES);
     let first = hosts::start(&mut command, port).await;
     let other = with_upstreams(&upstreams).store(&redis.url);
     let other = VARIABLES

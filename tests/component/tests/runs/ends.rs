@@ -6,11 +6,8 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use spinlane_component_tests::redis::Redis;
 use spinlane_component_tests::runs::{again, prompt, read, refused, run_of, sent};
-use spinlane_component_tests::{
-    Dj, PATIENCE, built, hosts, settled, start_upstreams, with_upstreams,
-};
+use spinlane_component_tests::{Dj, PATIENCE, hosts, settled, start_upstreams, with_upstreams};
 use spinlane_upstreams::anthropic::Script;
-use tokio::process::Command;
 
 /// A run of `dj` that says a word and then nothing, whose client has gone.
 async fn left(dj: &Dj, script: Script) -> String {
@@ -104,11 +101,8 @@ async fn a_run_is_read_at_another_host_until_its_own_is_killed() {
     };
     let upstreams = start_upstreams().await;
     let port = hosts::free_port();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_host-to-kill"));
-    command
-        .arg(format!("127.0.0.1:{port}"))
-        .args([&redis.url, &upstreams.anthropic().origin()])
-        .env("SPINLANE_COMPONENT", built("SPINLANE_COMPONENT"));
+    let program = env!("CARGO_BIN_EXE_host-to-kill");
+    let mut command = hosts::apart(program, port, &redis.url, &upstreams, &[]);
     let first = hosts::start(&mut command, port).await;
     let other = with_upstreams(&upstreams).store(&redis.url).start();
     let other = other.await.expect("the host starts");
