@@ -63,6 +63,7 @@ const CALLERS: u64 = 64;
 #[derive(Clone, Debug)]
 struct Gone {
     number: u64,
+    client: Client,
     trace: String,
     at: Instant,
     within: Duration,
@@ -300,6 +301,7 @@ impl<'a> Asked<'a> {
     fn gone(&self, within: Duration) {
         lock(&self.load.gone).push(Gone {
             number: self.number,
+            client: self.client,
             trace: self.trace.clone(),
             at: Instant::now(),
             within,

@@ -120,8 +120,14 @@ impl Load<'_> {
             self.tally.took(gone.what(), after);
             ensure!(
                 after <= gone.within,
-                "request {}: its client had gone for {after:?}, and a call was there still: {call:?}",
-                gone.number
+                "request {}, whose client {}, had a call for {after:?} after that: {} {} from \
+                 {:?} on, which ended {:?}",
+                gone.number,
+                gone.client,
+                call.method,
+                call.path,
+                call.started,
+                call.ended
             );
         }
         Ok(())

@@ -141,6 +141,10 @@ async fn is_abandoned(
     conversation: &Conversation,
 ) -> Judged {
     asked.gone(ABANDONED);
+    if !heard.text.contains("\"content\"") {
+        // The model has perhaps not been asked yet: to look now would be to read it.
+        return Ok(());
+    }
     let anthropic = asked.load.upstreams.anthropic();
     let ended = anthropic.wait_for_end_of(&asked.trace, ABANDONED).await;
     ensure!(ended.is_ok(), "the run of a client that has gone goes on");
