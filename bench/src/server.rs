@@ -15,6 +15,12 @@ use crate::proc;
 /// How long a host may take to answer: compiling is part of it.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// A host that took less than a twentieth of this has come to rest.
+const MOMENT: Duration = Duration::from_millis(400);
+
+/// How many of them it may take for that.
+const MOMENTS: u32 = 50;
+
 /// Between two attempts to reach a host that starts.
 const ATTEMPTS: Duration = Duration::from_millis(1);
 
@@ -70,7 +76,21 @@ impl Server {
             tokio::time::sleep(ATTEMPTS).await;
         }
         server.start = begin.elapsed();
+        server.settled().await?;
         Ok(server)
+    }
+
+    /// Waits until it does nothing any more, if not for ever: hosts that have compiled a
+    /// component compress and store the code beside their first requests.
+    async fn settled(&self) -> Result<()> {
+        for _ in 0..MOMENTS {
+            let before = self.cpu()?;
+            tokio::time::sleep(MOMENT).await;
+            if self.cpu()? - before <= MOMENT / 20 {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// The processor time that it has taken so far.
