@@ -1,7 +1,7 @@
 //! Load for a while, on a host that is a process of its own: at the end it is as it was
 //! after warming up.
 //!
-//! 20 seconds; minutes with `SPINLANE_SOAK_MINUTES=5`.
+//! 20 seconds, without a look at its memory; minutes with `SPINLANE_SOAK_MINUTES=5`.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -21,6 +21,8 @@ use crate::{given, passed, rested, seed};
 
 /// Requests that are under way at a time.
 const AT_ONCE: usize = 16;
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// How much more memory the process may have at the end than after warming up: a part of
 /// what it had then.
@@ -76,7 +78,7 @@ async fn keep(log: ChildStderr, lines: Arc<Mutex<Vec<String>>>) {
 fn length() -> Duration {
     match given("SPINLANE_SOAK_MINUTES", 0) {
         0 => Duration::from_secs(20),
-        minutes => Duration::from_secs(60 * minutes),
+        minutes => MINUTE * u32::try_from(minutes).expect("some minutes"),
     }
 }
 
@@ -120,8 +122,11 @@ async fn load_leaves_nothing_behind() {
         load.tally
     );
 
-    let growth = end as f64 / warm as f64 - 1.0;
-    assert!(growth.abs() <= FLAT, "from {warm} to {end} KiB");
+    // Seconds do not warm a process up: not every place of an instance was used by then.
+    if length() >= MINUTE {
+        let growth = end as f64 / warm as f64 - 1.0;
+        assert!(growth.abs() <= FLAT, "from {warm} to {end} KiB");
+    }
     // The process ends; what it has left in its store is looked at from another.
     drop(host);
     let dj = Dj::start_public_on(&store, &VARIABLES).await;
