@@ -126,7 +126,7 @@ pub fn frames(text: &str, first: u64) -> Judged<Vec<Frame>> {
     let mut frames = Vec::new();
     let mut broken = None;
     let decoded = Decoder::new(1 << 20).push(text.as_bytes(), |event| {
-        match frame(&event.id, &event.data, first + frames.len() as u64) {
+        match frame(event.id, &event.data, first + frames.len() as u64) {
             Ok(frame) => frames.push(frame),
             Err(wrong) => broken = broken.take().or(Some(wrong)),
         }

@@ -72,7 +72,7 @@ impl Asked<'_> {
     }
 
     /// All of a run, from its beginning; `None` where a store in trouble has lost it.
-    async fn from_its_beginning(&self, run: &str) -> Judged<Option<Heard>> {
+    async fn read_all_again(&self, run: &str) -> Judged<Option<Heard>> {
         match self.again(run, 0).await? {
             Again::Stream(response) => hear(response, Client::Stays).await.map(Some),
             Again::Nothing => Err(Broken(format!("nothing is known of {run}"))),
@@ -120,15 +120,15 @@ pub(super) async fn resumed(asked: &Asked<'_>) -> Judged {
     };
     let ended = asked.judged(&run, &all, &conversation.turns)?;
     asked.is_whole(&ended, &all)?;
-    let Some(again) = asked.from_its_beginning(&run).await? else {
+    let Some(again) = asked.read_all_again(&run).await? else {
         return Ok(());
     };
-    let lost = again.frames().contains("\"run_lost\"");
+    asked.goes_on(&again, &all)?;
+    let is_same = again.frames().len() == all.frames().len();
     ensure!(
-        again.frames() == all.frames() || lost && asked.load.is_in_trouble(),
-        "read again it is another: {} and {}",
-        again.text,
-        all.text
+        is_same || asked.load.is_in_trouble(),
+        "read again there is more: {}",
+        again.text
     );
     Ok(())
 }
@@ -148,7 +148,7 @@ async fn is_abandoned(
     let anthropic = asked.load.upstreams.anthropic();
     let ended = anthropic.wait_for_end_of(&asked.trace, ABANDONED).await;
     ensure!(ended.is_ok(), "the run of a client that has gone goes on");
-    let Some(late) = asked.from_its_beginning(run).await? else {
+    let Some(late) = asked.read_all_again(run).await? else {
         return Ok(());
     };
     let ended = asked.judged(run, &late, &conversation.turns)?;
@@ -157,13 +157,7 @@ async fn is_abandoned(
         Ended::Whole | Ended::Failed(_) | Ended::Incomplete(_)
     );
     ensure!(is_end, "a run that nobody read has no end: {}", late.text);
-    let begin = heard.frames();
-    ensure!(
-        late.frames().starts_with(&begin),
-        "{} does not go on {begin}",
-        late.text
-    );
-    Ok(())
+    asked.goes_on(&late, heard)
 }
 
 /// One prompt twice, with one Idempotency-Key: one run.
@@ -218,12 +212,7 @@ pub(super) async fn replayed(asked: &Asked<'_>) -> Judged {
         && (run == first || !asked.load.is_in_trouble())
     {
         ensure!(run == first, "one key has two runs: {first} and {run}");
-        let begin = heard.frames();
-        ensure!(
-            again.frames().starts_with(&begin),
-            "{} does not go on {begin}",
-            again.text
-        );
+        second.goes_on(&again, &heard)?;
     }
     second.another_body_is_refused(&key).await
 }
@@ -253,6 +242,18 @@ impl Asked<'_> {
             }
         }
         Err(Broken("a key is pending for ever".into()))
+    }
+
+    /// What was read `again` is what was heard before, and what comes after it; nothing
+    /// where a store in trouble has lost it.
+    fn goes_on(&self, again: &Heard, before: &Heard) -> Judged {
+        let (again, before) = (again.frames(), before.frames());
+        let is_lost = self.load.is_in_trouble() && again.contains("\"run_lost\"");
+        ensure!(
+            is_lost || again.starts_with(&before),
+            "{again} does not go on {before}"
+        );
+        Ok(())
     }
 
     async fn another_body_is_refused(&self, key: &str) -> Judged {
