@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
@@ -74,10 +74,10 @@ impl Kept {
             !all.is_empty(),
             "SPINLANE_WRITE_STORE=NAME writes the first"
         );
-        all.into_iter().map(Self::load).collect()
+        all.iter().map(|folder| Self::load(folder)).collect()
     }
 
-    fn load(folder: PathBuf) -> Self {
+    fn load(folder: &Path) -> Self {
         let text = |name: &str| std::fs::read_to_string(folder.join(name)).expect("a fixture");
         let (mut values, mut counters) = (Values::new(), BTreeMap::new());
         for line in text("store.txt").lines() {
