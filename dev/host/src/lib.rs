@@ -129,7 +129,8 @@ impl Builder {
         self
     }
 
-    /// Prints what components log to standard error.
+    /// Prints what components log to standard error, in place of keeping it for
+    /// [`Host::logs`].
     #[must_use]
     pub fn print_logs(mut self, print: bool) -> Self {
         self.print_logs = print;

@@ -70,6 +70,8 @@ impl Logs {
         if kept.print {
             // Not `eprintln`, which panics when nobody reads any more.
             let _ = writeln!(io::stderr(), "{line}");
+            // A program that prints it is not asked for it: memory for nobody.
+            return;
         }
         kept.push(line);
         kept.news.send_replace(());
