@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use spinlane_upstreams::Upstreams;
@@ -21,6 +22,11 @@ pub struct Process {
     pub origin: String,
 }
 
+/// Where ports for tests begin, and how many there are: below those of connections, which
+/// begin at 32,768 on Linux.
+const FIRST_PORT: u16 = 20_000;
+const PORTS: u32 = 10_000;
+
 /// The program that `cargo xtask test` has found, or `None`: xtask names at the
 /// end what was not run.
 pub fn program(variable: &str) -> Option<PathBuf> {
@@ -31,13 +37,20 @@ pub fn program(variable: &str) -> Option<PathBuf> {
     path.map(PathBuf::from)
 }
 
-/// A port that was free a moment ago.
+/// A port that was free a moment ago, and another one each time. Not one of those that the
+/// system gives to connections: one of another test would have it before it is listened on.
 ///
 /// # Panics
 /// When there is none.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("its address").port()
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    let mut ports = (0..PORTS).map(|_| {
+        let tried = TRIED.fetch_add(1, Ordering::Relaxed);
+        let at = std::process::id().wrapping_mul(101).wrapping_add(tried);
+        FIRST_PORT + u16::try_from(at % PORTS).expect("it is below 10,000")
+    });
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    ports.find(is_free).expect("a free port")
 }
 
 /// The DJ in a process of its own, by this package's `host-to-kill` at `program`: on
