@@ -80,8 +80,8 @@ impl Server {
         Ok(server)
     }
 
-    /// Waits until it does nothing any more, if not for ever: hosts that have compiled a
-    /// component compress and store the code beside their first requests.
+    /// Waits until it has come to rest, 20 s at most: hosts that have compiled a component
+    /// compress and store the code beside their first requests, whose cost it is not.
     async fn settled(&self) -> Result<()> {
         for _ in 0..MOMENTS {
             let before = self.cpu()?;

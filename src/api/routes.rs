@@ -113,6 +113,8 @@ fn place(path: &str) -> Option<usize> {
 }
 
 fn matches(template: &str, path: &str) -> bool {
+    // Compared first: a request's path is looked for several times, and most templates
+    // are another's. (Parting all of them was 2.5 % of `/health` on `wasmtime serve`.)
     let Some((literal, _)) = template.split_once('{') else {
         return path == template;
     };

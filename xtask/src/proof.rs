@@ -32,15 +32,15 @@ pub(crate) struct ProofOptions {
 /// A test program, or a part of one, and what makes it longer than in the test command.
 struct Long {
     what: &'static str,
-    /// Which tests: `cargo test`'s selection, and the beginning of their names.
-    of: &'static [&'static str],
+    /// Which programs, as `cargo test` takes it, and how the tests' names begin.
+    programs: &'static [&'static str],
     tests: &'static str,
     longer: (&'static str, u64),
 }
 
 const SOAK: Long = Long {
     what: "soak",
-    of: &["--test", "proof"],
+    programs: &["--test", "proof"],
     tests: "soak::",
     longer: ("SPINLANE_SOAK_MINUTES", 5),
 };
@@ -48,32 +48,32 @@ const SOAK: Long = Long {
 const ALL: [Long; 6] = [
     Long {
         what: "faults, on the real component",
-        of: &["--test", "proof"],
+        programs: &["--test", "proof"],
         tests: "faults::",
         longer: ("SPINLANE_PROOF_REQUESTS", 10_000),
     },
     SOAK,
     Long {
         what: "crashes",
-        of: &["--test", "proof"],
+        programs: &["--test", "proof"],
         tests: "crash::",
         longer: ("SPINLANE_CRASHES", 50),
     },
     Long {
         what: "faults, in virtual time",
-        of: &["--lib"],
+        programs: &["--lib"],
         tests: "chat::tests::faults::",
         longer: ("PROPTEST_CASES", 20_000),
     },
     Long {
         what: "several threads",
-        of: &["--test", "threads"],
+        programs: &["--test", "threads"],
         tests: "",
         longer: ("PROPTEST_CASES", 20_000),
     },
     Long {
         what: "bytes of others",
-        of: &["--lib"],
+        programs: &["--lib"],
         tests: "seeded::",
         longer: ("SPINLANE_FUZZ_SECONDS", 120),
     },
@@ -84,7 +84,7 @@ impl Long {
         let mut tests = test::tests(not_run);
         let (variable, value) = self.longer;
         tests
-            .args(self.of)
+            .args(self.programs)
             .args(["--", self.tests, "--nocapture"])
             .env(variable, value.to_string());
         seeded(&mut tests, seed);

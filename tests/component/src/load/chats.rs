@@ -1,21 +1,20 @@
 //! Chats whose clients have one connection.
 
-use futures::future::join;
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use spinlane_upstreams::catalogue::OWN_PLAYLIST;
 
-use super::client::{Client, Heard, head, hear};
+use super::client::{Client, Heard, head};
 use super::judge::{self, Broken, Ended, Frame, Judged, ensure};
-use super::services::Which;
+use super::services::Upstream;
 use super::words::{Conversation, Tool, Turn};
-use super::{Asked, GONE, lock};
+use super::{GONE, Visit, lock};
 use crate::browser::SESSION;
 
 /// The chat's route.
 const MESSAGE: &str = "/api/chat-stream/message";
 
-impl Asked<'_> {
+impl Visit<'_> {
     /// A prompt.
     pub(super) fn prompt(&self, body: &Value) -> RequestBuilder {
         self.request(Method::POST, MESSAGE).json(body)
@@ -34,8 +33,7 @@ impl Asked<'_> {
 
     /// Judges all that a client has of a run's stream: how it has ended.
     pub(super) fn judged(&self, run: &str, heard: &Heard, turns: &[Turn]) -> Judged<Ended> {
-        self.load.secrets.are_not_in("a stream", &heard.text)?;
-        let frames = judge::frames(&heard.frames(), 1)?;
+        let (frames, ended) = self.ended(heard)?;
         if let Some(first) = frames.first() {
             let is_run = first.kind == "run" && first.data["id"] == run;
             // Of a run whose log was lost, its reader has nothing else to say.
@@ -46,20 +44,11 @@ impl Asked<'_> {
                 heard.text
             );
         }
-        let ended = judge::end(&frames, self.load.is_in_trouble())?;
-        ensure!(
-            !heard.is_all || ended != Ended::Cut,
-            "a stream without its last frame: {}",
-            heard.text
-        );
         judge::said(&frames, turns, &ended).map_err(|Broken(what)| {
             let what = format!("{what}: {}", heard.text);
             Broken(what)
         })?;
         tools_end(&frames, heard)?;
-        if heard.is_all {
-            self.tally().count("last frames", ended.to_string());
-        }
         Ok(ended)
     }
 
@@ -82,6 +71,7 @@ impl Asked<'_> {
         let Client::Stops(after) = self.client else {
             return Ok(());
         };
+        // It is what the client does, not a wait for something.
         tokio::time::sleep(after).await;
         let path = format!("/api/chat-stream/{run}/stop");
         let request = self.request(Method::POST, &path);
@@ -127,17 +117,17 @@ pub(super) fn run_of(response: &Response) -> Judged<String> {
 }
 
 /// A chat, in which the model asks for `tool`.
-pub(super) async fn chat(asked: &Asked<'_>, tool: Tool) -> Judged {
+pub(super) async fn chat(visit: &Visit<'_>, tool: Tool) -> Judged {
     let has_tool = tool != Tool::Nothing;
-    let of_a_service = asked.goes_wrong && has_tool && asked.chance.percent(50);
-    let of_the_model = asked.goes_wrong && !of_a_service;
-    let mut conversation = Conversation::new(asked.number, tool, of_the_model, &asked.chance);
-    asked.converse(&mut conversation);
+    let of_a_service = visit.goes_wrong && has_tool && visit.chance.percent(50);
+    let of_the_model = visit.goes_wrong && !of_a_service;
+    let mut conversation = Conversation::new(visit.number, tool, of_the_model, &visit.chance);
+    visit.converse(&mut conversation);
     if of_a_service {
-        asked.service_goes_wrong(asked.chance.pick(&[Which::Spotify, Which::Deezer]));
+        visit.service_goes_wrong(visit.chance.pick(&[Upstream::Spotify, Upstream::Deezer]));
     }
-    let mut body = json!({"message": format!("hello {}", asked.number)});
-    let mut request = asked.prompt(&body);
+    let mut body = json!({"message": format!("hello {}", visit.number)});
+    let mut request = visit.prompt(&body);
     if matches!(tool, Tool::Creates | Tool::Edits) {
         body["mode"] = if tool == Tool::Creates {
             "create"
@@ -146,25 +136,16 @@ pub(super) async fn chat(asked: &Asked<'_>, tool: Tool) -> Judged {
         }
         .into();
         body["playlistId"] = OWN_PLAYLIST.into();
-        let cookie = format!("{SESSION}={}", asked.session()?);
-        request = asked.prompt(&body).header("cookie", cookie);
+        let cookie = format!("{SESSION}={}", visit.session()?);
+        request = visit.prompt(&body).header("cookie", cookie);
     }
-    asked.count_client();
-    let Some(response) = head(request, asked.client).await? else {
-        asked.gone(GONE);
+    let Some(response) = visit.answered(request, GONE).await? else {
         return Ok(());
     };
-    asked.status(response.status().as_u16());
-    if response.status() != 200 {
-        return asked.is_explained(&judge::refused(response).await?);
-    }
-    let run = run_of(&response)?;
-    let (heard, stopped) = join(hear(response, asked.client), asked.stop(&run)).await;
-    let heard = heard?;
-    stopped?;
+    let (run, heard) = visit.heard(response).await?;
     if !heard.is_all {
-        asked.gone(GONE);
+        visit.gone(GONE);
     }
-    let ended = asked.judged(&run, &heard, &conversation.turns)?;
-    asked.is_whole(&ended, &heard)
+    let ended = visit.judged(&run, &heard, &conversation.turns)?;
+    visit.is_whole(&ended, &heard)
 }

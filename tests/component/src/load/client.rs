@@ -125,6 +125,7 @@ pub async fn hear(response: Response, client: Client) -> Judged<Heard> {
                 bytes.truncate(most);
                 enough
             }
+            // It is what the client does, not a wait for something.
             Client::Slow(wait) => {
                 tokio::time::sleep(wait).await;
                 false

@@ -4,11 +4,10 @@ use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use spinlane_upstreams::catalogue::{Catalogue, Track};
 
-use super::chats::run_of;
-use super::client::{Client, head, hear};
-use super::judge::{self, Broken, Ended, Judged, ensure};
-use super::services::Which;
-use super::{Asked, GONE};
+use super::client::Client;
+use super::judge::{Broken, Ended, Judged, ensure};
+use super::services::Upstream;
+use super::{GONE, Visit};
 
 /// Tracks of the catalogue that are asked about: few enough that most are cached.
 const POOL: usize = 150;
@@ -16,72 +15,64 @@ const POOL: usize = 150;
 /// Tracks with what is known of each; `None`: nobody knows it.
 type Tracks<'a> = Vec<(Value, Option<&'a Track>)>;
 
-fn tracks<'a>(asked: &Asked<'_>, catalogue: &'a Catalogue) -> Tracks<'a> {
-    let known = (0..asked.chance.below(6)).map(|_| {
-        let track = &catalogue.tracks[asked.chance.below(POOL)];
+fn tracks<'a>(visit: &Visit<'_>, catalogue: &'a Catalogue) -> Tracks<'a> {
+    let known = (0..visit.chance.below(6)).map(|_| {
+        let track = &catalogue.tracks[visit.chance.below(POOL)];
         let artist = catalogue.artist_names(track).next().unwrap_or_default();
         let track_asked = json!({"id": track.id, "title": track.title, "artist": artist,
             "isrc": track.isrc, "durationMs": track.duration_ms});
         (track_asked, Some(track))
     });
     // What nobody has asked about takes calls.
-    let unknown = (0..1 + asked.chance.below(2)).map(|at| {
-        let title = format!("Nothing {}.{at}", asked.number);
+    let unknown = (0..1 + visit.chance.below(2)).map(|at| {
+        let title = format!("Nothing {}.{at}", visit.number);
         (json!({"title": title, "artist": "Nobody"}), None)
     });
     known.chain(unknown).collect()
 }
 
 /// A few tracks, some of which nobody has asked about before.
-pub(super) async fn enrichment(asked: &Asked<'_>) -> Judged {
-    let catalogue = asked.load.upstreams.catalogue();
-    let tracks = tracks(asked, catalogue);
-    if asked.goes_wrong {
-        asked.service_goes_wrong(asked.chance.pick(&[Which::Deezer, Which::Lastfm]));
+pub(super) async fn enrichment(visit: &Visit<'_>) -> Judged {
+    let catalogue = visit.load.upstreams.catalogue();
+    let tracks = tracks(visit, catalogue);
+    if visit.goes_wrong {
+        visit.service_goes_wrong(visit.chance.pick(&[Upstream::Deezer, Upstream::Lastfm]));
     }
-    let streams = asked.chance.percent(60);
+    let streams = visit.chance.percent(60);
     let accept = if streams {
         "text/event-stream"
     } else {
         "application/json"
     };
     let body: Vec<_> = tracks.iter().map(|(track, _)| track).collect();
-    let request = asked.request(Method::POST, "/api/enrich");
+    let request = visit.request(Method::POST, "/api/enrich");
     let request = request
         .header("accept", accept)
         .json(&json!({"tracks": body}));
-    asked.count_client();
-    let Some(response) = head(request, asked.client).await? else {
-        asked.gone(GONE);
+    let Some(response) = visit.answered(request, GONE).await? else {
         return Ok(());
     };
-    asked.status(response.status().as_u16());
-    if response.status() != 200 {
-        return asked.is_explained(&judge::refused(response).await?);
-    }
     let result = match streams {
-        true => streamed(asked, response).await?,
-        false => document(asked, response).await?,
+        true => streamed(visit, response).await?,
+        false => document(visit, response).await?,
     };
     match result {
-        Some(result) => found(asked, &tracks, &result),
+        Some(result) => found(visit, &tracks, &result),
         None => Ok(()),
     }
 }
 
 /// The stream's `result`, where it came to one.
-async fn streamed(asked: &Asked<'_>, response: Response) -> Judged<Option<Value>> {
-    let run = run_of(&response)?;
-    let stopped = asked.stop(&run);
-    let (heard, stopped) = futures::future::join(hear(response, asked.client), stopped).await;
-    let heard = heard?;
-    stopped?;
+async fn streamed(visit: &Visit<'_>, response: Response) -> Judged<Option<Value>> {
+    let (_, heard) = visit.heard(response).await?;
     if !heard.is_all {
-        asked.gone(GONE);
+        visit.gone(GONE);
     }
-    let ended = asked.judged_enrichment(&heard)?;
-    asked.is_whole(&ended, &heard)?;
-    let mut results = judge::frames(&heard.frames(), 1)?.into_iter();
+    let (frames, ended) = visit.ended(&heard)?;
+    let says = frames.iter().any(|frame| frame.kind == "content");
+    ensure!(!says, "an enrichment that talks: {}", heard.text);
+    visit.is_whole(&ended, &heard)?;
+    let mut results = frames.into_iter();
     let result = results.find(|frame| frame.kind == "result");
     let has = result.is_some() || ended != Ended::Whole;
     ensure!(has, "an enrichment without its result: {}", heard.text);
@@ -89,42 +80,23 @@ async fn streamed(asked: &Asked<'_>, response: Response) -> Judged<Option<Value>
 }
 
 /// The whole document.
-async fn document(asked: &Asked<'_>, response: Response) -> Judged<Option<Value>> {
-    if let Client::AfterFrames(_) | Client::InAFrame(_) = asked.client {
-        asked.gone(GONE);
+async fn document(visit: &Visit<'_>, response: Response) -> Judged<Option<Value>> {
+    if let Client::AfterFrames(_) | Client::InAFrame(_) = visit.client {
+        visit.gone(GONE);
         return Ok(None);
     }
     let text = response.text().await;
     let text = text.map_err(|error| Broken(format!("half a document: {error}")))?;
-    asked.load.secrets.are_not_in("a document", &text)?;
+    visit.load.secrets.are_not_in("a document", &text)?;
     let document = serde_json::from_str(&text);
     document
         .map(Some)
         .map_err(|error| Broken(format!("{error}: {text}")))
 }
 
-impl Asked<'_> {
-    fn judged_enrichment(&self, heard: &super::client::Heard) -> Judged<Ended> {
-        self.load.secrets.are_not_in("a stream", &heard.text)?;
-        let frames = judge::frames(&heard.frames(), 1)?;
-        let ended = judge::end(&frames, self.load.is_in_trouble())?;
-        ensure!(
-            !heard.is_all || ended != Ended::Cut,
-            "a stream without its last frame: {}",
-            heard.text
-        );
-        let says = frames.iter().any(|frame| frame.kind == "content");
-        ensure!(!says, "an enrichment that talks: {}", heard.text);
-        if heard.is_all {
-            self.tally().count("last frames", ended.to_string());
-        }
-        Ok(ended)
-    }
-}
-
 /// Nothing is found that is not so, nothing is missing without a reason, and where nothing
 /// goes wrong nothing is missing of what only this request has asked for.
-fn found(asked: &Asked<'_>, tracks: &Tracks<'_>, result: &Value) -> Judged {
+fn found(visit: &Visit<'_>, tracks: &Tracks<'_>, result: &Value) -> Judged {
     let of = |name: &str| result[name].as_array().cloned().unwrap_or_default();
     let (found, skipped) = (of("tracks"), of("skipped"));
     ensure!(
@@ -149,7 +121,7 @@ fn found(asked: &Asked<'_>, tracks: &Tracks<'_>, result: &Value) -> Judged {
     }
     for skipped in &skipped {
         let reason = skipped["reason"].as_str().unwrap_or_default();
-        asked.tally().count("skipped tracks", reason);
+        visit.tally().count("skipped tracks", reason);
         let known = ["budget", "rate_limited", "upstream_failed", "deadline"];
         ensure!(
             known.contains(&reason),
@@ -159,7 +131,7 @@ fn found(asked: &Asked<'_>, tracks: &Tracks<'_>, result: &Value) -> Judged {
         let own = tracks
             .get(at as usize)
             .is_some_and(|(_, known)| known.is_none());
-        let explained = asked.goes_wrong || asked.load.is_in_trouble() || !own;
+        let explained = visit.goes_wrong || visit.load.is_in_trouble() || !own;
         ensure!(
             explained || reason == "rate_limited",
             "nothing went wrong, and it is skipped: {skipped}"

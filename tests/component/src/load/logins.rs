@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::client::{Client, head};
 use super::judge::{self, Broken, Judged, ensure};
-use super::services::Which;
-use super::{ABANDONED, Asked, Load, traceparent};
+use super::services::Upstream;
+use super::{ABANDONED, Load, Visit, traceparent};
 use crate::browser::SESSION;
 
 /// A login whose user has agreed: what is left is the way back.
@@ -83,8 +83,8 @@ pub(super) async fn log_in(load: &Load<'_>, trace: &str) -> Judged<String> {
 }
 
 /// A login with whatever goes wrong, and a logout, after which the session opens nothing.
-pub(super) async fn login_and_logout(asked: &Asked<'_>) -> Judged {
-    let load = asked.load;
+pub(super) async fn login_and_logout(visit: &Visit<'_>) -> Judged {
+    let load = visit.load;
     let begun = agree(load).await;
     let agreed = match begun {
         Ok(agreed) => agreed,
@@ -92,47 +92,47 @@ pub(super) async fn login_and_logout(asked: &Asked<'_>) -> Judged {
         Err(_) if load.is_in_trouble() => return Ok(()),
         Err(broken) => return Err(broken),
     };
-    if asked.goes_wrong {
-        asked.service_goes_wrong(asked.chance.pick(&[Which::Accounts, Which::Spotify]));
+    if visit.goes_wrong {
+        visit.service_goes_wrong(visit.chance.pick(&[Upstream::Accounts, Upstream::Spotify]));
     }
-    asked.count_client();
-    let callback = agreed.callback(load, &asked.trace);
-    let Some(response) = head(callback, asked.client).await? else {
-        asked.gone(ABANDONED);
+    visit.count_client();
+    let callback = agreed.callback(load, &visit.trace);
+    let Some(response) = head(callback, visit.client).await? else {
+        visit.gone(ABANDONED);
         return Ok(());
     };
-    asked.status(response.status().as_u16());
+    visit.status(response.status().as_u16());
     if response.status() != 303 {
         let refused = judge::refused(response).await?;
         let code = refused.code.as_str();
         let of_upstream = judge::UPSTREAM_ERRORS.contains(&code) || code == "login_code";
-        if asked.goes_wrong && of_upstream {
-            asked.tally().count("refusals", code);
+        if visit.goes_wrong && of_upstream {
+            visit.tally().count("refusals", code);
             return load.secrets.are_not_in("a refusal", &refused.text);
         }
-        return asked.is_explained(&refused);
+        return visit.is_explained(&refused);
     }
     let session = opened(load, &response)?;
-    if let Some(who) = asked.whoami(&session).await? {
+    if let Some(who) = visit.whoami(&session).await? {
         ensure!(who["connected"] == true, "a session that is none: {who}");
     }
-    let logout = asked.request(Method::POST, "/api/auth/logout");
+    let logout = visit.request(Method::POST, "/api/auth/logout");
     let logout = sent(logout.bearer_auth(&session)).await?;
-    asked.status(logout.status().as_u16());
+    visit.status(logout.status().as_u16());
     if logout.status() != 204 {
-        return asked.is_explained(&judge::refused(logout).await?);
+        return visit.is_explained(&judge::refused(logout).await?);
     }
-    let who = asked.request(Method::GET, "/api/auth/session");
+    let who = visit.request(Method::GET, "/api/auth/session");
     let who = sent(who.bearer_auth(&session)).await?;
-    asked.status(who.status().as_u16());
+    visit.status(who.status().as_u16());
     let refused = judge::refused(who).await?;
     match (refused.status, refused.code.as_str()) {
         (401, "session_invalid") => Ok(()),
-        _ => asked.is_explained(&refused),
+        _ => visit.is_explained(&refused),
     }
 }
 
-impl Asked<'_> {
+impl Visit<'_> {
     /// Whose session it is; `None` where a store in trouble does not say.
     async fn whoami(&self, session: &str) -> Judged<Option<Value>> {
         let request = self.request(Method::GET, "/api/auth/session");

@@ -22,15 +22,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::future::join;
 use futures::{StreamExt, stream};
-use reqwest::{Method, RequestBuilder, redirect};
+use reqwest::{Method, RequestBuilder, Response, redirect};
 use spinlane_upstreams::Upstreams;
 
 use chance::Chance;
-use client::Client;
-use judge::{Broken, Judged, Refused, ensure};
+use client::{Client, Heard};
+use judge::{Broken, Ended, Frame, Judged, Refused, ensure};
 use secrets::Secrets;
-use services::Which;
+use services::Upstream;
 use tally::Tally;
 use words::Tool;
 
@@ -61,7 +62,7 @@ const CALLERS: u64 = 64;
 
 /// A client that has gone, and when.
 #[derive(Clone, Debug)]
-struct Gone {
+struct Departure {
     number: u64,
     client: Client,
     trace: String,
@@ -81,7 +82,7 @@ pub struct Load<'a> {
     /// What has happened.
     pub tally: Tally,
     sessions: Mutex<Vec<String>>,
-    gone: Mutex<Vec<Gone>>,
+    gone: Mutex<Vec<Departure>>,
     /// Traces that have scripts and faults of their own.
     traces: Mutex<Vec<String>>,
     /// Traces that may have no call.
@@ -90,9 +91,9 @@ pub struct Load<'a> {
     unreachable: AtomicBool,
 }
 
-/// A request that is to be made.
+/// What one client does: a request, and where it comes to that, those after it.
 #[derive(Debug)]
-struct Asked<'a> {
+struct Visit<'a> {
     load: &'a Load<'a>,
     number: u64,
     chance: Chance,
@@ -232,7 +233,7 @@ impl<'a> Load<'a> {
     async fn request(&self, number: u64) -> Judged {
         let chance = Chance::new(self.seed, number);
         let kind = Kind::new(&chance);
-        let asked = Asked {
+        let visit = Visit {
             load: self,
             number,
             client: Client::new(&chance),
@@ -242,9 +243,9 @@ impl<'a> Load<'a> {
             chance,
         };
         self.tally.count("requests", kind.name());
-        let judged = asked.make(kind).await;
+        let judged = visit.make(kind).await;
         judged.map_err(|Broken(what)| {
-            let Asked { client, trace, .. } = &asked;
+            let Visit { client, trace, .. } = &visit;
             Broken(format!(
                 "seed {}, request {number} ({}, {client:?}, trace {trace}): {what}",
                 self.seed,
@@ -254,7 +255,7 @@ impl<'a> Load<'a> {
     }
 }
 
-impl<'a> Asked<'a> {
+impl<'a> Visit<'a> {
     async fn make(&self, kind: Kind) -> Judged {
         match kind {
             Kind::Chat => chats::chat(self, Tool::Nothing).await,
@@ -290,16 +291,16 @@ impl<'a> Asked<'a> {
     }
 
     /// Lets something go wrong with one of the services, and says so.
-    fn service_goes_wrong(&self, which: Which) {
+    fn service_goes_wrong(&self, upstream: Upstream) {
         let Self { load, trace, .. } = self;
         lock(&load.traces).push(trace.clone());
-        let fault = services::go_wrong(which, load.upstreams, trace, &self.chance);
+        let fault = services::go_wrong(upstream, load.upstreams, trace, &self.chance);
         self.tally().count("faults", fault);
     }
 
     /// Notes that the client has gone, so that no upstream call may be left `within`.
     fn gone(&self, within: Duration) {
-        lock(&self.load.gone).push(Gone {
+        lock(&self.load.gone).push(Departure {
             number: self.number,
             client: self.client,
             trace: self.trace.clone(),
@@ -313,6 +314,51 @@ impl<'a> Asked<'a> {
         let sessions = lock(&self.load.sessions);
         ensure!(!sessions.is_empty(), "there is no session");
         Ok(self.chance.pick_of(&sessions).clone())
+    }
+
+    /// The head of a 200; `None` where the client has gone before it, after which no call
+    /// may be left `within`, or where a store in trouble explains another status.
+    async fn answered(
+        &self,
+        request: RequestBuilder,
+        within: Duration,
+    ) -> Judged<Option<Response>> {
+        self.count_client();
+        let Some(response) = client::head(request, self.client).await? else {
+            self.gone(within);
+            return Ok(None);
+        };
+        self.status(response.status().as_u16());
+        if response.status() != 200 {
+            self.is_explained(&judge::refused(response).await?)?;
+            return Ok(None);
+        }
+        Ok(Some(response))
+    }
+
+    /// What the client hears of a run, which it may stop: the run's name as well.
+    async fn heard(&self, response: Response) -> Judged<(String, Heard)> {
+        let run = chats::run_of(&response)?;
+        let heard = client::hear(response, self.client);
+        let (heard, stopped) = join(heard, self.stop(&run)).await;
+        stopped?;
+        Ok((run, heard?))
+    }
+
+    /// The frames of a stream, and how it has ended.
+    fn ended(&self, heard: &Heard) -> Judged<(Vec<Frame>, Ended)> {
+        self.load.secrets.are_not_in("a stream", &heard.text)?;
+        let frames = judge::frames(&heard.frames(), 1)?;
+        let ended = judge::end(&frames, self.load.is_in_trouble())?;
+        ensure!(
+            !heard.is_all || ended != Ended::Cut,
+            "a stream without its last frame: {}",
+            heard.text
+        );
+        if heard.is_all {
+            self.tally().count("last frames", ended.to_string());
+        }
+        Ok((frames, ended))
     }
 
     /// Counts a status.

@@ -3,23 +3,23 @@
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 
-use super::Asked;
+use super::Visit;
 use super::client::{Client, head};
 use super::judge::{self, Broken, Judged, ensure};
 
 /// Status, liveness, readiness, document, page.
-pub(super) async fn look(asked: &Asked<'_>) -> Judged {
+pub(super) async fn look(visit: &Visit<'_>) -> Judged {
     let paths = ["/api/status", "/health", "/ready", "/api/openapi.json", "/"];
-    let path = asked.chance.pick(&paths);
-    asked.tally().count("clients", Client::Stays.to_string());
-    let response = answer(asked, asked.request(Method::GET, path)).await?;
+    let path = visit.chance.pick(&paths);
+    visit.tally().count("clients", Client::Stays.to_string());
+    let response = answer(visit, visit.request(Method::GET, path)).await?;
     let status = response.status().as_u16();
     if status != 200 {
-        return asked.is_explained(&judge::refused(response).await?);
+        return visit.is_explained(&judge::refused(response).await?);
     }
     let text = response.text().await;
     let text = text.map_err(|error| Broken(format!("half of {path}: {error}")))?;
-    asked.load.secrets.are_not_in(path, &text)?;
+    visit.load.secrets.are_not_in(path, &text)?;
     if path != "/" {
         let document = serde_json::from_str::<Value>(&text);
         ensure!(document.is_ok(), "{path} is no JSON: {text}");
@@ -28,23 +28,23 @@ pub(super) async fn look(asked: &Asked<'_>) -> Judged {
 }
 
 /// The answer to a client that stays.
-async fn answer(asked: &Asked<'_>, request: RequestBuilder) -> Judged<Response> {
+async fn answer(visit: &Visit<'_>, request: RequestBuilder) -> Judged<Response> {
     let response = head(request, Client::Stays).await?;
     let response = response.ok_or_else(|| Broken("no answer".into()))?;
-    asked.status(response.status().as_u16());
+    visit.status(response.status().as_u16());
     Ok(response)
 }
 
 /// Each has its own refusal, whatever the upstreams do.
-pub(super) async fn bad(asked: &Asked<'_>) -> Judged {
-    let chat = |body: Value| asked.prompt(&body);
+pub(super) async fn bad(visit: &Visit<'_>) -> Judged {
+    let chat = |body: Value| visit.prompt(&body);
     let text = |text: &'static str| {
-        let request = asked.request(Method::POST, "/api/chat-stream/message");
+        let request = visit.request(Method::POST, "/api/chat-stream/message");
         request
             .header("content-type", "application/json")
             .body(text)
     };
-    let run = format!("/api/chat-stream/{}", asked.trace);
+    let run = format!("/api/chat-stream/{}", visit.trace);
     let history = vec![json!({"role": "user", "content": "x"}); 21];
     let history = json!({"message": "x", "conversationHistory": history});
     let create = json!({"message": "x", "mode": "create"});
@@ -74,27 +74,27 @@ pub(super) async fn bad(asked: &Asked<'_>) -> Judged {
             401,
             "session_invalid",
         ),
-        (asked.request(Method::GET, &run), 404, "not_found"),
-        (asked.request(Method::GET, "/api/nothing"), 404, "not_found"),
+        (visit.request(Method::GET, &run), 404, "not_found"),
+        (visit.request(Method::GET, "/api/nothing"), 404, "not_found"),
         (
-            asked.request(Method::PUT, "/api/enrich"),
+            visit.request(Method::PUT, "/api/enrich"),
             405,
             "method_not_allowed",
         ),
         (
-            asked.request(Method::POST, "/api/admin/sweep"),
+            visit.request(Method::POST, "/api/admin/sweep"),
             401,
             "admin_required",
         ),
     ];
-    let which = asked.chance.below(cases.len());
+    let which = visit.chance.below(cases.len());
     let Some((request, status, code)) = cases.into_iter().nth(which) else {
         return Ok(());
     };
-    asked.tally().count("clients", Client::Stays.to_string());
-    let refused = judge::refused(answer(asked, request).await?).await?;
+    visit.tally().count("clients", Client::Stays.to_string());
+    let refused = judge::refused(answer(visit, request).await?).await?;
     if (refused.status, refused.code.as_str()) != (status, code) {
-        return asked.is_explained(&refused);
+        return visit.is_explained(&refused);
     }
-    asked.load.secrets.are_not_in("a refusal", &refused.text)
+    visit.load.secrets.are_not_in("a refusal", &refused.text)
 }

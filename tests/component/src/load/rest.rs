@@ -9,7 +9,7 @@ use spinlane_upstreams::{Call, Counts};
 
 use super::client::{Client, head};
 use super::judge::{Broken, Judged, ensure};
-use super::{Gone, Load, lock};
+use super::{Departure, Load, lock};
 use crate::OPERATOR;
 
 /// Longer than anything takes that a request has begun: a run that is abandoned, three
@@ -102,7 +102,12 @@ impl Load<'_> {
         self.playlists_are_made_once()
     }
 
-    fn ended_with_their_clients(&self, gone: &[Gone], calls: Vec<Call>, now: Duration) -> Judged {
+    fn ended_with_their_clients(
+        &self,
+        gone: &[Departure],
+        calls: Vec<Call>,
+        now: Duration,
+    ) -> Judged {
         // The stand-in counts from its own beginning.
         let Some(begin) = Instant::now().checked_sub(now) else {
             return Err(Broken("the clock has gone back".into()));
@@ -210,7 +215,7 @@ impl Load<'_> {
     }
 }
 
-impl Gone {
+impl Departure {
     fn what(&self) -> &'static str {
         match self.within == super::GONE {
             true => "call after its client had gone",
@@ -289,28 +294,14 @@ fn value_lives(key: &str, value: &[u8], now: Duration) -> Judged {
     let Some(until) = until else {
         return Err(Broken(format!("{key} has no end: {header}")));
     };
-    // The sweep was a moment ago.
-    ensure!(
-        until + Duration::from_secs(30) > now,
-        "{key} has expired: {header}"
-    );
+    ensure!(until + SWEPT > now, "{key} has expired: {header}");
     Ok(())
 }
 
-/// `2026-01-01T00:00:00.000Z` as the time since the Unix epoch.
+/// A timestamp as the time since the Unix epoch.
 fn unix(text: &str) -> Option<Duration> {
-    let field = |from: usize, to: usize| text.get(from..to)?.parse::<u64>().ok();
-    let (year, month, day) = (field(0, 4)?, field(5, 7)?, field(8, 10)?);
-    // Days from civil, of the years from 1970 on.
-    let (year, month) = if month <= 2 {
-        (year - 1, month + 9)
-    } else {
-        (year, month - 3)
-    };
-    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
-    let days = days.checked_sub(719_468)?;
-    let seconds = ((days * 24 + field(11, 13)?) * 60 + field(14, 16)?) * 60 + field(17, 19)?;
-    Some(Duration::from_secs(seconds) + Duration::from_millis(field(20, 23)?))
+    let time = humantime::parse_rfc3339(text).ok()?;
+    time.duration_since(UNIX_EPOCH).ok()
 }
 
 #[cfg(test)]

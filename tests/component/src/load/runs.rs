@@ -1,7 +1,6 @@
 //! Runs that outlive their connections: read on where they were cut, left alone, or asked
 //! for twice.
 
-use futures::future::join;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
@@ -9,7 +8,7 @@ use super::chats::run_of;
 use super::client::{Client, Heard, head, hear};
 use super::judge::{self, Broken, Ended, Judged, ensure};
 use super::words::{Conversation, Tool};
-use super::{ABANDONED, Asked, lock};
+use super::{ABANDONED, Visit, lock};
 
 /// How often a connection is cut.
 const CUTS: usize = 3;
@@ -24,7 +23,7 @@ enum Again {
     Lost,
 }
 
-impl Asked<'_> {
+impl Visit<'_> {
     /// Asks for what `run` says after frame `after`.
     async fn again(&self, run: &str, after: u64) -> Judged<Again> {
         let path = format!("/api/chat-stream/{run}");
@@ -89,44 +88,35 @@ fn newest(frames: &str) -> u64 {
 }
 
 /// A run whose client reads on where it was cut, or never comes back.
-pub(super) async fn resumed(asked: &Asked<'_>) -> Judged {
-    let comes_back = asked.chance.percent(65);
-    let is_long = asked.client.is_killed() && !comes_back;
+pub(super) async fn resumed(visit: &Visit<'_>) -> Judged {
+    let comes_back = visit.chance.percent(65);
+    let is_long = visit.client.is_killed() && !comes_back;
     let mut conversation = match is_long {
-        true => Conversation::long(asked.number, &asked.chance),
-        false => Conversation::new(asked.number, Tool::Nothing, asked.goes_wrong, &asked.chance),
+        true => Conversation::long(visit.number, &visit.chance),
+        false => Conversation::new(visit.number, Tool::Nothing, visit.goes_wrong, &visit.chance),
     };
-    asked.converse(&mut conversation);
-    let body = json!({"message": format!("hello {}", asked.number), "resume": true});
-    asked.count_client();
-    let Some(response) = head(asked.prompt(&body), asked.client).await? else {
-        // Whoever does not know the run's name cannot come back.
-        asked.gone(ABANDONED);
+    visit.converse(&mut conversation);
+    let body = json!({"message": format!("hello {}", visit.number), "resume": true});
+    // Whoever does not know the run's name cannot come back.
+    let Some(response) = visit.answered(visit.prompt(&body), ABANDONED).await? else {
         return Ok(());
     };
-    asked.status(response.status().as_u16());
-    if response.status() != 200 {
-        return asked.is_explained(&judge::refused(response).await?);
-    }
-    let run = run_of(&response)?;
-    let (heard, stopped) = join(hear(response, asked.client), asked.stop(&run)).await;
-    let heard = heard?;
-    stopped?;
+    let (run, heard) = visit.heard(response).await?;
     if !heard.is_all && !comes_back {
-        return is_abandoned(asked, &run, &heard, &conversation).await;
+        return is_abandoned(visit, &run, &heard, &conversation).await;
     }
-    let Some(all) = asked.read_on(&run, heard).await? else {
+    let Some(all) = visit.read_on(&run, heard).await? else {
         return Ok(());
     };
-    let ended = asked.judged(&run, &all, &conversation.turns)?;
-    asked.is_whole(&ended, &all)?;
-    let Some(again) = asked.read_all_again(&run).await? else {
+    let ended = visit.judged(&run, &all, &conversation.turns)?;
+    visit.is_whole(&ended, &all)?;
+    let Some(again) = visit.read_all_again(&run).await? else {
         return Ok(());
     };
-    asked.goes_on(&again, &all)?;
+    visit.goes_on(&again, &all)?;
     let is_same = again.frames().len() == all.frames().len();
     ensure!(
-        is_same || asked.load.is_in_trouble(),
+        is_same || visit.load.is_in_trouble(),
         "read again there is more: {}",
         again.text
     );
@@ -135,64 +125,64 @@ pub(super) async fn resumed(asked: &Asked<'_>) -> Judged {
 
 /// Nobody reads it: it ends, and says so to who comes late.
 async fn is_abandoned(
-    asked: &Asked<'_>,
+    visit: &Visit<'_>,
     run: &str,
     heard: &Heard,
     conversation: &Conversation,
 ) -> Judged {
-    asked.gone(ABANDONED);
+    visit.gone(ABANDONED);
     if !heard.text.contains("\"content\"") {
         // The model has perhaps not been asked yet: to look now would be to read it.
         return Ok(());
     }
-    let anthropic = asked.load.upstreams.anthropic();
-    let ended = anthropic.wait_for_end_of(&asked.trace, ABANDONED).await;
+    let anthropic = visit.load.upstreams.anthropic();
+    let ended = anthropic.wait_for_end_of(&visit.trace, ABANDONED).await;
     ensure!(ended.is_ok(), "the run of a client that has gone goes on");
-    let Some(late) = asked.read_all_again(run).await? else {
+    let Some(late) = visit.read_all_again(run).await? else {
         return Ok(());
     };
-    let ended = asked.judged(run, &late, &conversation.turns)?;
+    let ended = visit.judged(run, &late, &conversation.turns)?;
     let is_end = matches!(
         &ended,
         Ended::Whole | Ended::Failed(_) | Ended::Incomplete(_)
     );
     ensure!(is_end, "a run that nobody read has no end: {}", late.text);
-    asked.goes_on(&late, heard)
+    visit.goes_on(&late, heard)
 }
 
 /// One prompt twice, with one Idempotency-Key: one run.
-pub(super) async fn replayed(asked: &Asked<'_>) -> Judged {
-    let key = format!("proof-{}-{}-{}", asked.load.seed, asked.number, asked.trace);
-    let body = json!({"message": format!("hello {}", asked.number)});
+pub(super) async fn replayed(visit: &Visit<'_>) -> Judged {
+    let key = format!("proof-{}-{}-{}", visit.load.seed, visit.number, visit.trace);
+    let body = json!({"message": format!("hello {}", visit.number)});
     let mut conversation =
-        Conversation::new(asked.number, Tool::Nothing, asked.goes_wrong, &asked.chance);
+        Conversation::new(visit.number, Tool::Nothing, visit.goes_wrong, &visit.chance);
     let scripts = conversation.scripts.clone();
-    asked.converse(&mut conversation);
-    asked.count_client();
-    let prompt = asked.prompt(&body).header("idempotency-key", &key);
-    let first = match head(prompt, asked.client).await? {
+    visit.converse(&mut conversation);
+    visit.count_client();
+    let prompt = visit.prompt(&body).header("idempotency-key", &key);
+    let first = match head(prompt, visit.client).await? {
         Some(response) if response.status() == 200 => {
-            asked.status(200);
+            visit.status(200);
             let run = run_of(&response)?;
-            Some((run, hear(response, asked.client).await?))
+            Some((run, hear(response, visit.client).await?))
         }
         Some(response) => {
-            asked.status(response.status().as_u16());
-            return asked.is_explained(&judge::refused(response).await?);
+            visit.status(response.status().as_u16());
+            return visit.is_explained(&judge::refused(response).await?);
         }
         None => None,
     };
-    let second = Asked {
-        load: asked.load,
-        number: asked.number,
-        chance: super::Chance::new(!asked.load.seed, asked.number),
+    let second = Visit {
+        load: visit.load,
+        number: visit.number,
+        chance: super::Chance::new(!visit.load.seed, visit.number),
         client: Client::Stays,
-        goes_wrong: asked.goes_wrong,
-        trace: asked.chance.trace(),
+        goes_wrong: visit.goes_wrong,
+        trace: visit.chance.trace(),
     };
     match first {
-        Some(_) if !asked.load.is_in_trouble() => {
-            lock(&asked.load.silent).push(second.trace.clone());
+        Some(_) if !visit.load.is_in_trouble() => {
+            lock(&visit.load.silent).push(second.trace.clone());
         }
         // It may be that the first has never come, or that the store knows nothing of it.
         _ => {
@@ -209,7 +199,7 @@ pub(super) async fn replayed(asked: &Asked<'_>) -> Judged {
     let ended = second.judged(&run, &again, &conversation.turns)?;
     second.is_whole(&ended, &again)?;
     if let Some((first, heard)) = first
-        && (run == first || !asked.load.is_in_trouble())
+        && (run == first || !visit.load.is_in_trouble())
     {
         ensure!(run == first, "one key has two runs: {first} and {run}");
         second.goes_on(&again, &heard)?;
@@ -217,7 +207,7 @@ pub(super) async fn replayed(asked: &Asked<'_>) -> Judged {
     second.another_body_is_refused(&key).await
 }
 
-impl Asked<'_> {
+impl Visit<'_> {
     /// Sends a prompt again until there is a stream; `None` where a store in trouble has
     /// lost the run.
     async fn replay(&self, body: &Value, key: &str) -> Judged<Option<(String, Heard)>> {

@@ -1,4 +1,4 @@
-//! What goes wrong with the calls of the services beside the model.
+//! What goes wrong with the calls of the upstreams beside the model.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::chance::Chance;
 
 /// One of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Which {
+pub(super) enum Upstream {
     /// Spotify's catalogue and playlists.
     Spotify,
     /// Its accounts service.
@@ -19,9 +19,9 @@ pub(super) enum Which {
     Lastfm,
 }
 
-impl Which {
+impl Upstream {
     /// Its stand-in.
-    pub(super) fn of(self, upstreams: &Upstreams) -> &Service {
+    pub(super) fn stand_in(self, upstreams: &Upstreams) -> &Service {
         match self {
             Self::Spotify => upstreams.spotify(),
             Self::Accounts => upstreams.spotify_accounts(),
@@ -71,26 +71,26 @@ const FAULTS: [&str; 15] = [
 /// Lets something go wrong with the calls of one trace, once, a few times or always, and
 /// says what.
 pub(super) fn go_wrong(
-    which: Which,
+    upstream: Upstream,
     upstreams: &Upstreams,
     trace: &str,
     chance: &Chance,
 ) -> String {
     const ALWAYS: usize = 4;
     let name = chance.pick(&FAULTS);
-    let fault = fault(name, which, chance).of_trace(trace);
-    let service = which.of(upstreams);
+    let fault = fault(name, upstream, chance).of_trace(trace);
+    let service = upstream.stand_in(upstreams);
     match 1 + chance.below(ALWAYS) {
         ALWAYS => service.fault(fault),
         times => (0..times).for_each(|_| service.push(fault.clone())),
     }
-    format!("{}: {name}", which.name())
+    format!("{}: {name}", upstream.name())
 }
 
-fn fault(name: &str, which: Which, chance: &Chance) -> Fault {
+fn fault(name: &str, upstream: Upstream, chance: &Chance) -> Fault {
     match name {
         "429 with Retry-After" => Fault::status(429).retry_after(1),
-        "an error within a 200" => which.in_a_200(),
+        "an error within a 200" => upstream.in_a_200(),
         "garbage" => Fault::garbage(),
         "cut" => Fault::cut_after(chance.below(500)),
         "stall" => Fault::hang_after(chance.below(500)),

@@ -30,7 +30,7 @@ impl Tally {
     }
 
     /// How often `what` has happened.
-    pub fn of(&self, group: &'static str, what: &str) -> u64 {
+    pub fn times(&self, group: &'static str, what: &str) -> u64 {
         let counts = self.counts();
         counts.get(&(group, what.to_owned())).copied().unwrap_or(0)
     }

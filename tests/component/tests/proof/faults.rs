@@ -149,6 +149,10 @@ async fn nobody_is_where_upstreams_should_be() {
     rested(&load, load.open_sessions(2).await);
     passed(&load, load.requests(0..requests().min(50), AT_ONCE).await);
     rested(&load, load.is_at_rest(&dj.host, Duration::ZERO).await);
-    assert!(load.tally.of("last frames", "error: upstream_unreachable") > 0);
+    assert!(
+        load.tally
+            .times("last frames", "error: upstream_unreachable")
+            > 0
+    );
     println!("{}", load.tally);
 }
